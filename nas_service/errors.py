@@ -1,0 +1,50 @@
+"""What the service raises when a request cannot be met.
+
+ServiceError
+├── InvalidInput   a field is wrong: carries a pointer, a message and what is allowed
+├── NotFound       no such study, trial, data set, family or worker
+├── Conflict       the thing exists but is in the wrong state
+└── Unavailable    the database does not answer; try again
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with an input."""
+
+    # JSON pointer to the field, for instance "/constraints/params/max"; "" for the whole input.
+    pointer: str
+    message: str
+    allowed: str | None = None
+
+
+class ServiceError(Exception):
+    """Base of the service's errors; `str()` is one line for a person."""
+
+
+class InvalidInput(ServiceError):
+    """One or more fields are wrong."""
+
+    def __init__(self, *errors: FieldError) -> None:
+        self.errors = errors
+        super().__init__("; ".join(_line(error) for error in errors))
+
+
+class NotFound(ServiceError):
+    """The named thing does not exist."""
+
+
+class Conflict(ServiceError):
+    """The thing is in a state that forbids the request."""
+
+
+class Unavailable(ServiceError):
+    """The database does not answer at present."""
+
+
+def _line(error: FieldError) -> str:
+    where = error.pointer.lstrip("/").replace("/", ".")
+    text = f"{where}: {error.message}" if where else error.message
+    return f"{text} (allowed: {error.allowed})" if error.allowed else text

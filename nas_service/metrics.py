@@ -1,0 +1,36 @@
+"""The metrics a study can optimise or limit: one table, read by the spec, the workers and the page."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Goal = Literal["max", "min"]
+Kind = Literal["quality", "cost", "latency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measurable figure of a trial."""
+
+    name: str
+    # "quality" needs training, "latency" a measurement, "cost" is exact from the architecture alone.
+    kind: Kind
+    goal: Goal
+    label: str
+    # Written in the unit that the metric's name carries; "" for a fraction or a count.
+    unit: str
+    # A value no finished trial can be worse than; it stands in where a candidate was never trained.
+    worst: float
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "quality", "max", "Validation accuracy", "", 0.0),
+        Metric("error", "quality", "min", "Validation error", "", 1.0),
+        Metric("params", "cost", "min", "Trainable parameters", "", float("inf")),
+        Metric("macs", "cost", "min", "Multiply-accumulates", "", float("inf")),
+        Metric("model_bytes", "cost", "min", "Model size", "bytes", float("inf")),
+        Metric("peak_activation_bytes", "cost", "min", "Peak activation memory", "bytes", float("inf")),
+        Metric("latency_ms", "latency", "min", "Latency", "ms", float("inf")),
+    )
+}

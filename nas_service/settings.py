@@ -1,0 +1,43 @@
+"""Settings from the environment; every name starts with NAS_."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where data lives and how the server listens.
+
+    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_LEASE_S and NAS_MAX_UPLOAD_BYTES.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
+
+    home: Path = Path("~/.nas")
+    database_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    # A worker that has not been heard of for this long has lost its trial.
+    lease_s: float = Field(default=60.0, gt=0.0)
+    max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
+
+    @property
+    def data_home(self) -> Path:
+        """The data folder, absolute."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The SQLAlchemy URL; an SQLite file in the data folder unless NAS_DATABASE_URL says otherwise."""
+        return self.database_url or f"sqlite:///{self.data_home / 'nas.db'}"
+
+    @property
+    def datasets_folder(self) -> Path:
+        """Canonical data set files, named by sha256."""
+        return self.data_home / "datasets"
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Checkpoints and architectures, named by sha256."""
+        return self.data_home / "artifacts"

@@ -1,0 +1,160 @@
+"""The description of a study: one definition for YAML, JSON, flags, form and database column."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from nas_service.metrics import METRICS, Goal
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+SamplerName = Literal["auto", "random", "tpe", "nsga2", "nsga3", "gp"]
+StudyState = Literal["running", "paused", "draining", "finished", "cancelled", "failed"]
+ACTIVE_STATES: frozenset[StudyState] = frozenset({"running", "paused", "draining"})
+
+
+class Spec(BaseModel):
+    """Base of every part of a spec: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; allowed: {', '.join(METRICS)}")
+    return name
+
+
+class Objective(Spec):
+    """A metric to optimise; `goal` defaults to the metric's natural direction."""
+
+    metric: str
+    goal: Goal | None = None
+
+    _metric = field_validator("metric")(_known_metric)
+
+    @property
+    def direction(self) -> Goal:
+        return self.goal or METRICS[self.metric].goal
+
+
+class Constraint(Spec):
+    """Bounds on one metric; `at` chooses the statistic of a latency measurement."""
+
+    max: float | None = None
+    min: float | None = None
+    at: Literal["median", "p90", "p99"] = "median"
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.max is None and self.min is None:
+            raise ValueError("a constraint needs max or min")
+        if self.max is not None and self.min is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min}) must not exceed max ({self.max})")
+        return self
+
+
+class Search(Spec):
+    """How candidates are proposed."""
+
+    sampler: SamplerName = "auto"
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    # A run of this many proposals with nothing feasible among them ends the study.
+    max_infeasible_in_a_row: int = Field(default=2000, ge=1, le=100_000)
+
+
+class Augmentation(Spec):
+    """Batched augmentations, all off when zero."""
+
+    crop_padding: int = Field(default=0, ge=0, le=16)
+    horizontal_flip: bool = False
+    noise: float = Field(default=0.0, ge=0.0, le=1.0)
+
+
+class Recipe(Spec):
+    """How a candidate is trained."""
+
+    batch_size: int = Field(default=128, ge=1, le=8192)
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    learning_rate: float = Field(default=0.1, gt=0.0, le=10.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    weight_decay: float = Field(default=5e-4, ge=0.0, le=1.0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Bit-equal results for equal seeds on one machine, at some cost in speed.
+    deterministic: bool = False
+
+
+class Training(Spec):
+    """Epochs, early stopping, split and recipe of every candidate."""
+
+    epochs: int = Field(default=27, ge=1, le=10_000)
+    early_stopping: Literal["pareto", "none"] = "pareto"
+    # Asynchronous successive halving: rungs at 1, eta, eta^2, ... epochs keep the best 1/eta.
+    reduction_factor: int = Field(default=3, ge=2, le=10)
+    validation_share: float = Field(default=1 / 6, gt=0.0, lt=1.0)
+    recipe: Recipe = Recipe()
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which a candidate may be stopped; empty without early stopping."""
+        if self.early_stopping == "none":
+            return ()
+        rungs, epoch = [], 1
+        while epoch < self.epochs:
+            rungs.append(epoch)
+            epoch *= self.reduction_factor
+        return tuple(rungs)
+
+
+class Budget(Spec):
+    """When the search ends: `trials` counts trained candidates, `minutes` wall-clock time."""
+
+    trials: int | None = Field(default=100, ge=1, le=1_000_000)
+    minutes: float | None = Field(default=None, gt=0.0)
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.trials is None and self.minutes is None:
+            raise ValueError("a budget needs trials or minutes")
+        return self
+
+
+class StudySpec(Spec):
+    """Everything a search needs; the same fields in YAML, JSON, flags and form."""
+
+    name: Name = "search"
+    dataset: Name
+    # A family's name, {"family": name, "override": {...}}, or an inline space.
+    space: str | dict[str, Any] = "multi_scale"
+    objectives: tuple[Objective, ...] = (Objective(metric="accuracy"), Objective(metric="latency_ms"))
+    constraints: dict[str, Constraint] = {}
+    device: Literal["cpu", "cpu-torch"] = "cpu"
+    search: Search = Search()
+    training: Training = Training()
+    budget: Budget = Budget()
+
+    @field_validator("objectives")
+    @classmethod
+    def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        names = [objective.metric for objective in objectives]
+        if not 1 <= len(names) <= 4:
+            raise ValueError(f"a study has 1 to 4 objectives, not {len(names)}")
+        if len(set(names)) != len(names):
+            raise ValueError(f"objectives must differ: {', '.join(names)}")
+        return objectives
+
+    @field_validator("constraints")
+    @classmethod
+    def _known(cls, constraints: dict[str, Constraint]) -> dict[str, Constraint]:
+        for name in constraints:
+            _known_metric(name)
+        return constraints
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether an objective or a constraint reads a measured latency."""
+        names = {objective.metric for objective in self.objectives} | self.constraints.keys()
+        return any(METRICS[name].kind == "latency" for name in names)

@@ -1,0 +1,201 @@
+"""Trials and what workers and ledger say to each other about them."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nas_service.studies import StudySpec, StudyState
+
+TrialState = Literal["waiting", "running", "complete", "pruned", "infeasible", "failed"]
+TERMINAL_STATES: frozenset[TrialState] = frozenset({"complete", "pruned", "infeasible", "failed"})
+# The states whose trials were trained and therefore use up the budget.
+TRAINED_STATES: frozenset[TrialState] = frozenset({"complete", "pruned", "failed"})
+# A trial whose worker vanished this many times is failed.
+MAX_ATTEMPTS = 3
+
+
+class Value(BaseModel):
+    """Base of the values that cross the ledger: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Proposal(Value):
+    """A candidate as the sampler proposed it, before it has a row."""
+
+    params: dict[str, Any]
+    # One of Optuna's JSON forms a parameter; opaque to the service.
+    distributions: dict[str, str]
+    # What the sampler wants to find on the trial again (NSGA-II's generation).
+    attributes: dict[str, Any] = {}
+    architecture: dict[str, Any]
+    architecture_hash: str
+    # Exact figures from the description: params, macs, model_bytes, peak_activation_bytes.
+    costs: dict[str, float]
+    # By constrained metric: relative violation, at most 0 where the limit is kept.
+    violations: dict[str, float] = {}
+    seed: int = 0
+    proposal_s: float = 0.0
+
+    @property
+    def is_feasible(self) -> bool:
+        return all(violation <= 0 for violation in self.violations.values())
+
+
+class Trial(Value):
+    """One candidate's evaluation: a row of the ledger."""
+
+    id: int
+    study_id: int
+    # Position among the study's trials, without holes.
+    number: int
+    # Position among all proposals of the study, repeats counted; what samplers know the trial by.
+    ordinal: int
+    state: TrialState
+    reason: str | None = None
+    params: dict[str, Any] = {}
+    distributions: dict[str, str] = {}
+    attributes: dict[str, Any] = {}
+    architecture: dict[str, Any]
+    architecture_hash: str
+    # Every figure known so far: exact costs, latency, best validation metrics.
+    metrics: dict[str, float] = {}
+    violations: dict[str, float] = {}
+    timings: dict[str, float] = {}
+    latency: dict[str, Any] | None = None
+    seed: int = 0
+    attempt: int = 0
+    worker: str | None = None
+    versions: dict[str, str] = {}
+    error: str | None = None
+    # sha256 by kind: "weights" (safetensors), "architecture" (JSON).
+    artifacts: dict[str, str] = {}
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_feasible(self) -> bool:
+        return all(violation <= 0 for violation in self.violations.values())
+
+
+class Repeat(Value):
+    """A proposal whose architecture the study already knew: answered from `trial_id`, never trained."""
+
+    ordinal: int
+    trial_id: int
+    params: dict[str, Any]
+    distributions: dict[str, str]
+    attributes: dict[str, Any] = {}
+
+
+class Study(Value):
+    """A study as workers see it."""
+
+    id: int
+    spec: StudySpec
+    state: StudyState
+    # sha256 of the data set's canonical file, pinned at launch.
+    dataset_sha256: str
+    input_shape: tuple[int, ...]
+    classes: int
+
+
+class Lease(Value):
+    """The right to write one trial: every write is guarded by `attempt`, so a late one changes nothing."""
+
+    trial_id: int
+    attempt: int
+    worker_id: int
+
+
+class WorkerInfo(Value):
+    """What a worker says of itself when it joins."""
+
+    name: str = Field(min_length=1, max_length=200)
+    host: str
+    pid: int
+    device: str = "cpu"
+    versions: dict[str, str] = {}
+
+
+class Registration(Value):
+    """The ledger's answer to a worker that joins."""
+
+    worker_id: int
+    heartbeat_s: float
+    lease_s: float
+
+
+class Work(Value):
+    """What a worker is to do next.
+
+    `run`: train `trial` under `lease` (an orphan or an enqueued architecture); `propose`: make proposals for
+    `study`; `idle`: nothing to do, `reason` says why; `finished`: the study it was started for has ended.
+    """
+
+    kind: Literal["run", "propose", "idle", "finished"]
+    study: Study | None = None
+    trial: Trial | None = None
+    lease: Lease | None = None
+    reason: str = ""
+
+
+class Changes(Value):
+    """Everything of one study that changed after a revision, in order of ordinal."""
+
+    revision: int
+    trials: list[Trial]
+    repeats: list[Repeat]
+    # What samplers keep on the study (NSGA-II's parents by generation); the first writer of a key wins.
+    attributes: dict[str, Any] = {}
+
+
+class Reservation(Value):
+    """The answer to proposals, in their order.
+
+    A feasible, new proposal becomes a `running` trial with a lease while the budget lasts; an infeasible one a
+    finished row; a repeat an entry of `repeats`. What no longer fits the budget is refused and leaves no row.
+    """
+
+    trials: list[Trial]
+    leases: list[Lease]
+    repeats: list[Repeat]
+    refused: int = 0
+    # Infeasible or repeated proposals since the last feasible new one.
+    fruitless_in_a_row: int = 0
+
+
+Instruction = Literal["continue", "prune", "stop", "lost"]
+
+
+class EpochReport(Value):
+    """Figures of one epoch; finite numbers only, a diverged loss is None."""
+
+    epoch: int = Field(ge=1)
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    accuracy: float | None = None
+    seconds: float = 0.0
+
+
+class Outcome(Value):
+    """How an attempt ended; `report_id` makes the report idempotent."""
+
+    report_id: str = Field(min_length=8, max_length=64)
+    state: Literal["complete", "pruned", "infeasible", "failed"]
+    reason: str | None = None
+    metrics: dict[str, float] = {}
+    violations: dict[str, float] = {}
+    timings: dict[str, float] = {}
+    latency: dict[str, Any] | None = None
+    versions: dict[str, str] = {}
+    error: str | None = None
+    artifacts: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if self.state in ("infeasible", "failed") and not (self.reason or self.error):
+            raise ValueError(f"a {self.state} outcome needs a reason or an error")
+        return self

@@ -1,0 +1,193 @@
+"""What the service shows: the shapes of REST answers, of `--json` and of the client's return values."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from nas_service.studies import StudySpec, StudyState
+from nas_service.trials import Trial, TrialState
+
+Item = TypeVar("Item")
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class TrialCounts(View):
+    """Trials by state; repeats are proposals that were answered from a known result."""
+
+    waiting: int = 0
+    running: int = 0
+    complete: int = 0
+    pruned: int = 0
+    infeasible: int = 0
+    failed: int = 0
+    repeats: int = 0
+
+    @property
+    def trained(self) -> int:
+        """What the budget counts."""
+        return self.complete + self.pruned + self.failed
+
+
+class StudyView(View):
+    """A study: what was asked (`spec`) and how it stands."""
+
+    study: int
+    name: str
+    state: StudyState
+    # Why it is in this state, or what it waits for, in words.
+    reason: str
+    trials: TrialCounts
+    budget_trials: int | None
+    elapsed_s: float
+    # Rises with every change; use it to ask whether anything is new.
+    sequence: int
+    created_at: datetime
+    finished_at: datetime | None
+    dataset_sha256: str
+    spec: StudySpec
+
+
+class FrontMember(View):
+    """A non-dominated, feasible, completely trained trial."""
+
+    trial: int
+    number: int
+    # Every metric known of the trial, the objectives among them.
+    values: dict[str, float]
+    architecture: dict[str, Any]
+    architecture_hash: str
+
+
+class HypervolumePoint(View):
+    """Hypervolume of the front after `trials` trained trials."""
+
+    trials: int
+    hypervolume: float
+
+
+class FrontView(View):
+    """The Pareto front over the study's objectives."""
+
+    study: int
+    objectives: list[dict[str, str]]
+    reference_point: list[float]
+    hypervolume: float
+    front: list[FrontMember]
+    hypervolume_history: list[HypervolumePoint]
+
+
+class StudyResult(StudyView):
+    """A study with its front: what `nas search --json` prints."""
+
+    front: list[FrontMember]
+
+
+class TrialSummary(View):
+    """A trial in a list: everything but the architecture's and sampler's details."""
+
+    id: int
+    study_id: int
+    number: int
+    state: TrialState
+    reason: str | None
+    metrics: dict[str, float]
+    violations: dict[str, float]
+    is_on_front: bool
+    summary: str
+    worker: str | None
+    attempt: int
+    finished_at: datetime | None
+
+
+class TrialView(Trial):
+    """A trial in full."""
+
+    is_on_front: bool = False
+
+
+class CurvePoint(View):
+    """One epoch of a learning curve."""
+
+    epoch: int
+    attempt: int
+    train_loss: float | None
+    validation_loss: float | None
+    accuracy: float | None
+    seconds: float
+
+
+class DatasetView(View):
+    """A registered data set."""
+
+    name: str
+    sha256: str
+    input_shape: tuple[int, ...]
+    classes: int
+    class_names: list[str]
+    train_examples: int
+    test_examples: int
+    created_at: datetime
+
+
+class WorkerView(View):
+    """A worker process and whether it is alive."""
+
+    id: int
+    name: str
+    host: str
+    pid: int
+    device: str
+    state: Literal["idle", "running", "stopped", "lost"]
+    trial: int | None
+    heartbeat_at: datetime
+    started_at: datetime
+    versions: dict[str, str]
+
+
+class FamilyView(View):
+    """A family of architectures: its search space as data."""
+
+    name: str
+    summary: str
+    source: str
+    space: dict[str, Any]
+
+
+class EventView(View):
+    """One entry of the append-only event list."""
+
+    sequence: int
+    study_id: int | None
+    kind: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class Preflight(View):
+    """What is known of a study before any training."""
+
+    sampled: int
+    distinct: int
+    feasible_share: float
+    # By constrained metric: the share of samples that break it; latency is not known yet.
+    broken_share: dict[str, float]
+    # The limit that rejects most, in words; None where nothing is rejected.
+    binding: str | None
+    smallest: dict[str, float]
+    largest: dict[str, float]
+    smallest_feasible: dict[str, float] | None
+    largest_feasible: dict[str, float] | None
+    estimated_minutes: float | None
+    # How the estimate came about, in words.
+    estimate_basis: str
+
+
+class Page(View, Generic[Item]):
+    """One page of a listing; `next_page_token` is None on the last."""
+
+    items: list[Item]
+    next_page_token: str | None = None
