@@ -60,6 +60,8 @@ class FrontMember(View):
     values: dict[str, float]
     architecture: dict[str, Any]
     architecture_hash: str
+    # The network in one line.
+    summary: str = ""
 
 
 class HypervolumePoint(View):

@@ -1,0 +1,52 @@
+"""The workers that `nas search` starts for a study of its own."""
+
+import os
+
+from nas_service.errors import ServiceError
+from nas_service.processes import Slot, restart_ended, stop, worker_slot
+from nas_service.settings import Settings
+
+# A worker that ends this often before the study does cannot start at all.
+MAX_RESTARTS = 5
+
+
+class LocalWorkers:
+    """Worker processes that serve one study and end with it.
+
+    Args:
+        settings: The data folder they share.
+        study_id: The only study they work on.
+        count: How many; one a core by default, since each trains on a single thread.
+    """
+
+    def __init__(self, settings: Settings, study_id: int, count: int | None) -> None:
+        self._log = settings.data_home / "logs" / f"study-{study_id}-workers.log"
+        self._restarts = 0
+        number = count or len(os.sched_getaffinity(0))
+        self._slots: list[Slot] = [
+            worker_slot(
+                settings,
+                f"study-{study_id}-worker-{index + 1}",
+                "--study",
+                str(study_id),
+                "--until-finished",
+                log=self._log,
+            )
+            for index in range(number)
+        ]
+
+    def start(self) -> None:
+        """Start all workers."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        for slot in self._slots:
+            slot.start()
+
+    def supervise(self) -> None:
+        """Restart workers that died; raises `ServiceError` when they keep dying."""
+        self._restarts += len(restart_ended(self._slots))
+        if self._restarts > MAX_RESTARTS:
+            raise ServiceError(f"the workers keep dying; their log is {self._log}")
+
+    def stop(self) -> None:
+        """End all workers."""
+        stop(self._slots)

@@ -1,0 +1,84 @@
+"""Entry point of `nas`: commands, and what each error means to the shell.
+
+Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5 server or database unreachable.
+"""
+
+import os
+import sys
+
+import click
+import typer
+
+from nas_service import __version__
+from nas_service.cli import data, database, family, search, study, trial, up, worker
+from nas_service.cli.output import say
+from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
+
+EXIT_CODES: tuple[tuple[type[ServiceError], int], ...] = (
+    (InvalidInput, 2),
+    (NotFound, 3),
+    (Conflict, 4),
+    (Unavailable, 5),
+)
+
+app = typer.Typer(
+    name="nas",
+    help="Search for small, fast, accurate multi-scale CNNs under limits of size and latency.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("demo")(up.demo)
+app.command("search")(search.search)
+app.add_typer(study.app, name="study")
+app.add_typer(trial.app, name="trial")
+app.add_typer(data.app, name="data")
+app.add_typer(family.app, name="family")
+app.add_typer(worker.app, name="worker")
+app.add_typer(database.app, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; every error is one line on stderr."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    command = typer.main.get_command(app)
+    try:
+        outcome = command.main(args=arguments, prog_name="nas", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "nas"
+        say(f"{path}: {error.format_message()} (see '{path} --help')")
+        return 2
+    except click.ClickException as error:
+        say(f"nas: {error.format_message()}")
+        return error.exit_code
+    except ServiceError as error:
+        say(f"nas: {error}")
+        return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    except (KeyboardInterrupt, click.Abort):
+        say("nas: interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left; nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return outcome if isinstance(outcome, int) else 0

@@ -1,0 +1,113 @@
+"""Printing: data to stdout as table, JSON, YAML or CSV; talk to stderr."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+    csv = "csv"
+
+
+def say(text: str) -> None:
+    """Write a line for the person to stderr, where it never mixes with data."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def show(data: Any, *, form: Format, columns: Sequence[str] = ()) -> None:
+    """Print one value or a list of values in the chosen format.
+
+    Args:
+        data: A model, a mapping, or a list of either.
+        form: `table` and `csv` show only `columns` of lists.
+        columns: Dotted names, for instance "trials.complete".
+    """
+    plain = as_plain(data)
+    if form is Format.json:
+        text = json.dumps(plain, indent=2, allow_nan=False)
+    elif form is Format.yaml:
+        text = yaml.safe_dump(plain, sort_keys=False).rstrip()
+    elif form is Format.csv:
+        text = _csv(_rows(plain), columns)
+    else:
+        print_table(_rows(plain), columns)
+        return
+    print(text)  # noqa: T201
+
+
+def as_plain(data: Any) -> Any:
+    """Turn models into JSON-compatible data."""
+    if isinstance(data, BaseModel):
+        return data.model_dump(mode="json")
+    if isinstance(data, list | tuple):
+        return [as_plain(item) for item in data]
+    return data
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as an aligned table on stdout."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.rpartition(".")[2], overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell(column, pick(row, column))) for column in columns))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(table)
+
+
+def pick(row: Mapping[str, Any], dotted: str) -> Any:
+    """Follow a dotted name into nested mappings; None where it ends early."""
+    value: Any = row
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def cell(column: str, value: Any) -> str:
+    """Format one figure for people: accuracies in percent, latencies to three digits."""
+    name = column.rpartition(".")[2]
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in ("accuracy", "error") and isinstance(value, int | float):
+        return f"{100 * value:.2f} %"
+    if name.endswith("_ms"):
+        return f"{value:.3g}"
+    if isinstance(value, float) and value.is_integer():
+        return f"{int(value):,}"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _rows(plain: Any) -> list[Mapping[str, Any]]:
+    return plain if isinstance(plain, list) else [plain]
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([pick(row, column) for column in columns])
+    return buffer.getvalue().rstrip("\n")

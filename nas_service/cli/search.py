@@ -1,0 +1,232 @@
+"""`nas search`: launch a study, follow it, print its front."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from nas_service.cli import options
+from nas_service.cli.backend import Backend, connected, server_address
+from nas_service.cli.local_workers import LocalWorkers
+from nas_service.cli.output import Format, say, show
+from nas_service.cli.study import FRONT_COLUMNS, front_rows
+from nas_service.errors import FieldError, InvalidInput
+from nas_service.settings import Settings
+from nas_service.spec_file import read_data, read_spec
+from nas_service.studies import ACTIVE_STATES, StudySpec
+from nas_service.views import StudyView
+
+POLL_S = 0.5
+
+
+def search(
+    spec_file: Annotated[
+        Path | None, typer.Argument(help="A spec in YAML or JSON; flags override it.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="A registered data set, or a path to one.")] = None,
+    family: Annotated[str | None, typer.Option(help="Search space; see 'nas family list'.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    objective: Annotated[
+        list[str] | None, typer.Option(help="Metric, or metric:max or metric:min; may be repeated.")
+    ] = None,
+    max_params: Annotated[float | None, typer.Option(help="Limit on trainable parameters.")] = None,
+    max_macs: Annotated[float | None, typer.Option(help="Limit on multiply-accumulates.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Limit on the median latency.")] = None,
+    max_model_bytes: Annotated[float | None, typer.Option(help="Limit on the fp32 model size.")] = None,
+    max_peak_activation_bytes: Annotated[
+        float | None, typer.Option(help="Limit on peak activations.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Budget: candidates that are trained.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget: wall-clock minutes.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of a candidate that is not stopped early.")
+    ] = None,
+    early_stopping: Annotated[str | None, typer.Option(help="pareto or none.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="auto, random, tpe, nsga2, nsga3 or gp.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of proposals, split and training.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where latency counts: cpu or cpu-torch.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Bit-equal training on one machine, slower.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Local worker processes; one a core by default.", min=1)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be searched.")] = False,
+    server: options.Server = None,
+    output: options.Output = Format.table,
+    as_json: options.Json = False,
+) -> int:
+    """Search a data set for the best networks within limits, and print the front.
+
+    Without a server the study runs in the local data folder with workers of its own. An example:
+
+    nas search --dataset mnist.npz --max-params 50000 --max-latency-ms 2 --trials 30 --epochs 3
+    """
+    limits = {
+        "params": max_params,
+        "macs": max_macs,
+        "latency_ms": max_latency_ms,
+        "model_bytes": max_model_bytes,
+        "peak_activation_bytes": max_peak_activation_bytes,
+    }
+    changes = {
+        "dataset": dataset,
+        "space": family,
+        "name": name,
+        "objectives": [_objective(text) for text in objective] if objective else None,
+        "device": device,
+        "search": _given(sampler=sampler, seed=seed),
+        "training": _given(
+            epochs=epochs,
+            early_stopping=early_stopping,
+            recipe={"deterministic": True} if deterministic else None,
+        ),
+        "budget": _budget(trials, minutes),
+        "constraints": {metric: {"max": bound} for metric, bound in limits.items() if bound is not None},
+    }
+    form = options.chosen_format(output, as_json)
+    with connected(server) as backend:
+        spec = _with_registered_dataset(backend, _merged(_file_content(spec_file), changes))
+        if dry_run:
+            show(backend.preflight(spec), form=Format.yaml if form is Format.table else form)
+            return 0
+        study = backend.create_study(spec)
+        is_local = server_address(server) is None
+        say(f"study {study.study} ({study.name}) on {spec.dataset}, space {_space_name(spec)}")
+        local = LocalWorkers(Settings(), study.study, workers) if is_local else None
+        final = follow(backend, study.study, local)
+        return report(backend, final, form)
+
+
+def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> StudyView:
+    """Show progress until the study ends; Ctrl-C pauses a local study and leaves a remote one running."""
+    try:
+        with _progress() as bar:
+            task = bar.add_task("", total=None)
+            if local:
+                local.start()
+            while True:
+                study = backend.study(study_id)
+                bar.update(
+                    task,
+                    description=_describe(study),
+                    completed=study.trials.trained,
+                    total=study.budget_trials,
+                )
+                if study.state not in ACTIVE_STATES:
+                    return study
+                if local:
+                    local.supervise()
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        if local:
+            backend.pause(study_id)
+            say(f"paused; go on with: nas study resume {study_id} && nas worker start --study {study_id}")
+        else:
+            say(f"still running on the server; look with: nas study show {study_id}")
+        raise
+    finally:
+        if local:
+            local.stop()
+
+
+def report(backend: Backend, study: StudyView, form: Format) -> int:
+    """Print the result of an ended study and return the exit code."""
+    if form in (Format.json, Format.yaml):
+        show(backend.result(study.study), form=form)
+    else:
+        show(front_rows(backend, study.study), form=form, columns=FRONT_COLUMNS)
+    counts = ", ".join(f"{count} {state}" for state, count in study.trials.model_dump().items() if count)
+    say(f"study {study.study} {study.state}: {study.reason} ({counts or 'no trials'})")
+    if study.state == "failed":
+        return 1
+    say(f"next: nas study front {study.study}   nas trial show {study.study} NUMBER   nas up")
+    return 0
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        refresh_per_second=2,
+    )
+
+
+def _describe(study: StudyView) -> str:
+    trials = study.trials
+    parts = [f"{trials.running} running"] if trials.running else []
+    parts += [f"{trials.pruned} pruned"] if trials.pruned else []
+    parts += [f"{trials.infeasible} infeasible"] if trials.infeasible else []
+    return ", ".join(parts) or study.state
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _budget(trials: int | None, minutes: float | None) -> dict[str, Any]:
+    # Minutes alone mean: as many trials as fit.
+    if minutes is not None and trials is None:
+        return {"minutes": minutes, "trials": None}
+    return _given(trials=trials, minutes=minutes)
+
+
+def _objective(text: str) -> dict[str, str]:
+    metric, _, goal = text.partition(":")
+    return {"metric": metric, "goal": goal} if goal else {"metric": metric}
+
+
+def _file_content(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise InvalidInput(FieldError("", f"no spec file at {path}"))
+    return read_data(path.read_bytes())
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> StudySpec:
+    """Lay flags over a spec file's content; groups of fields are merged, single ones replaced."""
+    merged = dict(base)
+    for field, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(field), dict):
+            merged[field] = _merged_group(merged[field], value)
+        elif value not in (None, {}):
+            merged[field] = value
+    if "dataset" not in merged:
+        raise InvalidInput(FieldError("/dataset", "missing; give --dataset NAME_OR_PATH or a spec file"))
+    if "name" not in merged:
+        merged["name"] = f"{Path(str(merged['dataset'])).stem}-{_space_label(merged.get('space'))}"
+    return read_spec(merged)
+
+
+def _merged_group(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for field, value in changes.items():
+        is_group = isinstance(value, dict) and isinstance(merged.get(field), dict)
+        merged[field] = {**merged[field], **value} if is_group else value
+    return merged
+
+
+def _space_label(space: Any) -> str:
+    if isinstance(space, dict):
+        return str(space.get("family", "space"))
+    return str(space or "multi_scale")
+
+
+def _space_name(spec: StudySpec) -> str:
+    return _space_label(spec.space)
+
+
+def _with_registered_dataset(backend: Backend, spec: StudySpec) -> StudySpec:
+    """Register a data set that is given as a path, and name it in the spec."""
+    known = {dataset.name for dataset in backend.datasets()}
+    path = Path(spec.dataset).expanduser()
+    if spec.dataset in known or not path.exists():
+        return spec
+    return spec.model_copy(update={"dataset": backend.add_dataset(path, None).name})

@@ -1,0 +1,105 @@
+"""`nas study`: look at studies and steer them."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from nas_service.cli import options
+from nas_service.cli.backend import Backend, connected
+from nas_service.cli.output import Format, say, show
+from nas_service.views import StudyView
+
+app = typer.Typer(help="Studies.", no_args_is_help=True, rich_markup_mode=None)
+Study = Annotated[str, typer.Argument(help="Number or name of the study.")]
+COLUMNS = ("study", "name", "state", "trials.complete", "trials.running", "budget_trials", "reason")
+FRONT_COLUMNS = ("number", "accuracy", "latency_ms", "params", "macs", "network")
+
+
+@app.command("list")
+def list_studies(
+    server: options.Server = None, output: options.Output = Format.table, as_json: options.Json = False
+) -> None:
+    """List all studies, the newest first."""
+    with connected(server) as backend:
+        studies = list(_all_studies(backend))
+    show(studies, form=options.chosen_format(output, as_json), columns=COLUMNS)
+
+
+@app.command("show")
+def show_study(
+    study: Study,
+    server: options.Server = None,
+    output: options.Output = Format.yaml,
+    as_json: options.Json = False,
+) -> None:
+    """Show one study with its spec, its counts and its front."""
+    with connected(server) as backend:
+        result = backend.result(backend.find_study(study).study)
+    show(result, form=options.chosen_format(output, as_json), columns=COLUMNS)
+
+
+@app.command("front")
+def show_front(
+    study: Study,
+    server: options.Server = None,
+    output: options.Output = Format.table,
+    as_json: options.Json = False,
+) -> None:
+    """Show the Pareto front: the trials that no other trial beats in every objective."""
+    form = options.chosen_format(output, as_json)
+    with connected(server) as backend:
+        number = backend.find_study(study).study
+        if form in (Format.json, Format.yaml):
+            show(backend.front(number), form=form)
+            return
+        show(front_rows(backend, number), form=form, columns=FRONT_COLUMNS)
+
+
+def front_rows(backend: Backend, study: int) -> list[dict[str, object]]:
+    """Return the members of a study's front as flat rows, most accurate first."""
+    members = backend.front(study).front
+    rows = [{"number": member.number, **member.values, "network": member.summary} for member in members]
+    return sorted(rows, key=lambda row: -float(row.get("accuracy", 0.0)))
+
+
+@app.command("pause")
+def pause(study: Study, server: options.Server = None) -> None:
+    """Propose nothing more and let running trials end; `resume` goes on."""
+    with connected(server) as backend:
+        _told(backend.pause(backend.find_study(study).study))
+
+
+@app.command("resume")
+def resume(study: Study, server: options.Server = None) -> None:
+    """Go on with a paused study."""
+    with connected(server) as backend:
+        _told(backend.resume(backend.find_study(study).study))
+
+
+@app.command("drain")
+def drain(study: Study, server: options.Server = None) -> None:
+    """Propose nothing more; the study ends when its running trials have."""
+    with connected(server) as backend:
+        _told(backend.drain(backend.find_study(study).study))
+
+
+@app.command("cancel")
+def cancel(study: Study, server: options.Server = None) -> None:
+    """End the study now; running trials are abandoned, finished ones stay."""
+    with connected(server) as backend:
+        _told(backend.cancel(backend.find_study(study).study))
+
+
+def _told(study: StudyView) -> None:
+    say(f"study {study.study} ({study.name}) is {study.state}: {study.reason}")
+
+
+def _all_studies(backend: Backend) -> Iterator[StudyView]:
+    token: str | None = None
+    while True:
+        page = backend.studies(page_size=500, page_token=token)
+        yield from page.items
+        token = page.next_page_token
+        if token is None:
+            return

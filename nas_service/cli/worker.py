@@ -1,0 +1,49 @@
+"""`nas worker`: start and list workers."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas_service.cli import options
+from nas_service.cli.backend import connected, server_address
+from nas_service.cli.output import Format, show
+
+app = typer.Typer(help="Workers.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("start")
+def start(
+    name: Annotated[str | None, typer.Option(help="Name of the worker; host and process by default.")] = None,
+    study: Annotated[int | None, typer.Option(help="Work on this study only.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the worker token; NAS_TOKEN otherwise.")
+    ] = None,
+    server: options.Server = None,
+) -> None:
+    """Run a worker in the foreground until Ctrl-C; the same as `nas-worker`."""
+    address = server_address(server)
+    command = [sys.executable, "-m", "workers"]
+    command += ["--server", address] if address else []
+    command += ["--name", name] if name else []
+    command += ["--study", str(study)] if study is not None else []
+    command += ["--token-file", str(token_file)] if token_file else []
+    sys.stdout.flush()
+    # The service never imports the workers' package: it becomes that process.
+    os.execv(sys.executable, command)
+
+
+@app.command("list")
+def list_workers(
+    server: options.Server = None, output: options.Output = Format.table, as_json: options.Json = False
+) -> None:
+    """List the workers and whether they are alive."""
+    with connected(server) as backend:
+        workers = backend.workers()
+    show(
+        workers,
+        form=options.chosen_format(output, as_json),
+        columns=("id", "name", "host", "device", "state", "trial", "heartbeat_at"),
+    )
