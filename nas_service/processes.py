@@ -1,8 +1,8 @@
 """Server and worker processes of one machine, each in a numbered slot of the data folder.
 
-A slot is a lock file under `$NAS_HOME/run`. The child inherits the lock and holds it for as long as it lives, so a
-supervisor that was killed and starts again finds its children by their locks and adopts them instead of starting
-second ones.
+A slot is a lock file under `$NAS_HOME/run`. The child inherits the lock and holds it for as long as it lives:
+a supervisor that was killed and starts again finds its children by their locks and adopts them instead of
+starting second ones.
 """
 
 import fcntl
@@ -137,7 +137,7 @@ def stop(slots: Iterable[Slot], *, grace_s: float = GRACE_S) -> None:
 
 
 def worker_slot(settings: Settings, name: str, *arguments: str, log: Path | None = None) -> Slot:
-    """Describe a worker process on this machine's data folder; one thread each, so that workers share cores."""
+    """Describe a worker process on this machine's data folder, with one thread of its own."""
     return Slot(
         name=name,
         command=[sys.executable, "-m", "workers", "--name", name, *arguments],

@@ -1,6 +1,6 @@
 """Entry point of `nas`: commands, and what each error means to the shell.
 
-Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5 server or database unreachable.
+Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5 server or database away.
 """
 
 import os

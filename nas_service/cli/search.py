@@ -23,9 +23,7 @@ POLL_S = 0.5
 
 
 def search(
-    spec_file: Annotated[
-        Path | None, typer.Argument(help="A spec in YAML or JSON; flags override it.")
-    ] = None,
+    spec_file: Annotated[Path | None, typer.Argument(help="YAML or JSON; flags go over it.")] = None,
     dataset: Annotated[str | None, typer.Option(help="A registered data set, or a path to one.")] = None,
     family: Annotated[str | None, typer.Option(help="Search space; see 'nas family list'.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
@@ -36,14 +34,10 @@ def search(
     max_macs: Annotated[float | None, typer.Option(help="Limit on multiply-accumulates.")] = None,
     max_latency_ms: Annotated[float | None, typer.Option(help="Limit on the median latency.")] = None,
     max_model_bytes: Annotated[float | None, typer.Option(help="Limit on the fp32 model size.")] = None,
-    max_peak_activation_bytes: Annotated[
-        float | None, typer.Option(help="Limit on peak activations.")
-    ] = None,
+    max_peak_activation_bytes: Annotated[float | None, typer.Option(help="Limit on activations.")] = None,
     trials: Annotated[int | None, typer.Option(help="Budget: candidates that are trained.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget: wall-clock minutes.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of a candidate that is not stopped early.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a candidate not stopped early.")] = None,
     early_stopping: Annotated[str | None, typer.Option(help="pareto or none.")] = None,
     sampler: Annotated[str | None, typer.Option(help="auto, random, tpe, nsga2, nsga3 or gp.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of proposals, split and training.")] = None,

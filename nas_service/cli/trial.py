@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from nas_service.cli import options
 from nas_service.cli.backend import connected
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
-from nas_service.errors import FieldError, InvalidInput, NotFound
+from nas_service.errors import NotFound
+from nas_service.spec_file import read_data
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -59,14 +59,4 @@ def enqueue(
 def _read_architecture(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise NotFound(f"no file at {path}")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            FieldError("", f"{path} is no valid YAML: {str(error).splitlines()[0]}")
-        ) from error
-    if not isinstance(data, dict):
-        raise InvalidInput(
-            FieldError("", f"{path} must hold a mapping with input_shape, classes, stages, head")
-        )
-    return data
+    return read_data(path.read_bytes())

@@ -130,7 +130,7 @@ def _refuse_taken_port(settings: Settings, server: Slot) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise Conflict(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another with --port"
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); try --port"
             ) from error
 
 

@@ -1,0 +1,151 @@
+"""Commands on the local data folder: what they print, and what an error means to the shell."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from nas_service import __version__
+from nas_service.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAS_HOME", str(tmp_path / "home"))
+    for name in ("NAS_SERVER", "NAS_TOKEN", "NAS_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+def errors_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.strip().splitlines()
+
+
+def test_version_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_family_list_names_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["family", "list", "--json"]) == 0
+    names = {family["name"] for family in json.loads(capsys.readouterr().out)}
+    assert {"two_conv", "two_conv_block", "pyramidal", "multi_scale"} <= names
+
+
+def test_family_show_prints_a_space_that_a_spec_accepts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["family", "show", "two_conv"]) == 0
+    space = yaml.safe_load(capsys.readouterr().out)
+    assert isinstance(space, dict)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["search", "--dataset", "nowhere"], 2, ["dataset", "nowhere", "digits"]),
+        (["search", "--dataset", "digits", "--family", "pyramid"], 2, ["pyramid", "pyramidal"]),
+        (["search", "--dataset", "digits", "--objective", "speed"], 2, ["speed", "accuracy"]),
+        (["search", "--dataset", "digits", "--sampler", "best"], 2, ["sampler", "tpe"]),
+        (["search", "--dataset", "digits", "--trials", "0"], 2, ["trials"]),
+        (["search"], 2, ["dataset"]),
+        (["search", "missing.yaml"], 2, ["missing.yaml"]),
+        (["search", "--frobnicate"], 2, ["--frobnicate"]),
+        (["study", "show", "7"], 3, ["7"]),
+        (["study", "pause", "nothing-of-that-name"], 3, ["nothing-of-that-name"]),
+        (["family", "show", "pyramid"], 3, ["pyramid"]),
+        (["data", "add", "nowhere.npz"], 3, ["nowhere.npz"]),
+        (["study", "list", "--server", "http://127.0.0.1:9"], 5, ["127.0.0.1:9"]),
+    ],
+)
+def test_an_error_is_one_line_with_its_exit_code(
+    arguments: list[str], code: int, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == code
+    lines = errors_of(capsys)
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+
+
+def test_an_unknown_field_of_a_spec_file_is_named_with_a_suggestion(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("dataset: digits\ntraining: {epoch: 3}\n")
+    assert run(["search", str(path)]) == 2
+    lines = errors_of(capsys)
+    assert len(lines) == 1
+    assert "epoch" in lines[0]
+    assert "epochs" in lines[0]
+
+
+def bad_arrays() -> dict[str, tuple[dict[str, np.ndarray], str]]:
+    images = np.zeros((12, 8, 8), dtype=np.float32)
+    labels = np.arange(12) % 3
+    nan = images.copy()
+    nan[3, 2, 1] = np.nan
+    return {
+        "lengths": ({"x_train": images, "y_train": labels[:10]}, "12"),
+        "nan": ({"x_train": nan, "y_train": labels}, "NaN"),
+        "one-class": ({"x_train": images, "y_train": np.zeros(12, dtype=int)}, "class"),
+        "keys": ({"pictures": images, "y_train": labels}, "x_train"),
+    }
+
+
+@pytest.mark.parametrize("case", bad_arrays())
+def test_a_bad_data_set_is_refused_in_one_line(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays, word = bad_arrays()[case]
+    path = tmp_path / "bad.npz"
+    np.savez(path, **arrays)
+    for arguments in (["data", "add", str(path)], ["search", "--dataset", str(path)]):
+        assert run(arguments) == 2
+        lines = errors_of(capsys)
+        assert len(lines) == 1
+        assert word in lines[0]
+
+
+def test_a_corrupt_npz_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.npz"
+    path.write_bytes(b"PK\x03\x04 not really a zip file")
+    assert run(["data", "add", str(path)]) == 2
+    lines = errors_of(capsys)
+    assert len(lines) == 1
+    assert "bad.npz" in lines[0]
+
+
+def test_dry_run_reports_the_space_and_launches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["search", "--dataset", "digits", "--max-params", "5000", "--dry-run", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert 0 < report["feasible_share"] < 1
+    assert report["smallest"]["params"] < report["largest"]["params"]
+    assert run(["study", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_db_upgrade_may_be_repeated(home: Path) -> None:
+    assert run(["db", "upgrade"]) == 0
+    assert run(["db", "upgrade"]) == 0
+    assert (home / "nas.db").exists()
+
+
+def test_only_complete_feasible_trials_stand_in_the_printed_front(
+    finished_study: int, settings: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(settings.data_home))  # type: ignore[attr-defined]
+    assert run(["study", "show", str(finished_study), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["trials"]["infeasible"]
+    assert result["trials"]["pruned"]
+    assert result["trials"]["failed"]
+    assert result["front"]
+    for member in result["front"]:
+        assert run(["trial", "show", str(finished_study), str(member["number"]), "--json"]) == 0
+        trial = json.loads(capsys.readouterr().out)
+        assert trial["state"] == "complete"
+        assert all(violation <= 0 for violation in trial["violations"].values())
+    assert run(["study", "front", str(finished_study), "-o", "csv"]) == 0
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert len(printed) == 1 + len(result["front"])
