@@ -1,0 +1,3 @@
+"""Pictures of an architecture: SVG for pages, lines for terminals, one line for lists."""
+
+

@@ -1,0 +1,66 @@
+"""The union of the shallow multi-scale families, and the default.
+
+Each stage chooses how it looks at its input: one convolution; a small and a large kernel side by side;
+pyramidal, dilated, depthwise-separable or asymmetric branches; or an inception-like mix with a 1x1 branch.
+Made for small devices: narrow first stages that always shrink the map, widths that grow by factors from
+there, mostly a dense layer right behind the global average.
+"""
+
+from search_spaces.families.family import Family
+from search_spaces.space import SearchSpace
+
+_LAYOUTS = {
+    "pair": [{"kernel": 3, "groups": [1, 4]}, {"kernel": [5, 7], "groups": [1, 4]}],
+    "pyramid2": [{"kernel": 3}, {"kernel": 5, "groups": 4}],
+    "pyramid3": [{"kernel": 3}, {"kernel": 5, "groups": 4}, {"kernel": 7, "groups": 8, "share": 2}],
+    "pyramid4": [
+        {"kernel": 3},
+        {"kernel": 5, "groups": 4},
+        {"kernel": 7, "groups": 8},
+        {"kernel": 9, "groups": 16},
+    ],
+    "dilated": [{"kernel": 3}, {"kernel": 3, "dilation": 2}, {"kernel": 3, "dilation": [3, 4]}],
+    "separable": [
+        {"operation": "depthwise_separable", "kernel": 3},
+        {"operation": "depthwise_separable", "kernel": [5, 7]},
+    ],
+    "cross": [{"kernel": [3, 5, 7], "shape": "column"}, {"kernel": [3, 5, 7], "shape": "row"}],
+    "inception": [{"kernel": 1}, {"kernel": 3}, {"kernel": [5, 7], "bottleneck": 2}],
+}
+
+FAMILY = Family(
+    name="multi_scale",
+    summary="Two to four stages, each seeing one to four kernel sizes at once: the union of the families",
+    source="the 2conv articles; Duta et al., arXiv:2006.11538; Szegedy et al., arXiv:1409.4842; "
+    "Chollet, arXiv:1610.02357; Chen et al., arXiv:1706.05587; Hu et al., arXiv:1709.01507",
+    space=SearchSpace.from_dict(
+        {
+            "depth": [2, 3, 4],
+            "tied": ["activation", "connection", "attention"],
+            "layouts": _LAYOUTS,
+            "stage": {
+                "layout": ["free", *_LAYOUTS],
+                "width": ["x1", "x1.5", "x2"],
+                "branch": {
+                    "operation": ["conv", "depthwise_separable"],
+                    "kernel": [3, 5, 7],
+                    "shape": ["square", "column_row"],
+                    "groups": [1, 4],
+                },
+                "fusion": ["concat", "concat_project", "add"],
+                "activation": ["relu", "silu"],
+                "connection": ["none", "residual"],
+                "attention": ["none", 4],
+                "downsample": ["none", "max", "stride"],
+            },
+            "stage1": {
+                "width": [8, 12, 16, 24, 32, 48],
+                "fusion": "concat",
+                "connection": "none",
+                "attention": "none",
+                "downsample": ["max", "avg", "stride"],
+            },
+            "head": {"dense_layers": [0, 1], "dense_width": [32, 64, 128]},
+        }
+    ),
+)

@@ -1,0 +1,1 @@
+"""Primitive layers: the nodes of the graph that an architecture is lowered to."""

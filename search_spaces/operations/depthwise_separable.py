@@ -1,0 +1,42 @@
+"""Depthwise separable convolution: each channel on its own, then 1x1 across channels."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from search_spaces.layers.convolution import Convolution
+from search_spaces.operations.operation import (
+    MAX_CHANNELS,
+    Lowering,
+    Operation,
+    is_count,
+    kernel_problem,
+    per_axis,
+    register,
+)
+
+
+@register("depthwise_separable")
+@dataclass(frozen=True, slots=True)
+class DepthwiseSeparable(Operation):
+    """Depthwise convolution with a depth multiplier, then a 1x1 convolution (Chollet 2017, arXiv:1610.02357)."""
+
+    kernel: Any = 3
+    dilation: int = 1
+    multiplier: int = 1
+
+    def fitted(self, axes: int) -> "DepthwiseSeparable":
+        kernel = per_axis(self.kernel, axes)
+        is_pointwise = isinstance(kernel, tuple) and all(side == 1 for side in kernel)
+        return replace(self, kernel=kernel, dilation=1 if is_pointwise else self.dilation)
+
+    def problem(self, in_channels: int, size: tuple[int, ...]) -> tuple[str, Any, str] | None:
+        if not is_count(self.multiplier, max(1, MAX_CHANNELS // in_channels)):
+            return "multiplier", self.multiplier, f"1 to {max(1, MAX_CHANNELS // in_channels)}"
+        return kernel_problem(self.kernel, self.dilation, size)
+
+    def lower(self, graph: Lowering, name: str, node: int, stride: int) -> int:
+        inputs = graph.channels(node)
+        spread = Convolution(inputs * self.multiplier, self.kernel, stride, inputs, self.dilation)
+        depthwise = graph.add(f"{name}.depthwise", spread, node)
+        point = (1,) * len(self.kernel)
+        return graph.add(f"{name}.pointwise", Convolution(self.channels, point), depthwise)

@@ -1,0 +1,179 @@
+"""The parts of a search space: what a branch, a stage and the head may be."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces import fields, operations
+from search_spaces.architecture import ACTIVATIONS
+from search_spaces.errors import SpaceError
+from search_spaces.fields import Field
+
+MAX_BRANCHES = 4
+# The layout that repeats the stage's `branch` as often as `branches` says.
+FREE = "free"
+_LAYOUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+BRANCH_FIELDS: dict[str, Field] = {
+    "operation": fields.one_of(*operations.names()),
+    "kernel": fields.odd(3, 31),
+    # Square, kx1, 1xk, or kx1 and then 1xk, which together cover the square.
+    "shape": fields.one_of("square", "column", "row", "column_row"),
+    # A level: the sampled network has the largest group count up to it that divides both channel counts.
+    "groups": fields.whole(1, 1, 512),
+    "dilation": fields.whole(1, 1, 8),
+    "repeat": fields.whole(1, 1, 3),
+    # From 2 on, a 1x1 convolution first narrows the input to the branch's channels divided by this.
+    "bottleneck": fields.whole(1, 1, 16),
+    # The branch's part of the stage's channels where the branches split them.
+    "share": fields.whole(1, 1, 8),
+}
+STAGE_FIELDS: dict[str, Field] = {
+    "width": fields.width(32, 1024),
+    "branches": fields.whole(1, 1, MAX_BRANCHES),
+    "fusion": fields.one_of("concat", "concat_project", "add", "weighted"),
+    # Before a projection the branches share the stage's width, or each has all of it.
+    "branch_width": fields.one_of("split", "full"),
+    "branch_activation": fields.one_of(False, True),
+    "connection": fields.one_of("none", "residual"),
+    "attention": fields.none_or_whole(2, 64),
+    "norm": fields.one_of("batch", "none"),
+    "activation": fields.one_of(*ACTIVATIONS),
+    "downsample": fields.one_of("none", "max", "avg", "stride"),
+}
+STAGE_KEYS = ("layout", "branch", *STAGE_FIELDS)
+# Those that mean something in every stage may be drawn once for all of them.
+TIED_FIELDS = ("connection", "attention", "norm", "activation", "downsample")
+HEAD_FIELDS: dict[str, Field] = {
+    "pool": fields.one_of("avg", "flatten"),
+    "dense_layers": fields.whole(0, 0, 2),
+    "dense_width": fields.whole(64, 1, 1024),
+    "dropout": fields.number(0.0, 0.0, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRange:
+    """What one branch may be; each field holds its possible values."""
+
+    operation: tuple[str, ...]
+    kernel: tuple[int, ...]
+    shape: tuple[str, ...]
+    groups: tuple[int, ...]
+    dilation: tuple[int, ...]
+    repeat: tuple[int, ...]
+    bottleneck: tuple[int, ...]
+    share: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, data: object, pointer: str) -> "BranchRange":
+        known = fields.as_mapping(data, BRANCH_FIELDS, pointer)
+        return cls(**fields.parse_fields(BRANCH_FIELDS, known, pointer))
+
+    def size(self) -> int:
+        """Count the distinct parameter combinations, where no map is too small and no channel count too odd."""
+        always = len(self.repeat) * len(self.bottleneck) * len(self.share)
+        return always * sum(self._shapes(name, kernel) for name in self.operation for kernel in self.kernel)
+
+    def _shapes(self, operation: str, kernel: int) -> int:
+        count = 1
+        if "groups" in operations.options(operation):
+            count *= len(self.groups)
+        if kernel > 1:
+            count *= len(self.shape)
+            count *= len(self.dilation) if "dilation" in operations.options(operation) else 1
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class StageRange:
+    """What one stage may be; `tied` names the fields that are drawn once for the whole network."""
+
+    layout: tuple[str, ...]
+    layouts: Mapping[str, tuple[BranchRange, ...]]
+    branch: BranchRange
+    tied: frozenset[str]
+    width: tuple[int | str, ...]
+    branches: tuple[int, ...]
+    fusion: tuple[str, ...]
+    branch_width: tuple[str, ...]
+    branch_activation: tuple[bool, ...]
+    connection: tuple[str, ...]
+    attention: tuple[int | str, ...]
+    norm: tuple[str, ...]
+    activation: tuple[str, ...]
+    downsample: tuple[str, ...]
+
+    @classmethod
+    def parse(
+        cls,
+        data: object,
+        pointer: str,
+        layouts: Mapping[str, tuple[BranchRange, ...]],
+        tied: frozenset[str] = frozenset(),
+    ) -> "StageRange":
+        known = fields.as_mapping(data, STAGE_KEYS, pointer)
+        return cls(
+            layout=fields.parse_choices(
+                fields.one_of(FREE, *layouts), known.get("layout", FREE), f"{pointer}/layout"
+            ),
+            layouts=layouts,
+            branch=BranchRange.parse(known.get("branch", {}), f"{pointer}/branch"),
+            tied=tied,
+            **fields.parse_fields(STAGE_FIELDS, known, pointer),
+        )
+
+    def size(self) -> int:
+        """Count the distinct parameter combinations, the tied fields left out."""
+        always = [len(self.width), *(len(getattr(self, name)) for name in TIED_FIELDS if name not in self.tied)]
+        return math.prod(always) * sum(map(self._layout_size, self.layout))
+
+    def _layout_size(self, layout: str) -> int:
+        if layout != FREE:
+            members = self.layouts[layout]
+            return math.prod(member.size() for member in members) * self._fusions(len(members))
+        return sum(self.branch.size() ** count * self._fusions(count) for count in self.branches)
+
+    def _fusions(self, branches: int) -> int:
+        if branches == 1:
+            return 1
+        widths = sum(len(self.branch_width) if name == "concat_project" else 1 for name in self.fusion)
+        return widths * len(self.branch_activation)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRange:
+    """What the head may be."""
+
+    pool: tuple[str, ...]
+    dense_layers: tuple[int, ...]
+    dense_width: tuple[int, ...]
+    dropout: tuple[float, ...]
+
+    @classmethod
+    def parse(cls, data: object, pointer: str) -> "HeadRange":
+        return cls(**fields.parse_fields(HEAD_FIELDS, fields.as_mapping(data, HEAD_FIELDS, pointer), pointer))
+
+    def size(self) -> int:
+        """Count the distinct parameter combinations."""
+        dense: int = sum(len(self.dense_width) ** layers for layers in self.dense_layers)
+        return len(self.pool) * len(self.dropout) * dense
+
+
+def parse_layouts(data: object, pointer: str) -> dict[str, tuple[BranchRange, ...]]:
+    """Return the named layouts: each a list of 1 to 4 branches, complete in themselves."""
+    if not isinstance(data, Mapping):
+        raise SpaceError(f"{fields.dotted(pointer)} must be a mapping of name to branches", pointer=pointer)
+    return {name: _parse_layout(name, value, f"{pointer}/{name}") for name, value in data.items()}
+
+
+def _parse_layout(name: Any, data: object, pointer: str) -> tuple[BranchRange, ...]:
+    if not isinstance(name, str) or not _LAYOUT_NAME.fullmatch(name) or name == FREE:
+        raise SpaceError(
+            f"{fields.dotted(pointer)}: a layout's name is 1 to 31 of a-z, 0-9, _ and not {FREE!r}", pointer=pointer
+        )
+    if not isinstance(data, list | tuple) or not 1 <= len(data) <= MAX_BRANCHES:
+        raise SpaceError(f"{fields.dotted(pointer)} must list 1 to {MAX_BRANCHES} branches", pointer=pointer)
+    return tuple(BranchRange.parse(item, f"{pointer}/{index}") for index, item in enumerate(data))

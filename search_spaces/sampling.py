@@ -1,0 +1,180 @@
+"""From a range to one stage: ask what has an effect, then repair what does not fit.
+
+Choices are repaired after they are drawn, never shortened before: Optuna wants the same choices under
+the same name in every trial.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from search_spaces import fields, operations
+from search_spaces.architecture import Branch, Head, Stage
+from search_spaces.operations import Operation
+from search_spaces.random_trial import Suggests
+from search_spaces.ranges import FREE, BranchRange, HeadRange, StageRange
+
+MAX_WIDTH = 1024
+MAX_OPERATIONS = 3
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Asks a trial for choices whose names start with `prefix`."""
+
+    trial: Suggests
+    prefix: str = ""
+
+    def __call__(self, name: str, choices: tuple[Value, ...]) -> Value:
+        """Return the only choice unasked, else what the trial suggests."""
+        if len(choices) == 1:
+            return choices[0]
+        return cast(Value, self.trial.suggest_categorical(self.prefix + name, cast(Any, choices)))
+
+    def below(self, name: str) -> "Ask":
+        return Ask(self.trial, f"{self.prefix}{name}.")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureMap:
+    """What flows between two stages: channels and spatial size."""
+
+    channels: int
+    size: tuple[int, ...]
+
+
+def sample_stage(stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], smallest_map: int) -> Stage:
+    """Draw one stage that can stand behind `before`."""
+    layout, ranges = _layout(stage, ask)
+    width = _width(ask("width", stage.width), before.channels)
+    several = len(ranges) > 1
+    fusion = ask("fusion", stage.fusion) if several else "concat"
+    splits = fusion == "concat" or (fusion == "concat_project" and ask("branch_width", stage.branch_width) == "split")
+    inner = ask if layout == FREE else ask.below(layout)
+    channels = _split([r.share for r in ranges], inner, width) if splits and several else [width] * len(ranges)
+    branches = tuple(
+        sample_branch(branch, inner.below(f"branch{number}"), before, count)
+        for number, (branch, count) in enumerate(zip(ranges, channels, strict=True), start=1)
+    )
+
+    def own(name: str) -> Any:
+        return tied[name] if name in stage.tied else ask(name, getattr(stage, name))
+
+    attention = own("attention")
+    return Stage(
+        branches=branches,
+        fusion=fusion,
+        channels=sum(channels) if splits else width,
+        connection=own("connection"),
+        attention=None if attention == "none" else attention,
+        norm=own("norm"),
+        activation=own("activation"),
+        branch_activation=ask("branch_activation", stage.branch_activation) if several else False,
+        downsample=own("downsample") if min(before.size) // 2 >= smallest_map else "none",
+    )
+
+
+def after(stage: Stage, before: FeatureMap) -> FeatureMap:
+    """Return what flows out of a stage."""
+    halved = stage.downsample != "none"
+    return FeatureMap(stage.channels, tuple(side // 2 for side in before.size) if halved else before.size)
+
+
+def sample_branch(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int) -> Branch:
+    """Draw one branch from `before` to `channels` channels."""
+    name = ask("operation", branch.operation)
+    level = ask("kernel", branch.kernel)
+    shape, dilation = "square", 1
+    if max(_fitted(level, 1, before.size)) > 1:
+        shape = ask("shape", branch.shape) if len(before.size) == 2 else "square"
+        if "dilation" in operations.options(name):
+            dilation = _fitted_dilation(level, ask("dilation", branch.dilation), before.size)
+    kernels = _shaped(_fitted(level, dilation, before.size), shape)
+    repeat = ask("repeat", branch.repeat)
+    narrow = channels // ask("bottleneck", branch.bottleneck)
+    chain: list[Operation] = []
+    inputs = before.channels
+    if 1 <= narrow < min(channels, inputs):
+        chain.append(operations.create("conv", channels=narrow, kernel=1))
+        inputs = narrow
+    groups = 1
+    if "groups" in operations.options(name) and math.gcd(inputs, channels) > 1:
+        groups = ask("groups", branch.groups)
+    repeats = min(repeat, (MAX_OPERATIONS - len(chain)) // len(kernels))
+    for kernel in kernels * repeats:
+        chain.append(_operation(name, channels, kernel, dilation, repaired_groups(groups, inputs, channels)))
+        inputs = channels
+    return Branch(tuple(chain))
+
+
+def sample_head(head: HeadRange, ask: Ask) -> Head:
+    """Draw the head."""
+    layers = ask("dense_layers", head.dense_layers)
+    return Head(
+        pool=ask("pool", head.pool),
+        dense=tuple(ask(f"dense{number}", head.dense_width) for number in range(1, layers + 1)),
+        dropout=ask("dropout", head.dropout),
+    )
+
+
+def repaired_groups(level: int, inputs: int, outputs: int) -> int:
+    """Return the largest group count up to `level` that divides both channel counts.
+
+    Example:
+        >>> repaired_groups(8, 12, 32)
+        4
+    """
+    common = math.gcd(inputs, outputs)
+    return next(groups for groups in range(min(level, common), 0, -1) if common % groups == 0)
+
+
+def _layout(stage: StageRange, ask: Ask) -> tuple[str, tuple[BranchRange, ...]]:
+    layout = ask("layout", stage.layout)
+    if layout != FREE:
+        return layout, stage.layouts[layout]
+    return layout, (stage.branch,) * ask("branches", stage.branches)
+
+
+def _width(value: int | str, before: int) -> int:
+    if isinstance(value, int):
+        return value
+    return min(MAX_WIDTH, _whole_channels(before * fields.factor(value)))
+
+
+def _split(shares: list[tuple[int, ...]], ask: Ask, width: int) -> list[int]:
+    """Channels of each branch: the shares of a width, which is rounded to what the shares divide."""
+    drawn = [ask(f"branch{number}.share", share) for number, share in enumerate(shares, start=1)]
+    unit = _whole_channels(width / sum(drawn))
+    return [share * unit for share in drawn]
+
+
+def _whole_channels(channels: float) -> int:
+    """Round to a multiple of 4 (2 below 8), which leaves room for groups."""
+    step = 4 if channels >= 8 else 2
+    return max(step, step * round(channels / step))
+
+
+def _fitted(kernel: int, dilation: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    """Clip a kernel, axis by axis, so that no tap sees nothing but padding."""
+    return tuple(min(kernel, 2 * ((side - 1) // dilation) + 1) for side in size)
+
+
+def _fitted_dilation(kernel: int, dilation: int, size: tuple[int, ...]) -> int:
+    return max(1, min(dilation, (min(size) - 1) // max(1, (kernel - 1) // 2)))
+
+
+def _shaped(kernel: tuple[int, ...], shape: str) -> list[tuple[int, ...]]:
+    if shape == "square":
+        return [kernel]
+    column, row = (kernel[0], 1), (1, kernel[1])
+    return {"column": [column], "row": [row], "column_row": [column, row]}[shape]
+
+
+def _operation(name: str, channels: int, kernel: tuple[int, ...], dilation: int, groups: int) -> Operation:
+    wanted = {"groups": groups, "dilation": dilation}
+    known = operations.options(name)
+    return operations.create(
+        name, channels=channels, kernel=kernel, **{key: value for key, value in wanted.items() if key in known}
+    )
