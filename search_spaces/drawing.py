@@ -18,12 +18,20 @@ class Canvas:
         self._shapes: list[str] = []
 
     def box(
-        self, x: float, y: float, width: float, height: float, name: str, *, fill: float = 0.0, radius: float = 6
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        name: str,
+        *,
+        fill: float = 0.0,
+        radius: float = 6,
     ) -> None:
         """A rounded rectangle; `fill` is the opacity of its inside."""
         self._shapes.append(
-            f'<rect class="{escape(name)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}"'
-            f' fill="currentColor" fill-opacity="{fill:g}" stroke="currentColor" stroke-opacity="0.35"/>'
+            f'<rect class="{escape(name)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+            f' rx="{radius:g}" fill="currentColor" fill-opacity="{fill:g}" stroke="currentColor" stroke-opacity="0.35"/>'
         )
 
     def text(
@@ -54,13 +62,16 @@ class Canvas:
 
     def arrow(self, x: float, top: float, bottom: float) -> None:
         """A vertical line that ends in an arrowhead."""
-        self.path(f"M{x:g} {top:g}V{bottom:g}M{x - 4:g} {bottom - 5:g}L{x:g} {bottom:g}L{x + 4:g} {bottom - 5:g}", "flow")
+        self.path(
+            f"M{x:g} {top:g}V{bottom:g}M{x - 4:g} {bottom - 5:g}L{x:g} {bottom:g}L{x + 4:g} {bottom - 5:g}",
+            "flow",
+        )
 
     def circle(self, x: float, y: float, radius: float, name: str) -> None:
         """A ring."""
         self._shapes.append(
-            f'<circle class="{escape(name)}" cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="none" stroke="currentColor"'
-            ' stroke-opacity="0.55" stroke-width="1.5"/>'
+            f'<circle class="{escape(name)}" cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="none"'
+            ' stroke="currentColor" stroke-opacity="0.55" stroke-width="1.5"/>'
         )
 
     def render(self, height: float, title: str, description: str) -> str:

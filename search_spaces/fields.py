@@ -29,7 +29,9 @@ class Field:
 def one_of(*values: Scalar) -> Field:
     """A field with a few names; the first is the default."""
     kinds = {type(value) for value in values}
-    return Field(values[0], f"one of {', '.join(map(_shown, values))}", lambda v: type(v) in kinds and v in values)
+    return Field(
+        values[0], f"one of {', '.join(map(_shown, values))}", lambda v: type(v) in kinds and v in values
+    )
 
 
 def whole(default: int, low: int, high: int) -> Field:
@@ -39,7 +41,9 @@ def whole(default: int, low: int, high: int) -> Field:
 
 def odd(default: int, high: int) -> Field:
     """An odd number up to `high`."""
-    return Field(default, f"an odd number from 1 to {high}", lambda v: is_whole(v, 1, high) and int(v or 0) % 2 == 1)
+    return Field(
+        default, f"an odd number from 1 to {high}", lambda v: is_whole(v, 1, high) and int(v or 0) % 2 == 1
+    )
 
 
 def number(default: float, low: float, below: float) -> Field:
@@ -49,12 +53,6 @@ def number(default: float, low: float, below: float) -> Field:
         return isinstance(value, int | float) and not isinstance(value, bool) and low <= value < below
 
     return Field(default, f"a number from {low:g} and below {below:g}", accepts)
-
-
-def none_or_whole(low: int, high: int) -> Field:
-    """The word none (the default) or a whole number."""
-    allowed = f"none, or a whole number from {low} to {high}"
-    return Field("none", allowed, lambda v: v == "none" or is_whole(v, low, high))
 
 
 def width(default: int, high: int) -> Field:
@@ -90,7 +88,9 @@ def parse_choices(field: Field, value: object, pointer: str) -> Choices:
     if not isinstance(value, list | tuple):
         return (_checked(field, value, pointer),)
     if not 1 <= len(value) <= MAX_CHOICES:
-        raise SpaceError(f"{dotted(pointer)} must list 1 to {MAX_CHOICES} choices, not {len(value)}", pointer=pointer)
+        raise SpaceError(
+            f"{dotted(pointer)} must list 1 to {MAX_CHOICES} choices, not {len(value)}", pointer=pointer
+        )
     choices = tuple(_checked(field, item, f"{pointer}/{index}") for index, item in enumerate(value))
     for index, choice in enumerate(choices):
         if choice in choices[:index]:
@@ -121,7 +121,9 @@ def as_mapping(data: object, known: Iterable[str], pointer: str) -> Mapping[str,
     return data
 
 
-def unknown(name: object, known: Iterable[str], pointer: str, *, below: str = "", what: str = "field") -> SpaceError:
+def unknown(
+    name: object, known: Iterable[str], pointer: str, *, below: str = "", what: str = "field"
+) -> SpaceError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1)

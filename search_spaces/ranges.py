@@ -7,17 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces import fields, operations
-from search_spaces.architecture import ACTIVATIONS
+from search_spaces.architecture import (
+    ATTENTION_RATIOS,
+    CONNECTIONS,
+    DOWNSAMPLES,
+    FUSIONS,
+    HEAD_POOLS,
+    MAX_BRANCHES,
+    NORMS,
+    POOL_POSITIONS,
+)
 from search_spaces.errors import SpaceError
 from search_spaces.fields import Field
+from search_spaces.layers.pointwise import ACTIVATIONS
 
-MAX_BRANCHES = 4
 # The layout that repeats the stage's `branch` as often as `branches` says.
 FREE = "free"
 _LAYOUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 BRANCH_FIELDS: dict[str, Field] = {
-    "operation": fields.one_of(*operations.names()),
+    "operation": fields.one_of("conv", *(name for name in operations.names() if name != "conv")),
     "kernel": fields.odd(3, 31),
     # Square, kx1, 1xk, or kx1 and then 1xk, which together cover the square.
     "shape": fields.one_of("square", "column", "row", "column_row"),
@@ -33,21 +42,22 @@ BRANCH_FIELDS: dict[str, Field] = {
 STAGE_FIELDS: dict[str, Field] = {
     "width": fields.width(32, 1024),
     "branches": fields.whole(1, 1, MAX_BRANCHES),
-    "fusion": fields.one_of("concat", "concat_project", "add", "weighted"),
+    "fusion": fields.one_of(*FUSIONS),
     # Before a projection the branches share the stage's width, or each has all of it.
     "branch_width": fields.one_of("split", "full"),
     "branch_activation": fields.one_of(False, True),
-    "connection": fields.one_of("none", "residual"),
-    "attention": fields.none_or_whole(2, 64),
-    "norm": fields.one_of("batch", "none"),
+    "connection": fields.one_of(*CONNECTIONS),
+    "attention": fields.one_of("none", *ATTENTION_RATIOS),
+    "norm": fields.one_of(*NORMS),
     "activation": fields.one_of(*ACTIVATIONS),
-    "downsample": fields.one_of("none", "max", "avg", "stride"),
+    "downsample": fields.one_of(*DOWNSAMPLES),
+    "pool_position": fields.one_of(*POOL_POSITIONS),
 }
 STAGE_KEYS = ("layout", "branch", *STAGE_FIELDS)
 # Those that mean something in every stage may be drawn once for all of them.
-TIED_FIELDS = ("connection", "attention", "norm", "activation", "downsample")
+TIED_FIELDS = ("connection", "attention", "norm", "activation", "downsample", "pool_position")
 HEAD_FIELDS: dict[str, Field] = {
-    "pool": fields.one_of("avg", "flatten"),
+    "pool": fields.one_of(*HEAD_POOLS),
     "dense_layers": fields.whole(0, 0, 2),
     "dense_width": fields.whole(64, 1, 1024),
     "dropout": fields.number(0.0, 0.0, 1.0),
@@ -73,7 +83,7 @@ class BranchRange:
         return cls(**fields.parse_fields(BRANCH_FIELDS, known, pointer))
 
     def size(self) -> int:
-        """Count the distinct parameter combinations, where no map is too small and no channel count too odd."""
+        """Count the distinct parameter combinations where maps and channel counts suit all of them."""
         always = len(self.repeat) * len(self.bottleneck) * len(self.share)
         return always * sum(self._shapes(name, kernel) for name in self.operation for kernel in self.kernel)
 
@@ -105,6 +115,7 @@ class StageRange:
     norm: tuple[str, ...]
     activation: tuple[str, ...]
     downsample: tuple[str, ...]
+    pool_position: tuple[str, ...]
 
     @classmethod
     def parse(
@@ -127,7 +138,10 @@ class StageRange:
 
     def size(self) -> int:
         """Count the distinct parameter combinations, the tied fields left out."""
-        always = [len(self.width), *(len(getattr(self, name)) for name in TIED_FIELDS if name not in self.tied)]
+        always = [
+            len(self.width),
+            *(len(getattr(self, name)) for name in TIED_FIELDS if name not in self.tied),
+        ]
         return math.prod(always) * sum(map(self._layout_size, self.layout))
 
     def _layout_size(self, layout: str) -> int:
@@ -172,7 +186,8 @@ def parse_layouts(data: object, pointer: str) -> dict[str, tuple[BranchRange, ..
 def _parse_layout(name: Any, data: object, pointer: str) -> tuple[BranchRange, ...]:
     if not isinstance(name, str) or not _LAYOUT_NAME.fullmatch(name) or name == FREE:
         raise SpaceError(
-            f"{fields.dotted(pointer)}: a layout's name is 1 to 31 of a-z, 0-9, _ and not {FREE!r}", pointer=pointer
+            f"{fields.dotted(pointer)}: a layout's name is 1 to 31 of a-z, 0-9, _ and not {FREE!r}",
+            pointer=pointer,
         )
     if not isinstance(data, list | tuple) or not 1 <= len(data) <= MAX_BRANCHES:
         raise SpaceError(f"{fields.dotted(pointer)} must list 1 to {MAX_BRANCHES} branches", pointer=pointer)

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from search_spaces import fields, operations
-from search_spaces.architecture import Branch, Head, Stage
+from search_spaces.architecture import MAX_OPERATIONS, Branch, Head, Stage, size_after
 from search_spaces.operations import Operation
 from search_spaces.random_trial import Suggests
 from search_spaces.ranges import FREE, BranchRange, HeadRange, StageRange
 
 MAX_WIDTH = 1024
-MAX_OPERATIONS = 3
 Value = TypeVar("Value")
 
 
@@ -45,15 +44,21 @@ class FeatureMap:
     size: tuple[int, ...]
 
 
-def sample_stage(stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], smallest_map: int) -> Stage:
+def sample_stage(
+    stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], smallest_map: int
+) -> Stage:
     """Draw one stage that can stand behind `before`."""
     layout, ranges = _layout(stage, ask)
     width = _width(ask("width", stage.width), before.channels)
     several = len(ranges) > 1
     fusion = ask("fusion", stage.fusion) if several else "concat"
-    splits = fusion == "concat" or (fusion == "concat_project" and ask("branch_width", stage.branch_width) == "split")
+    splits = fusion == "concat" or (
+        fusion == "concat_project" and ask("branch_width", stage.branch_width) == "split"
+    )
     inner = ask if layout == FREE else ask.below(layout)
-    channels = _split([r.share for r in ranges], inner, width) if splits and several else [width] * len(ranges)
+    channels = (
+        _split([r.share for r in ranges], inner, width) if splits and several else [width] * len(ranges)
+    )
     branches = tuple(
         sample_branch(branch, inner.below(f"branch{number}"), before, count)
         for number, (branch, count) in enumerate(zip(ranges, channels, strict=True), start=1)
@@ -73,13 +78,13 @@ def sample_stage(stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[
         activation=own("activation"),
         branch_activation=ask("branch_activation", stage.branch_activation) if several else False,
         downsample=own("downsample") if min(before.size) // 2 >= smallest_map else "none",
+        pool_position=own("pool_position"),
     )
 
 
 def after(stage: Stage, before: FeatureMap) -> FeatureMap:
     """Return what flows out of a stage."""
-    halved = stage.downsample != "none"
-    return FeatureMap(stage.channels, tuple(side // 2 for side in before.size) if halved else before.size)
+    return FeatureMap(stage.channels, size_after(stage, before.size))
 
 
 def sample_branch(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int) -> Branch:
@@ -168,13 +173,20 @@ def _fitted_dilation(kernel: int, dilation: int, size: tuple[int, ...]) -> int:
 def _shaped(kernel: tuple[int, ...], shape: str) -> list[tuple[int, ...]]:
     if shape == "square":
         return [kernel]
-    column, row = (kernel[0], 1), (1, kernel[1])
-    return {"column": [column], "row": [row], "column_row": [column, row]}[shape]
+    sides: dict[str, list[tuple[int, ...]]] = {
+        "column": [(kernel[0], 1)],
+        "row": [(1, kernel[1])],
+        "column_row": [(kernel[0], 1), (1, kernel[1])],
+    }
+    return sides[shape]
 
 
 def _operation(name: str, channels: int, kernel: tuple[int, ...], dilation: int, groups: int) -> Operation:
     wanted = {"groups": groups, "dilation": dilation}
     known = operations.options(name)
     return operations.create(
-        name, channels=channels, kernel=kernel, **{key: value for key, value in wanted.items() if key in known}
+        name,
+        channels=channels,
+        kernel=kernel,
+        **{key: value for key, value in wanted.items() if key in known},
     )

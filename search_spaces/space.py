@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces import fields
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import MAX_STAGES, Architecture
 from search_spaces.errors import SpaceError
 from search_spaces.random_trial import Suggests
 from search_spaces.ranges import STAGE_KEYS, TIED_FIELDS, HeadRange, StageRange, parse_layouts
 from search_spaces.sampling import Ask, FeatureMap, after, sample_head, sample_stage
 
-MAX_STAGES = 6
 _STAGE_NAMES = tuple(f"stage{number}" for number in range(1, MAX_STAGES + 1))
 _KEYS = ("depth", "smallest_map", "tied", "layouts", "stage", *_STAGE_NAMES, "head")
 _DEPTH = fields.whole(2, 1, MAX_STAGES)
@@ -29,7 +28,7 @@ class SearchSpace:
     - `depth`: number of stages, 1 to 6.
     - `stage`: fields of every stage; its `branch` holds the fields of every free branch.
     - `stage1` ... `stage6`: what differs in one stage; the rest comes from `stage`.
-    - `layouts`: named lists of branches that a stage's `layout` may choose; each branch is complete in itself.
+    - `layouts`: named lists of branches that a stage's `layout` may choose; a branch says all itself.
     - `tied`: stage fields that are drawn once for the network. A stage that sets one itself has its own.
     - `head`: pool, dense_layers, dense_width, dropout.
     - `smallest_map`: no stage makes a map's smallest side smaller than this.
@@ -141,5 +140,6 @@ def _check_first_width(data: Mapping[str, Any], first: StageRange) -> None:
     for value in first.width:
         if fields.is_relative(value):
             raise SpaceError(
-                f"stage1.width ({value}) must be a count: there is no stage before it", pointer="/stage1/width"
+                f"stage1.width ({value}) must be a count: there is no stage before it",
+                pointer="/stage1/width",
             )
