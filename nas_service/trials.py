@@ -178,6 +178,8 @@ class EpochReport(Value):
     validation_loss: float | None = None
     accuracy: float | None = None
     seconds: float = 0.0
+    # What is known of the trial by now beside its exact costs: its measured latency.
+    metrics: dict[str, float] = {}
 
 
 class Outcome(Value):

@@ -59,6 +59,9 @@ class Ledger(Protocol):
             study_id: Only work of this study.
         """
 
+    def join_study(self, study_id: int, worker_id: int) -> int:
+        """Return the worker's seat (0, 1, ...) among those that propose for the study; it keeps it for good."""
+
     def changes(self, study_id: int, since: int) -> Changes:
         """Return all rows of the study changed after revision `since` (0: everything)."""
 

@@ -1,0 +1,113 @@
+"""The connection to the database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    create_engine,
+    event,
+    literal_column,
+    make_url,
+)
+from sqlalchemy.engine import URL
+
+from nas_service.errors import Unavailable
+
+BUSY_TIMEOUT_S = 30
+# File systems whose locks SQLite cannot trust.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre", "glusterfs"}
+)
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine for SQLite or PostgreSQL.
+
+    SQLite runs in WAL mode with `synchronous=NORMAL`: a committed result survives the death of any process; a power
+    cut may undo the last commits, never damage the file. Transactions of SQLite begin IMMEDIATE, see `writing`.
+
+    Raises:
+        Unavailable: An SQLite file would lie on a network file system, or its folder cannot be written.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=15)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that will write: on SQLite it takes the write lock at once, so it never fails to upgrade."""
+    with engine.execution_options(nas_writes=True).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that only reads."""
+    with engine.begin() as connection:
+        yield connection
+
+
+def now_seconds(connection: Connection) -> ColumnElement[float]:
+    """Return the database's own clock as an SQL expression: seconds since 1970."""
+    if connection.dialect.name == "sqlite":
+        return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
+    return literal_column("extract(epoch from clock_timestamp())::double precision", Float)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        _check_folder(Path(url.database).absolute().parent)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own, deferred BEGIN is switched off; `_begin` below says how each transaction starts.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("nas_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"cannot create the data folder {folder}: {error.strerror}") from error
+    kind = _file_system(folder)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise Unavailable(
+            f"{folder} lies on {kind}, where SQLite can lose data; use a local NAS_HOME or NAS_DATABASE_URL"
+        )
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system that holds a folder; "" where /proc does not tell."""
+    try:
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    best = ("", "")
+    for line in mounts:
+        _, mount_point, kind, *_ = line.split()
+        if folder.is_relative_to(mount_point) and len(mount_point) > len(best[0]):
+            best = (mount_point, kind)
+    return best[1]

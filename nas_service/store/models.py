@@ -1,0 +1,258 @@
+"""The tables. Everything that is remembered is a row here or a file named by its sha256."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# SQLite numbers rows by itself only in a column of exactly INTEGER.
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite, which knows no zones, gives it back as UTC too."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declares the types that columns of plain annotations get."""
+
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads a plain class attribute)
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        float: Float,
+        str: Text,
+    }
+
+
+class StudyRow(Base):
+    """A study with the counters that its budget and its page need, changed only under the row's lock."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(default="")
+    dataset_sha256: Mapped[str] = mapped_column(String(64))
+    input_shape: Mapped[list[Any]]
+    classes: Mapped[int]
+    # Rises with each change of the study or its trials; taken under this row's lock, so that none is missed.
+    revision: Mapped[int] = mapped_column(default=0)
+    next_number: Mapped[int] = mapped_column(default=0)
+    next_ordinal: Mapped[int] = mapped_column(default=0)
+    fruitless_in_a_row: Mapped[int] = mapped_column(default=0)
+    waiting: Mapped[int] = mapped_column(default=0)
+    running: Mapped[int] = mapped_column(default=0)
+    complete: Mapped[int] = mapped_column(default=0)
+    pruned: Mapped[int] = mapped_column(default=0)
+    infeasible: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    repeats: Mapped[int] = mapped_column(default=0)
+    budget_trials: Mapped[int | None]
+    deadline: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class TrialRow(Base):
+    """One candidate's evaluation."""
+
+    __tablename__ = "trials"
+    __table_args__ = (
+        UniqueConstraint("study_id", "number"),
+        Index("ix_trials_study_revision", "study_id", "revision"),
+        Index("ix_trials_study_state", "study_id", "state", "number"),
+        Index("ix_trials_study_hash", "study_id", "architecture_hash"),
+        Index("ix_trials_state_lease", "state", "lease_expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    ordinal: Mapped[int]
+    revision: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None]
+    params: Mapped[dict[str, Any]]
+    distributions: Mapped[dict[str, Any]]
+    attributes: Mapped[dict[str, Any]]
+    architecture: Mapped[dict[str, Any]]
+    architecture_hash: Mapped[str] = mapped_column(String(64))
+    metrics: Mapped[dict[str, Any]]
+    violations: Mapped[dict[str, Any]]
+    timings: Mapped[dict[str, Any]]
+    latency: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    seed: Mapped[int] = mapped_column(BIG)
+    attempt: Mapped[int] = mapped_column(default=0)
+    # The worker that holds, or held, the trial.
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"))
+    worker: Mapped[str | None]
+    # Seconds since 1970 by the database's clock.
+    lease_expires_at: Mapped[float | None]
+    report_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    versions: Mapped[dict[str, Any]]
+    error: Mapped[str | None]
+    artifacts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class RepeatRow(Base):
+    """A proposal that was answered from a trial the study already had."""
+
+    __tablename__ = "repeats"
+    __table_args__ = (
+        UniqueConstraint("study_id", "ordinal"),
+        Index("ix_repeats_revision", "study_id", "revision"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    trial_id: Mapped[int] = mapped_column(BIG, ForeignKey("trials.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    revision: Mapped[int]
+    params: Mapped[dict[str, Any]]
+    distributions: Mapped[dict[str, Any]]
+    attributes: Mapped[dict[str, Any]]
+
+
+class EpochRow(Base):
+    """One epoch of a learning curve; a later attempt writes over an earlier one."""
+
+    __tablename__ = "epochs"
+
+    trial_id: Mapped[int] = mapped_column(BIG, ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    train_loss: Mapped[float | None]
+    validation_loss: Mapped[float | None]
+    accuracy: Mapped[float | None]
+    seconds: Mapped[float]
+
+
+class SeatRow(Base):
+    """A worker's place among those that propose for a study; it seeds the worker's sampler."""
+
+    __tablename__ = "seats"
+    __table_args__ = (UniqueConstraint("study_id", "seat"),)
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    worker_id: Mapped[int] = mapped_column(ForeignKey("workers.id", ondelete="CASCADE"), primary_key=True)
+    seat: Mapped[int]
+
+
+class StudyAttributeRow(Base):
+    """What a sampler keeps on a study; the first writer of a key wins."""
+
+    __tablename__ = "study_attributes"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+
+
+class EventRow(Base):
+    """The append-only list of what happened."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_study", "study_id", "sequence"),)
+
+    sequence: Mapped[int] = mapped_column(BIG, primary_key=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(40))
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class DatasetRow(Base):
+    """A registered data set; its examples are a file named by `sha256`."""
+
+    __tablename__ = "datasets"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    input_shape: Mapped[list[Any]]
+    classes: Mapped[int]
+    class_names: Mapped[list[Any]]
+    train_examples: Mapped[int]
+    test_examples: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class WorkerRow(Base):
+    """A worker process, known by its name."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    device: Mapped[str]
+    versions: Mapped[dict[str, Any]]
+    # Seconds since 1970 by the database's clock.
+    heartbeat_at: Mapped[float]
+    started_at: Mapped[datetime]
+    has_left: Mapped[bool] = mapped_column(default=False)
+
+
+class TokenRow(Base):
+    """A token, stored as its sha256 alone."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class ArtifactRow(Base):
+    """A stored file: its bytes lie in the artifacts folder under `sha256`."""
+
+    __tablename__ = "artifacts"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BIG)
+    created_at: Mapped[datetime]
+
+
+class RequestRow(Base):
+    """The answer to a request that carried an Idempotency-Key."""
+
+    __tablename__ = "requests"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
