@@ -31,7 +31,8 @@ class Canvas:
         """A rounded rectangle; `fill` is the opacity of its inside."""
         self._shapes.append(
             f'<rect class="{escape(name)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
-            f' rx="{radius:g}" fill="currentColor" fill-opacity="{fill:g}" stroke="currentColor" stroke-opacity="0.35"/>'
+            f' rx="{radius:g}" fill="currentColor" fill-opacity="{fill:g}"'
+            ' stroke="currentColor" stroke-opacity="0.35"/>'
         )
 
     def text(

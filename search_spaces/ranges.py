@@ -82,19 +82,25 @@ class BranchRange:
         known = fields.as_mapping(data, BRANCH_FIELDS, pointer)
         return cls(**fields.parse_fields(BRANCH_FIELDS, known, pointer))
 
-    def size(self) -> int:
-        """Count the distinct parameter combinations where maps and channel counts suit all of them."""
-        always = len(self.repeat) * len(self.bottleneck) * len(self.share)
-        return always * sum(self._shapes(name, kernel) for name in self.operation for kernel in self.kernel)
+    def size(self, *, only_single: bool = False) -> int:
+        """Count the distinct parameter combinations where maps and channel counts suit all of them.
 
-    def _shapes(self, operation: str, kernel: int) -> int:
-        count = 1
-        if "groups" in operations.options(operation):
-            count *= len(self.groups)
-        if kernel > 1:
-            count *= len(self.shape)
-            count *= len(self.dilation) if "dilation" in operations.options(operation) else 1
-        return count
+        Args:
+            only_single: Count those of one operation alone, without a second one in series.
+        """
+        if only_single and not (1 in self.repeat and 1 in self.bottleneck):
+            return 0
+        repeats = 1 if only_single else len(self.repeat) * len(self.bottleneck)
+        shapes = [shape for shape in self.shape if not (only_single and shape == "column_row")]
+        kinds = ((name, kernel) for name in self.operation for kernel in self.kernel)
+        return len(self.share) * repeats * sum(self._kinds(*kind, len(shapes)) for kind in kinds)
+
+    def _kinds(self, operation: str, kernel: int, shapes: int) -> int:
+        known = operations.options(operation)
+        groups = len(self.groups) if "groups" in known else 1
+        if kernel == 1:
+            return groups
+        return groups * shapes * (len(self.dilation) if "dilation" in known else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +152,17 @@ class StageRange:
 
     def _layout_size(self, layout: str) -> int:
         if layout != FREE:
-            members = self.layouts[layout]
-            return math.prod(member.size() for member in members) * self._fusions(len(members))
-        return sum(self.branch.size() ** count * self._fusions(count) for count in self.branches)
+            return self._merged_size(self.layouts[layout])
+        return sum(self._merged_size((self.branch,) * count) for count in self.branches)
 
-    def _fusions(self, branches: int) -> int:
-        if branches == 1:
-            return 1
-        widths = sum(len(self.branch_width) if name == "concat_project" else 1 for name in self.fusion)
-        return widths * len(self.branch_activation)
+    def _merged_size(self, members: tuple[BranchRange, ...]) -> int:
+        every = math.prod(member.size() for member in members)
+        if len(members) == 1:
+            # Norm and activation behind each operation or once behind the branch: the same for one operation.
+            single = members[0].size(only_single=True)
+            return single + (every - single) * len(self.branch_activation)
+        fusions = sum(len(self.branch_width) if name == "concat_project" else 1 for name in self.fusion)
+        return every * fusions * len(self.branch_activation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ def sample_stage(
         for number, (branch, count) in enumerate(zip(ranges, channels, strict=True), start=1)
     )
 
+    chains = several or len(branches[0].operations) > 1
+
     def own(name: str) -> Any:
         return tied[name] if name in stage.tied else ask(name, getattr(stage, name))
 
@@ -76,7 +78,7 @@ def sample_stage(
         attention=None if attention == "none" else attention,
         norm=own("norm"),
         activation=own("activation"),
-        branch_activation=ask("branch_activation", stage.branch_activation) if several else False,
+        branch_activation=ask("branch_activation", stage.branch_activation) if chains else False,
         downsample=own("downsample") if min(before.size) // 2 >= smallest_map else "none",
         pool_position=own("pool_position"),
     )

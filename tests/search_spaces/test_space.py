@@ -14,7 +14,7 @@ from search_spaces.random_trial import RandomTrial
 from search_spaces.sampling import repaired_groups
 from search_spaces.space import SearchSpace
 
-LARGE = (16, 96, 96)
+LARGE = (64, 96, 96)
 
 
 class Enumerating:
@@ -79,6 +79,14 @@ SMALL_SPACES: list[dict[str, Any]] = [
         "depth": 2,
         "layouts": {"one": [{"kernel": [3, 5]}], "two": [{"kernel": 3}, {"kernel": 5, "groups": [1, 2]}]},
         "stage": {"layout": ["free", "one", "two"], "branch_activation": [False, True]},
+    },
+    {
+        "depth": 1,
+        "stage": {"branch_activation": [False, True], "branch": {"repeat": [1, 2], "bottleneck": [1, 2]}},
+    },
+    {
+        "depth": 1,
+        "stage": {"branch_activation": [False, True], "branch": {"shape": ["square", "column_row"]}},
     },
     {"depth": 1, "head": {"dense_layers": [0, 1, 2], "dense_width": [32, 64], "pool": ["avg", "flatten"]}},
     {
