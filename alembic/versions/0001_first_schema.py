@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("next_number", sa.Integer(), nullable=False),
         sa.Column("next_ordinal", sa.Integer(), nullable=False),
         sa.Column("fruitless_in_a_row", sa.Integer(), nullable=False),
+        sa.Column("max_fruitless", sa.Integer(), nullable=False),
         sa.Column("waiting", sa.Integer(), nullable=False),
         sa.Column("running", sa.Integer(), nullable=False),
         sa.Column("complete", sa.Integer(), nullable=False),

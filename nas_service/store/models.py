@@ -1,7 +1,7 @@
 """The tables. Everything that is remembered is a row here or a file named by its sha256."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     JSON,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -50,6 +51,11 @@ class Base(DeclarativeBase):
     }
 
 
+def table(row: type[Base]) -> Table:
+    """Return the table behind a row class, for statements without a session."""
+    return cast(Table, row.__table__)
+
+
 class StudyRow(Base):
     """A study with the counters that its budget and its page need, changed only under the row's lock."""
 
@@ -67,7 +73,9 @@ class StudyRow(Base):
     revision: Mapped[int] = mapped_column(default=0)
     next_number: Mapped[int] = mapped_column(default=0)
     next_ordinal: Mapped[int] = mapped_column(default=0)
+    # Infeasible or repeated proposals since a candidate was last trained, and how many end the study.
     fruitless_in_a_row: Mapped[int] = mapped_column(default=0)
+    max_fruitless: Mapped[int]
     waiting: Mapped[int] = mapped_column(default=0)
     running: Mapped[int] = mapped_column(default=0)
     complete: Mapped[int] = mapped_column(default=0)

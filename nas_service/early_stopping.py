@@ -1,0 +1,48 @@
+"""When a candidate is stopped before its last epoch: Pareto-aware asynchronous successive halving.
+
+At each rung a candidate goes on only if it is among the best 1/eta of all that reached the rung, ranked by
+non-dominated sorting of (quality at this rung, known costs) with ties broken by crowding distance: MO-ASHA with
+its stopping rule (Schmucker et al. 2021, arXiv:2106.12639). Nobody waits for anybody.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_service.front import crowding_distances, non_dominated_ranks
+
+
+@dataclass(frozen=True, slots=True)
+class RungEntry:
+    """A candidate at a rung."""
+
+    trial_id: int
+    # All to be minimised, in the same order for all entries.
+    values: tuple[float, ...]
+
+
+def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int) -> bool:
+    """Say whether a candidate goes on past a rung.
+
+    Args:
+        candidate: Who asks.
+        others: Everybody else who reached the rung so far; the order does not matter.
+        reduction_factor: eta; the best ceil(n / eta) of all n go on, so the first ones always do.
+    """
+    entries = sorted([candidate, *others], key=lambda entry: entry.trial_id)
+    values = np.array([entry.values for entry in entries], dtype=np.float64)
+    place = int(np.flatnonzero([entry.trial_id == candidate.trial_id for entry in entries])[0])
+    position = int(np.flatnonzero(_best_first(values) == place)[0])
+    return position < ceil(len(entries) / reduction_factor)
+
+
+def _best_first(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Order rows by rank, then by crowding (lonely first), then by row, so that equal inputs decide equally."""
+    ranks = non_dominated_ranks(values)
+    crowding = np.zeros(len(values))
+    for rank in np.unique(ranks):
+        members = ranks == rank
+        crowding[members] = crowding_distances(values[members])
+    return np.lexsort((np.arange(len(values)), -crowding, ranks))

@@ -1,0 +1,100 @@
+"""Pareto dominance, fronts and hypervolume, on plain arrays.
+
+Values are rows of objectives; `directions` says "max" or "min" a column. Rows with a missing value (NaN) are never
+on a front.
+"""
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_service.metrics import Goal
+
+Values = NDArray[np.float64]
+
+
+def minimised(values: Values, directions: Sequence[Goal]) -> Values:
+    """Turn every objective into one to be minimised, by sign."""
+    return values * np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
+
+
+def non_dominated(values: Values, directions: Sequence[Goal]) -> NDArray[np.bool_]:
+    """Mark the rows that no other row beats: at least as good in all objectives and better in one.
+
+    Equal rows are all marked. Shape (n, m) to (n,).
+    """
+    mask = np.isfinite(values).all(axis=1) if len(values) else np.zeros(0, dtype=bool)
+    if mask.any():
+        mask[mask] = moocore.is_nondominated(minimised(values[mask], directions), keep_weakly=True)
+    return mask
+
+
+def non_dominated_ranks(values: Values) -> NDArray[np.int64]:
+    """Rank rows to be minimised: 0 for the front, 1 for the front of the rest, and so on.
+
+    Rows with NaN come last.
+    """
+    ranks = np.full(len(values), len(values), dtype=np.int64)
+    left = np.flatnonzero(np.isfinite(values).all(axis=1))
+    rank = 0
+    while len(left):
+        front = moocore.is_nondominated(values[left], keep_weakly=True)
+        ranks[left[front]] = rank
+        left = left[~front]
+        rank += 1
+    return ranks
+
+
+def crowding_distances(values: Values) -> Values:
+    """Return each row's crowding distance among rows of one rank (Deb et al. 2002, NSGA-II, section III-B).
+
+    The ends of each objective are infinitely lonely.
+    """
+    count, objectives = values.shape
+    distances = np.zeros(count)
+    for column in range(objectives):
+        order = np.argsort(values[:, column], kind="stable")
+        ordered = values[order, column]
+        span = ordered[-1] - ordered[0]
+        distances[order[[0, -1]]] = np.inf
+        if span > 0 and np.isfinite(span):
+            distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / span
+    return distances
+
+
+def hypervolume(values: Values, reference: Sequence[float], directions: Sequence[Goal]) -> float:
+    """Return the volume between the front of `values` and a reference point; rows beyond it count nothing."""
+    rows = values[np.isfinite(values).all(axis=1)] if len(values) else values
+    if not len(rows):
+        return 0.0
+    point = minimised(np.asarray(reference, dtype=np.float64), directions)
+    return float(moocore.hypervolume(minimised(rows, directions), ref=point))
+
+
+def history(values: Values, reference: Sequence[float], directions: Sequence[Goal]) -> list[float]:
+    """Return the hypervolume after each row, keeping only the front on the way."""
+    volumes: list[float] = []
+    front = np.empty((0, values.shape[1]))
+    volume = 0.0
+    point = minimised(np.asarray(reference, dtype=np.float64), directions)
+    for row in minimised(values, directions):
+        if np.isfinite(row).all() and (row < point).all() and not (front <= row).all(axis=1).any():
+            front = np.vstack([front[~(row <= front).all(axis=1)], row])
+            volume = float(moocore.hypervolume(front, ref=point))
+        volumes.append(volume)
+    return volumes
+
+
+def knee(values: Values, directions: Sequence[Goal]) -> int | None:
+    """Return the row of a front that lies furthest from the line between its ends, None below three rows.
+
+    For two objectives; each is scaled to the span of the front first (Branke et al. 2004).
+    """
+    if len(values) < 3 or values.shape[1] != 2:
+        return None
+    points = minimised(values, directions)
+    span = np.ptp(points, axis=0)
+    scaled = (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)
+    return int(np.argmin(scaled.sum(axis=1)))

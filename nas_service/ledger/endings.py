@@ -1,0 +1,151 @@
+"""How trials and studies end: state, counters, event and the study's own state in the caller's transaction."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from nas_service.ledger.protocol import LeaseLost
+from nas_service.store import events
+from nas_service.store.models import StudyRow, TrialRow, table
+from nas_service.studies import StudySpec
+from nas_service.trials import MAX_ATTEMPTS, TRAINED_STATES, Lease, Outcome
+
+STUDY, TRIAL = table(StudyRow), table(TrialRow)
+# A candidate that latency rejects was measured first: it weighs as much as this many analytic rejects.
+MEASURED_REJECT_WEIGHT = 20
+
+
+def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
+    """End a running trial; raises `LeaseLost` unless the lease is its newest attempt or the report is known."""
+    of_trial = select(TRIAL.c.study_id).where(TRIAL.c.id == lease.trial_id).scalar_subquery()
+    bump = update(STUDY).where(STUDY.c.id == of_trial).values(revision=STUDY.c.revision + 1).returning(STUDY)
+    study = connection.execute(bump).mappings().one_or_none()
+    before = connection.execute(
+        select(TRIAL.c.metrics, TRIAL.c.violations, TRIAL.c.timings, TRIAL.c.number, TRIAL.c.report_id).where(
+            TRIAL.c.id == lease.trial_id
+        )
+    ).one_or_none()
+    if study is None or before is None:
+        raise LeaseLost(f"trial {lease.trial_id} is gone")
+    if before.report_id == outcome.report_id:
+        return
+    values = {
+        **outcome.model_dump(
+            include={"state", "reason", "latency", "versions", "error", "artifacts", "report_id"}
+        ),
+        "metrics": {**before.metrics, **outcome.metrics},
+        "violations": {**before.violations, **outcome.violations},
+        "timings": {**before.timings, **outcome.timings},
+        "finished_at": datetime.now(UTC),
+        "lease_expires_at": None,
+        "revision": study["revision"],
+    }
+    guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+    if connection.execute(update(TRIAL).where(guard).values(values)).rowcount != 1:
+        raise LeaseLost(
+            f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
+        )
+    data = {"trial": lease.trial_id, "number": before.number, "state": outcome.state}
+    events.append(connection, study["id"], ("trial.finished", data))
+    count_ended(connection, study, outcome.state)
+
+
+def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
+    """Fail a trial whose workers kept vanishing."""
+    values = {
+        "state": "failed",
+        "reason": f"lost {MAX_ATTEMPTS} workers",
+        "finished_at": datetime.now(UTC),
+        "lease_expires_at": None,
+        "revision": study["revision"],
+    }
+    number = connection.execute(
+        update(TRIAL).where(TRIAL.c.id == trial_id).values(values).returning(TRIAL.c.number)
+    ).scalar_one()
+    data = {"trial": trial_id, "number": number, "state": "failed"}
+    events.append(connection, study["id"], ("trial.finished", data))
+    count_ended(connection, study, "failed")
+
+
+def count_ended(connection: Connection, study: Any, state: str) -> None:
+    """Move one trial from running to its end in the counters, and end the study if that was its last."""
+    counters = {"running": study["running"] - 1, state: study[state] + 1}
+    if state in ("complete", "pruned"):
+        counters["fruitless_in_a_row"] = 0
+    elif state == "infeasible":
+        counters["fruitless_in_a_row"] = study["fruitless_in_a_row"] + MEASURED_REJECT_WEIGHT
+    connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
+    after = {**study, **counters}
+    end_if_used_up(connection, after)
+    end_if_fruitless(connection, after)
+
+
+def end_if_used_up(connection: Connection, study: Any) -> None:
+    """Finish a study that has nothing left to do."""
+    if study["running"] or study["waiting"]:
+        return
+    trained = sum(study[state] for state in TRAINED_STATES)
+    if study["state"] == "draining":
+        end_study(connection, study["id"], "finished", study["reason"] or "drained on request")
+    elif (
+        study["state"] == "running"
+        and study["budget_trials"] is not None
+        and trained >= study["budget_trials"]
+    ):
+        end_study(
+            connection, study["id"], "finished", f"the budget of {study['budget_trials']} trials is used up"
+        )
+
+
+def end_if_fruitless(connection: Connection, study: Any) -> None:
+    """End a study in which nothing new and feasible has turned up for too long."""
+    bound = study["max_fruitless"]
+    if study["fruitless_in_a_row"] < bound or study["state"] != "running":
+        return
+    if study["running"] or study["waiting"]:
+        return
+    if study["complete"] + study["pruned"]:
+        reason = f"no new feasible candidate among the last {bound} proposals: the space is searched out"
+        end_study(connection, study["id"], "finished", reason)
+    else:
+        end_study(connection, study["id"], "failed", _why_infeasible(connection, study, bound))
+
+
+def drain_study(connection: Connection, study: Any, reason: str) -> None:
+    """Propose nothing more; finished at once if nothing runs."""
+    values = {"state": "draining", "reason": reason}
+    connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(values))
+    events.append(connection, study["id"], ("study.state", {"state": "draining", "reason": reason}))
+    end_if_used_up(connection, {**study, **values})
+
+
+def end_study(connection: Connection, study_id: int, state: str, reason: str) -> None:
+    """Give a study its last state."""
+    values = {"state": state, "reason": reason, "finished_at": datetime.now(UTC)}
+    connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
+    events.append(connection, study_id, ("study.state", {"state": state, "reason": reason}))
+
+
+def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:
+    """Name the limit that rejects most, and the value nearest to it that was seen."""
+    spec = StudySpec.model_validate(study["spec"])
+    rows = connection.execute(
+        select(TRIAL.c.violations, TRIAL.c.metrics).where(
+            TRIAL.c.study_id == study["id"], TRIAL.c.state == "infeasible"
+        )
+    ).all()
+    broken = {name: sum(row.violations.get(name, 0.0) > 0 for row in rows) for name in spec.constraints}
+    if not rows or not any(broken.values()):
+        return f"no new feasible candidate among {bound} proposals"
+    name = max(broken, key=lambda metric: broken[metric])
+    nearest = min(
+        (row for row in rows if name in row.metrics and name in row.violations),
+        key=lambda row: row.violations[name],
+    )
+    limit = spec.constraints[name]
+    asked = f"at most {limit.max:g}" if limit.max is not None else f"at least {limit.min:g}"
+    return (
+        f"nothing feasible among {len(rows)} candidates: {name} must be {asked}, "
+        f"the nearest seen is {nearest.metrics[name]:g}"
+    )

@@ -1,0 +1,54 @@
+"""Files by sha256: written whole or not at all, checked when read."""
+
+import hashlib
+import os
+import re
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nas_service.ledger.protocol import LedgerRefused
+from nas_service.settings import Settings
+from nas_service.store.models import ArtifactRow
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def store(folder: Path, content: bytes) -> str:
+    """Write bytes under their sha256: temporary file, fsync, rename."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / sha256
+    if target.exists():
+        return sha256
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".part-")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return sha256
+
+
+def record(connection: Connection, sha256: str, size: int) -> None:
+    """Remember that a file is stored."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {"sha256": sha256, "size": size, "created_at": datetime.now(UTC)}
+    connection.execute(dialect.insert(ArtifactRow).values(values).on_conflict_do_nothing())
+
+
+def dataset_path(settings: Settings, sha256: str) -> Path:
+    """Return the canonical file of a data set; raises `LedgerRefused` if there is none of that hash."""
+    if not SHA256.fullmatch(sha256):
+        raise LedgerRefused(f"{sha256[:80]!r} is no sha256")
+    path = settings.datasets_folder / f"{sha256}.safetensors"
+    if not path.is_file():
+        raise LedgerRefused(f"the data set {sha256[:12]} is not in {settings.datasets_folder}")
+    return path

@@ -1,0 +1,182 @@
+"""Writing proposals: each becomes a running trial, an infeasible row, a repeat, or is refused by the budget."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nas_service.ledger import endings
+from nas_service.store import events
+from nas_service.store.engine import now_seconds
+from nas_service.store.models import RepeatRow, StudyAttributeRow, StudyRow, TrialRow, WorkerRow, table
+from nas_service.store.rows import lease_of, trial_from
+from nas_service.trials import Proposal, Repeat, Reservation, Trial
+
+STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
+USED = ("waiting", "running", "complete", "pruned", "failed")
+
+
+def write(
+    connection: Connection,
+    study: Any,
+    worker_id: int,
+    proposals: list[Proposal],
+    attributes: dict[str, Any],
+    lease_s: float,
+) -> Reservation:
+    """Write proposals of a study whose row is locked; see `Ledger.reserve`."""
+    if study["state"] != "running":
+        return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
+    room = free_budget(study)
+    known = _known_hashes(connection, study["id"], {proposal.architecture_hash for proposal in proposals})
+    fresh, again, refused = _sorted_out(proposals, set(known), room)
+    trials = _insert_trials(connection, study, worker_id, fresh, lease_s)
+    known.update({trial.architecture_hash: trial.id for trial in trials})
+    repeats = _insert_repeats(connection, study, again, known)
+    _keep_attributes(connection, study["id"], attributes)
+    running = [trial for trial in trials if trial.state == "running"]
+    fruitless = study["fruitless_in_a_row"] + len(trials) - len(running) + len(repeats)
+    counters = {
+        "next_number": study["next_number"] + len(trials),
+        "next_ordinal": study["next_ordinal"] + len(trials) + len(repeats),
+        "running": study["running"] + len(running),
+        "infeasible": study["infeasible"] + len(trials) - len(running),
+        "repeats": study["repeats"] + len(repeats),
+        "fruitless_in_a_row": fruitless,
+    }
+    connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
+    events.append(connection, study["id"], *(_event(trial) for trial in trials))
+    endings.end_if_fruitless(connection, {**study, **counters})
+    return Reservation(
+        trials=trials,
+        leases=[lease_of(trial, worker_id) for trial in running],
+        repeats=repeats,
+        refused=refused,
+        fruitless_in_a_row=fruitless,
+    )
+
+
+def free_budget(study: Any) -> int | None:
+    """Return how many more trials the budget holds, None without a bound."""
+    if study["budget_trials"] is None:
+        return None
+    return int(study["budget_trials"] - sum(study[state] for state in USED))
+
+
+def _sorted_out(
+    proposals: list[Proposal], known: set[str], room: int | None
+) -> tuple[list[tuple[int, Proposal]], list[tuple[int, Proposal]], int]:
+    """Tell new proposals from repeats, with their place among the ordinals, and count what the budget refuses."""
+    fresh: list[tuple[int, Proposal]] = []
+    again: list[tuple[int, Proposal]] = []
+    seen, refused = set(known), 0
+    for proposal in proposals:
+        place = len(fresh) + len(again)
+        if proposal.architecture_hash in seen:
+            again.append((place, proposal))
+            continue
+        if proposal.is_feasible and room is not None:
+            if room <= 0:
+                refused += 1
+                continue
+            room -= 1
+        seen.add(proposal.architecture_hash)
+        fresh.append((place, proposal))
+    return fresh, again, refused
+
+
+def _known_hashes(connection: Connection, study_id: int, hashes: set[str]) -> dict[str, int]:
+    query = select(TRIAL.c.architecture_hash, TRIAL.c.id).where(
+        TRIAL.c.study_id == study_id, TRIAL.c.architecture_hash.in_(hashes)
+    )
+    return {row.architecture_hash: row.id for row in connection.execute(query)}
+
+
+def _insert_trials(
+    connection: Connection, study: Any, worker_id: int, fresh: list[tuple[int, Proposal]], lease_s: float
+) -> list[Trial]:
+    if not fresh:
+        return []
+    clock, name = connection.execute(
+        select(now_seconds(connection), WORKER.c.name).where(WORKER.c.id == worker_id)
+    ).one()
+    rows = [_trial_values(study, place, offset, proposal) for offset, (place, proposal) in enumerate(fresh)]
+    for row in rows:
+        if row["state"] == "running":
+            row |= {"worker_id": worker_id, "worker": name, "lease_expires_at": clock + lease_s, "attempt": 1}
+    statement = insert(TRIAL).returning(TRIAL.c.id, sort_by_parameter_order=True)
+    ids = connection.execute(statement, rows).scalars().all()
+    return [trial_from({**row, "id": trial_id}) for row, trial_id in zip(rows, ids, strict=True)]  # type: ignore[arg-type]
+
+
+def _trial_values(study: Any, place: int, offset: int, proposal: Proposal) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    is_feasible = proposal.is_feasible
+    return {
+        "study_id": study["id"],
+        "number": study["next_number"] + offset,
+        "ordinal": study["next_ordinal"] + place,
+        "revision": study["revision"],
+        "state": "running" if is_feasible else "infeasible",
+        "reason": None if is_feasible else broken_limits(proposal.violations),
+        "params": proposal.params,
+        "distributions": proposal.distributions,
+        "attributes": proposal.attributes,
+        "architecture": proposal.architecture,
+        "architecture_hash": proposal.architecture_hash,
+        "metrics": proposal.costs,
+        "violations": proposal.violations,
+        "timings": {"proposal_s": proposal.proposal_s},
+        "latency": None,
+        "seed": proposal.seed,
+        "attempt": 0,
+        "worker_id": None,
+        "worker": None,
+        "lease_expires_at": None,
+        "report_id": None,
+        "versions": {},
+        "error": None,
+        "artifacts": {},
+        "created_at": now,
+        "started_at": now if is_feasible else None,
+        "finished_at": None if is_feasible else now,
+    }
+
+
+def broken_limits(violations: dict[str, float]) -> str:
+    """Name the limits that a candidate breaks, and by how much."""
+    broken = [f"{name} by {100 * excess:.3g} %" for name, excess in violations.items() if excess > 0]
+    return f"breaks the limit on {', '.join(broken)}"
+
+
+def _insert_repeats(
+    connection: Connection, study: Any, again: list[tuple[int, Proposal]], known: dict[str, int]
+) -> list[Repeat]:
+    repeats = [
+        Repeat(
+            ordinal=study["next_ordinal"] + place,
+            trial_id=known[proposal.architecture_hash],
+            params=proposal.params,
+            distributions=proposal.distributions,
+            attributes=proposal.attributes,
+        )
+        for place, proposal in again
+    ]
+    if repeats:
+        shared = {"study_id": study["id"], "revision": study["revision"]}
+        connection.execute(insert(RepeatRow), [{**shared, **repeat.model_dump()} for repeat in repeats])
+    return repeats
+
+
+def _keep_attributes(connection: Connection, study_id: int, attributes: dict[str, Any]) -> None:
+    if not attributes:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    rows = [{"study_id": study_id, "key": key, "value": value} for key, value in attributes.items()]
+    connection.execute(dialect.insert(StudyAttributeRow).values(rows).on_conflict_do_nothing())
+
+
+def _event(trial: Trial) -> tuple[str, dict[str, Any]]:
+    data = {"trial": trial.id, "number": trial.number, "state": trial.state}
+    return ("trial.started" if trial.state == "running" else "trial.finished"), data

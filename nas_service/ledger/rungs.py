@@ -1,0 +1,38 @@
+"""Whether a candidate goes on past a rung, from the rows of all who reached it."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from nas_service.early_stopping import RungEntry, decide
+from nas_service.metrics import METRICS
+from nas_service.store.models import EpochRow, TrialRow, table
+from nas_service.studies import StudySpec
+
+TRIAL, EPOCH = table(TrialRow), table(EpochRow)
+
+
+def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> bool:
+    """Decide for one trial at a rung; a trial without a finite quality does not go on."""
+    query = (
+        select(TRIAL.c.id, TRIAL.c.metrics, EPOCH.c.accuracy)
+        .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
+        .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
+    )
+    entries = {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
+    candidate = entries.pop(trial_id, None)
+    if candidate is None:
+        return False
+    return decide(candidate, list(entries.values()), spec.training.reduction_factor)
+
+
+def _values(spec: StudySpec, row: Any) -> tuple[float, ...]:
+    """Return the objectives at the rung, all to be minimised; accuracy stands in if none is a quality."""
+    objectives = {objective.metric: objective.direction for objective in spec.objectives}
+    if not any(METRICS[name].kind == "quality" for name in objectives):
+        objectives["accuracy"] = "max"
+    figures = {**row.metrics, "accuracy": row.accuracy, "error": 1.0 - row.accuracy}
+    signs = {"max": -1.0, "min": 1.0}
+    return tuple(
+        signs[direction] * figures.get(name, METRICS[name].worst) for name, direction in objectives.items()
+    )

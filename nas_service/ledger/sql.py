@@ -1,0 +1,398 @@
+"""The ledger on a database: SQLite in the data folder, or PostgreSQL.
+
+Each call is one transaction of few statements. What changes a study's counters first takes the study row's lock
+(SQLite: the one write lock), so that the budget is exact and revisions become visible in their order. Locks are always
+taken study first, trial second.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, case, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from nas_service.ledger import endings, files, proposals
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.rungs import goes_on
+from nas_service.settings import Settings
+from nas_service.store import events
+from nas_service.store.engine import now_seconds, reading, writing
+from nas_service.store.models import (
+    EpochRow,
+    RepeatRow,
+    SeatRow,
+    StudyAttributeRow,
+    StudyRow,
+    TrialRow,
+    WorkerRow,
+    table,
+)
+from nas_service.store.rows import TRIAL_COLUMNS, lease_of, repeat_from, study_from, trial_from
+from nas_service.studies import StudySpec
+from nas_service.trials import (
+    MAX_ATTEMPTS,
+    Changes,
+    EpochReport,
+    Instruction,
+    Lease,
+    Outcome,
+    Proposal,
+    Registration,
+    Reservation,
+    Work,
+    WorkerInfo,
+)
+
+STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
+EPOCH, SEAT = table(EpochRow), table(SeatRow)
+# A lease is renewed this often within its life.
+HEARTBEATS_A_LEASE = 4
+
+
+class SqlLedger:
+    """`Ledger` on an SQLAlchemy engine; see the protocol for what each method promises."""
+
+    def __init__(self, engine: Engine, *, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._lease_s = settings.lease_s
+
+    def register(self, worker: WorkerInfo) -> Registration:
+        with self._writing() as connection:
+            now = now_seconds(connection)
+            values = {
+                **worker.model_dump(),
+                "heartbeat_at": now,
+                "started_at": datetime.now(UTC),
+                "has_left": False,
+            }
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            statement = (
+                dialect.insert(WORKER)
+                .values(values)
+                .on_conflict_do_update(
+                    index_elements=["name"],
+                    set_={name: value for name, value in values.items() if name != "name"},
+                )
+                .returning(WORKER.c.id)
+            )
+            worker_id = connection.execute(statement).scalar_one()
+            self._expire_leases(connection, worker_id)
+            events.append(connection, None, ("worker.joined", {"worker": worker.name}))
+        return Registration(
+            worker_id=worker_id, heartbeat_s=self._lease_s / HEARTBEATS_A_LEASE, lease_s=self._lease_s
+        )
+
+    def leave(self, worker_id: int) -> None:
+        with self._writing() as connection:
+            statement = update(WORKER).where(WORKER.c.id == worker_id).values(has_left=True)
+            name = connection.execute(statement.returning(WORKER.c.name)).scalar()
+            self._expire_leases(connection, worker_id)
+            events.append(connection, None, ("worker.left", {"worker": name}))
+
+    def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
+        self._beat(worker_id)
+        with self._reading() as connection:
+            ended = study_id is not None and _has_ended(connection, study_id)
+            wanted = None if ended else _claimable(connection, study_id)
+            open_study = None if ended or wanted else _open_study(connection, study_id)
+            overdue = None if ended else _overdue(connection)
+        if ended:
+            return Work(kind="finished", reason=f"study {study_id} has ended")
+        if overdue is not None:
+            self._drain(overdue)
+            return self.next_work(worker_id, study_id=study_id)
+        if wanted is not None:
+            return self._claim(wanted, worker_id) or self.next_work(worker_id, study_id=study_id)
+        if open_study is not None:
+            return Work(kind="propose", study=open_study)
+        return Work(kind="idle", reason="no study wants work")
+
+    def join_study(self, study_id: int, worker_id: int) -> int:
+        with self._writing() as connection:
+            _lock_study(connection, study_id)
+            mine = (SEAT.c.study_id == study_id) & (SEAT.c.worker_id == worker_id)
+            seat = connection.execute(select(SEAT.c.seat).where(mine)).scalar()
+            if seat is None:
+                taken = select(func.count()).select_from(SEAT).where(SEAT.c.study_id == study_id)
+                seat = connection.execute(taken).scalar_one()
+                connection.execute(insert(SEAT).values(study_id=study_id, worker_id=worker_id, seat=seat))
+            return int(seat)
+
+    def changes(self, study_id: int, since: int) -> Changes:
+        repeat, attribute = table(RepeatRow), table(StudyAttributeRow)
+        with self._reading() as connection:
+            # The revision is read first: rows committed meanwhile are delivered again, never missed.
+            revision = connection.execute(select(STUDY.c.revision).where(STUDY.c.id == study_id)).scalar()
+            if revision is None:
+                raise LedgerRefused(f"there is no study {study_id}")
+            if revision == since:
+                return Changes(revision=revision, trials=[], repeats=[])
+            of_study = (TRIAL.c.study_id == study_id) & (TRIAL.c.revision > since)
+            trials = connection.execute(select(*TRIAL_COLUMNS).where(of_study).order_by(TRIAL.c.ordinal))
+            behind = (repeat.c.study_id == study_id) & (repeat.c.revision > since)
+            repeats = connection.execute(select(repeat).where(behind).order_by(repeat.c.ordinal))
+            kept = connection.execute(select(attribute).where(attribute.c.study_id == study_id))
+            return Changes.model_construct(
+                revision=revision,
+                trials=[trial_from(row) for row in trials.mappings()],
+                repeats=[repeat_from(row) for row in repeats],
+                attributes={row.key: row.value for row in kept},
+            )
+
+    def reserve(
+        self,
+        study_id: int,
+        worker_id: int,
+        proposals_: list[Proposal],
+        *,
+        attributes: dict[str, Any] | None = None,
+    ) -> Reservation:
+        with self._writing() as connection:
+            study = _lock_study(connection, study_id)
+            return proposals.write(connection, study, worker_id, proposals_, attributes or {}, self._lease_s)
+
+    def heartbeat(self, lease: Lease) -> Instruction:
+        self._beat(lease.worker_id)
+        with self._writing() as connection:
+            return "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+
+    def report(self, lease: Lease, report: EpochReport) -> Instruction:
+        with self._writing() as connection:
+            study_id = self._extend(connection, lease)
+            if study_id is None:
+                return _why_lost(connection, lease)
+            _store_epoch(connection, lease, report)
+            if report.metrics:
+                known = connection.execute(
+                    select(TRIAL.c.metrics).where(TRIAL.c.id == lease.trial_id)
+                ).scalar_one()
+                merged = {**known, **report.metrics}
+                connection.execute(update(TRIAL).where(TRIAL.c.id == lease.trial_id).values(metrics=merged))
+            data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
+            events.append(connection, study_id, ("trial.epoch", data))
+            spec_data = connection.execute(select(STUDY.c.spec).where(STUDY.c.id == study_id)).scalar_one()
+            spec = StudySpec.model_validate(spec_data)
+            if report.epoch not in spec.training.rungs:
+                return "continue"
+            return (
+                "continue" if goes_on(connection, study_id, spec, lease.trial_id, report.epoch) else "prune"
+            )
+
+    def complete(self, lease: Lease, outcome: Outcome) -> None:
+        with self._writing() as connection:
+            endings.end_trial(connection, lease, outcome)
+
+    def release(self, lease: Lease) -> None:
+        with self._writing() as connection:
+            expired = update(TRIAL).where(_holds(lease)).values(lease_expires_at=0.0)
+            connection.execute(expired)
+
+    def give_up(self, study_id: int, reason: str) -> None:
+        with self._writing() as connection:
+            study = _lock_study(connection, study_id)
+            if study["state"] in ("running", "draining"):
+                endings.end_study(connection, study_id, "failed", reason)
+
+    def fetch_dataset(self, sha256: str) -> Path:
+        return files.dataset_path(self._settings, sha256)
+
+    def put_artifact(self, content: bytes) -> str:
+        sha256 = files.store(self._settings.artifacts_folder, content)
+        with self._writing() as connection:
+            files.record(connection, sha256, len(content))
+        return sha256
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _translated(), writing(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _translated(), reading(self._engine) as connection:
+            yield connection
+
+    def _beat(self, worker_id: int) -> None:
+        """Mark a worker alive, but not at every call."""
+        with self._reading() as connection:
+            now = now_seconds(connection)
+            age = connection.execute(
+                select(now - WORKER.c.heartbeat_at).where(WORKER.c.id == worker_id)
+            ).scalar()
+        if age is None:
+            raise LedgerRefused(f"there is no worker {worker_id}; register first")
+        if age > self._lease_s / (2 * HEARTBEATS_A_LEASE):
+            with self._writing() as connection:
+                alive = update(WORKER).where(WORKER.c.id == worker_id)
+                connection.execute(alive.values(heartbeat_at=now_seconds(connection), has_left=False))
+
+    def _extend(self, connection: Connection, lease: Lease) -> int | None:
+        until = now_seconds(connection) + self._lease_s
+        statement = update(TRIAL).where(_holds(lease)).values(lease_expires_at=until)
+        return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
+
+    def _expire_leases(self, connection: Connection, worker_id: int) -> None:
+        held = (TRIAL.c.worker_id == worker_id) & (TRIAL.c.state == "running")
+        connection.execute(update(TRIAL).where(held).values(lease_expires_at=0.0))
+
+    def _claim(self, trial_id: int, worker_id: int) -> Work | None:
+        """Take a trial whose lease ran out, or an enqueued one; None if somebody else was faster."""
+        with self._writing() as connection:
+            study = _lock_study_of(connection, trial_id)
+            row = connection.execute(
+                select(TRIAL.c.state, TRIAL.c.attempt).where(
+                    TRIAL.c.id == trial_id, _is_claimable(connection)
+                )
+            ).one_or_none()
+            if row is None or study["state"] not in ("running", "draining", "paused"):
+                return None
+            if row.attempt >= MAX_ATTEMPTS:
+                endings.fail_lost(connection, study, trial_id)
+                return None
+            name = connection.execute(select(WORKER.c.name).where(WORKER.c.id == worker_id)).scalar_one()
+            values = {
+                "state": "running",
+                "attempt": TRIAL.c.attempt + 1,
+                "worker_id": worker_id,
+                "worker": name,
+                "lease_expires_at": now_seconds(connection) + self._lease_s,
+                "started_at": datetime.now(UTC),
+                "revision": study["revision"],
+            }
+            statement = update(TRIAL).where(TRIAL.c.id == trial_id).values(values).returning(*TRIAL_COLUMNS)
+            trial = trial_from(connection.execute(statement).mappings().one())
+            if row.state == "waiting":
+                counters = {"waiting": STUDY.c.waiting - 1, "running": STUDY.c.running + 1}
+                connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
+            data = {"trial": trial.id, "number": trial.number, "attempt": trial.attempt, "worker": name}
+            events.append(connection, study["id"], ("trial.started", data))
+            return Work(kind="run", study=study_from(study), trial=trial, lease=lease_of(trial, worker_id))
+
+    def _drain(self, study_id: int) -> None:
+        """End a study whose minutes are up: at once, or when its running trials have ended."""
+        with self._writing() as connection:
+            study = _lock_study(connection, study_id)
+            if study["state"] == "running":
+                endings.drain_study(connection, study, "the budget of minutes is used up")
+
+
+def _holds(lease: Lease) -> Any:
+    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+
+
+def _is_claimable(connection: Connection) -> Any:
+    expired = (TRIAL.c.state == "running") & (TRIAL.c.lease_expires_at < now_seconds(connection))
+    return or_(expired, TRIAL.c.state == "waiting")
+
+
+def _claimable(connection: Connection, study_id: int | None) -> int | None:
+    """Return an expired or waiting trial of a study that goes on, expired ones first."""
+    query = (
+        select(TRIAL.c.id)
+        .join(STUDY, STUDY.c.id == TRIAL.c.study_id)
+        .where(_is_claimable(connection))
+        .where(
+            or_(
+                STUDY.c.state.in_(("running", "draining")),
+                (STUDY.c.state == "paused") & (TRIAL.c.state == "running"),
+            )
+        )
+        .order_by(case((TRIAL.c.state == "running", 0), else_=1), TRIAL.c.id)
+        .limit(1)
+    )
+    if study_id is not None:
+        query = query.where(TRIAL.c.study_id == study_id)
+    return connection.execute(query).scalar()
+
+
+def _open_study(connection: Connection, study_id: int | None) -> Any:
+    """Return the study with the fewest running trials among those with room in their budget."""
+    used = STUDY.c.waiting + STUDY.c.running + STUDY.c.complete + STUDY.c.pruned + STUDY.c.failed
+    query = (
+        select(STUDY)
+        .where(
+            STUDY.c.state == "running",
+            STUDY.c.fruitless_in_a_row < STUDY.c.max_fruitless,
+            or_(STUDY.c.budget_trials.is_(None), used < STUDY.c.budget_trials),
+        )
+        .order_by(STUDY.c.running, STUDY.c.id)
+        .limit(1)
+    )
+    if study_id is not None:
+        query = query.where(STUDY.c.id == study_id)
+    row = connection.execute(query).mappings().one_or_none()
+    return study_from(row) if row else None
+
+
+def _overdue(connection: Connection) -> int | None:
+    query = (
+        select(STUDY.c.id).where(STUDY.c.state == "running", STUDY.c.deadline < datetime.now(UTC)).limit(1)
+    )
+    return connection.execute(query).scalar()
+
+
+def _has_ended(connection: Connection, study_id: int) -> bool:
+    state = connection.execute(select(STUDY.c.state).where(STUDY.c.id == study_id)).scalar()
+    if state is None:
+        raise LedgerRefused(f"there is no study {study_id}")
+    return state in ("finished", "cancelled", "failed")
+
+
+def _lock_study(connection: Connection, study_id: int) -> Any:
+    """Take the study row's lock and a new revision; return the row."""
+    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
+    row = connection.execute(bump).mappings().one_or_none()
+    if row is None:
+        raise LedgerRefused(f"there is no study {study_id}")
+    return row
+
+
+def _lock_study_of(connection: Connection, trial_id: int) -> Any:
+    study_id = connection.execute(select(TRIAL.c.study_id).where(TRIAL.c.id == trial_id)).scalar()
+    if study_id is None:
+        raise LedgerRefused(f"there is no trial {trial_id}")
+    return _lock_study(connection, study_id)
+
+
+def _why_lost(connection: Connection, lease: Lease) -> Instruction:
+    query = (
+        select(STUDY.c.state, TRIAL.c.attempt)
+        .join(TRIAL, TRIAL.c.study_id == STUDY.c.id)
+        .where(TRIAL.c.id == lease.trial_id)
+    )
+    row = connection.execute(query).one_or_none()
+    is_ours = row is not None and row.attempt == lease.attempt
+    return "stop" if is_ours and row is not None and row.state == "cancelled" else "lost"
+
+
+def _store_epoch(connection: Connection, lease: Lease, report: EpochReport) -> None:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {
+        "trial_id": lease.trial_id,
+        "attempt": lease.attempt,
+        **report.model_dump(exclude={"metrics"}),
+    }
+    updated = {name: value for name, value in values.items() if name not in ("trial_id", "epoch")}
+    statement = dialect.insert(EPOCH).values(values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the database being away into `LedgerUnavailable`; the caller may repeat the same call."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise LedgerUnavailable(str(error.orig).splitlines()[0]) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise LedgerUnavailable("the connection to the database broke") from error
+        raise
+
+
+__all__ = ["LeaseLost", "SqlLedger"]

@@ -1,0 +1,38 @@
+"""The append-only list of events."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from nas_service.store.models import EventRow, table
+from nas_service.views import EventView
+
+EVENT = table(EventRow)
+
+
+def append(connection: Connection, study_id: int | None, *events: tuple[str, dict[str, Any]]) -> None:
+    """Append (kind, data) events in the caller's transaction."""
+    if events:
+        at = datetime.now(UTC)
+        rows = [{"study_id": study_id, "kind": kind, "at": at, "data": data} for kind, data in events]
+        connection.execute(insert(EVENT), rows)
+
+
+def after(
+    connection: Connection, sequence: int, *, study_id: int | None = None, limit: int = 500
+) -> list[EventView]:
+    """Return the events behind a sequence number, oldest first."""
+    query = select(EVENT).where(EVENT.c.sequence > sequence).order_by(EVENT.c.sequence).limit(limit)
+    if study_id is not None:
+        query = query.where(EVENT.c.study_id == study_id)
+    return [EventView.model_construct(**row) for row in connection.execute(query).mappings()]
+
+
+def last(connection: Connection, kinds: Iterable[str] = ()) -> int:
+    """Return the highest sequence number so far, 0 before the first event."""
+    query = select(EVENT.c.sequence).order_by(EVENT.c.sequence.desc()).limit(1)
+    if kinds:
+        query = query.where(EVENT.c.kind.in_(list(kinds)))
+    return connection.execute(query).scalar() or 0
