@@ -7,6 +7,8 @@ in light and dark themes; a page may recolour by class.
 from html import escape
 from typing import Literal
 
+# Of an average letter, as a share of the font size.
+CHARACTER_WIDTH = 0.54
 Anchor = Literal["start", "middle", "end"]
 
 
@@ -42,15 +44,17 @@ class Canvas:
         content: str,
         *,
         size: float = 12,
+        room: float = 1000,
         anchor: Anchor = "middle",
         bold: bool = False,
         faint: bool = False,
     ) -> None:
-        """A line of text whose baseline is at y."""
+        """A line of text whose baseline is at y, smaller where `room` is too narrow for it."""
+        size = min(size, room / (len(content) * CHARACTER_WIDTH))
         weight = ' font-weight="600"' if bold else ""
         opacity = ' fill-opacity="0.75"' if faint else ""
         self._shapes.append(
-            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="currentColor"'
+            f'<text x="{x:g}" y="{y:g}" font-size="{size:.3g}" text-anchor="{anchor}" fill="currentColor"'
             f"{weight}{opacity}>{escape(content)}</text>"
         )
 

@@ -1,0 +1,175 @@
+"""An architecture in words: one line, a table, and the labels that the picture uses."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from math import prod
+from types import MappingProxyType
+
+from search_spaces.architecture import Architecture, Branch, Stage
+from search_spaces.cost import Cost, analyse
+from search_spaces.operations import Operation
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "leaky ReLU",
+    "elu": "ELU",
+    "silu": "SiLU",
+    "hard_swish": "hard-swish",
+    "gelu": "GELU",
+}
+POOLS = {"max": "max pool ÷2", "avg": "average pool ÷2"}
+HEAD_POOLS = {"avg": "global average", "max": "global maximum", "flatten": "flatten"}
+FUSIONS = {"concat": "", "concat_project": " project {}", "add": " add", "weighted": " weighted"}
+NAMES = {"depthwise_separable": "separable conv"}
+SHORT_NAMES = {"conv": "", "depthwise_separable": "dw"}
+SHORT_OPTIONS = {"groups": "g", "dilation": "d", "multiplier": "m"}
+
+
+def summary(architecture: Architecture) -> str:
+    """Return one line for lists: channels·kernel of every branch, fusion, down-sampling (↓), head, classes.
+
+    Example:
+        >>> from search_spaces import RandomTrial, resolve_space
+        >>> space = resolve_space({"stage": {"branches": 2, "fusion": "add", "downsample": "max"}})
+        >>> summary(space.sample(RandomTrial(0), (1, 28, 28), 10))
+        '2 stages: 32·3x3|32·3x3 add ↓ → 32·3x3|32·3x3 add ↓, avg, 10'
+    """
+    stages, head = architecture.stages, architecture.head
+    count = f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"
+    body = " → ".join(map(_short_stage, stages))
+    return ", ".join([f"{count}: {body}", head.pool, *map(str, head.dense), str(architecture.classes)])
+
+
+def text(architecture: Architecture) -> str:
+    """Return a table for terminals: a line a stage with its branches, output shape and cost."""
+    cost = analyse(architecture)
+    rows = [("input", "", times(architecture.input_shape), "", "")]
+    for number, stage in enumerate(architecture.stages, start=1):
+        part = f"stage{number}"
+        described = f"{_short_stage(stage)} · {' · '.join(before_add(stage) + after_add(stage))}"
+        params, macs = part_cost(cost, part)
+        shape = times(output_shape(cost, part))
+        rows.append((f"stage {number}", described, shape, f"{params:,}", f"{macs:,}"))
+    params, macs = part_cost(cost, "head")
+    head = " · ".join(head_steps(architecture))
+    rows.append(("head", head, str(architecture.classes), f"{params:,}", f"{macs:,}"))
+    rows.append(("total", "", "", f"{cost.params:,}", f"{cost.macs:,}"))
+    return "\n".join(_aligned([("", "", "output", "params", "MACs"), *rows]))
+
+
+def kernel(operation: Operation, sign: str = "×") -> str:
+    """Return a kernel such as 3×3 or 7; empty for an operation without one."""
+    return sign.join(map(str, getattr(operation, "kernel", ())))
+
+
+def options(operation: Operation, names: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Return the fields, beside channels and kernel, that are not at their default: groups 4, bias.
+
+    Args:
+        operation: Any operation.
+        names: Other names for some fields; the value follows such a name without a space.
+    """
+    words = []
+    for item in fields(operation):
+        value = getattr(operation, item.name)
+        if item.name in ("channels", "kernel") or value == item.default:
+            continue
+        name = names.get(item.name, f"{item.name.replace('_', ' ')} ")
+        words.append(name.strip() if value is True else f"{name}{value}")
+    return words
+
+
+def displayed(branches: tuple[Branch, ...]) -> list[Branch]:
+    """Return the branches with growing kernels, the order in which people read them."""
+    return sorted(branches, key=lambda branch: (_extent(branch), len(branch.operations)))
+
+
+def before_add(stage: Stage) -> list[str]:
+    """Return what follows the fusion, up to where a residual line comes in."""
+    steps = [POOLS[stage.downsample]] if _pools(stage) and stage.pool_position == "before_norm" else []
+    if stage.norm == "batch" and _normalises(stage):
+        steps.append("batch norm")
+    if stage.attention:
+        steps.append(f"squeeze-excitation ÷{stage.attention}")
+    return steps
+
+
+def after_add(stage: Stage) -> list[str]:
+    """Return what follows where a residual line comes in."""
+    ends = _normalises(stage) or stage.connection == "residual"
+    steps = [ACTIVATIONS[stage.activation]] if ends else []
+    if _pools(stage) and stage.pool_position == "after_activation":
+        steps.append(POOLS[stage.downsample])
+    return steps
+
+
+def head_steps(architecture: Architecture) -> list[str]:
+    """Return what follows the last stage."""
+    head = architecture.head
+    steps = [HEAD_POOLS[head.pool], *(f"dense {width}" for width in head.dense)]
+    return [
+        *steps,
+        *([f"dropout {head.dropout:g}"] if head.dropout else []),
+        f"{architecture.classes} classes",
+    ]
+
+
+def output_shape(cost: Cost, part: str) -> tuple[int, ...]:
+    """Return the shape (channels, *spatial) that comes out of a stage or the head."""
+    return [layer.output_shape for layer in cost.layers if layer.name.startswith(f"{part}.")][-1]
+
+
+def part_cost(cost: Cost, part: str) -> tuple[int, int]:
+    """Return params and MACs of a stage or the head."""
+    layers = [layer for layer in cost.layers if layer.name.startswith(f"{part}.")]
+    return sum(layer.params for layer in layers), sum(layer.macs for layer in layers)
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Return a shape such as 16 × 14 × 14."""
+    return " × ".join(map(str, shape))
+
+
+def _short_stage(stage: Stage) -> str:
+    branches = "|".join(
+        "+".join(map(_short_operation, branch.operations)) for branch in displayed(stage.branches)
+    )
+    fusion = FUSIONS[stage.fusion].format(stage.channels) if len(stage.branches) > 1 else ""
+    attention = f" se{stage.attention}" if stage.attention else ""
+    residual = " residual" if stage.connection == "residual" else ""
+    return f"{branches}{fusion}{attention}{residual}{' ↓' if stage.downsample != 'none' else ''}"
+
+
+def _short_operation(operation: Operation) -> str:
+    name = SHORT_NAMES.get(operation.kind, operation.kind)
+    return " ".join(
+        [f"{operation.channels}·{name}{kernel(operation, 'x')}", *options(operation, SHORT_OPTIONS)]
+    )
+
+
+def _extent(branch: Branch) -> int:
+    """The number of input pixels, along all axes, that the branch's operations span together."""
+    spans = [
+        tuple((side - 1) * getattr(operation, "dilation", 1) for side in getattr(operation, "kernel", (1,)))
+        for operation in branch.operations
+    ]
+    return prod(sum(axis) + 1 for axis in zip(*spans, strict=False))
+
+
+def _normalises(stage: Stage) -> bool:
+    return not stage.branch_activation or stage.fusion == "concat_project"
+
+
+def _pools(stage: Stage) -> bool:
+    return stage.downsample in POOLS
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
