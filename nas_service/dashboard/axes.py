@@ -1,0 +1,131 @@
+"""Axes of a plot of metrics: which part to show, how to label it, and where the limits lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nas_service.dashboard.wording import label, limit_text
+from nas_service.metrics import METRICS
+from nas_service.studies import Constraint, StudySpec
+
+FITS = "#009E73"
+_TICKS = {"accuracy": ".1%", "error": ".1%", "latency_ms": "~g"}
+_MARGIN = 0.06
+# A limit this far outside of the data, as a share of their span, is not worth squeezing the data for.
+_REACH = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A metric and the part of it that is shown; None leaves the part to plotly."""
+
+    metric: str
+    range: tuple[float, float] | None
+
+
+def view_range(metric: str, values: Sequence[float], limit: Constraint | None) -> tuple[float, float] | None:
+    """The part of an axis that holds the values, and the limit where it is near.
+
+    Infeasible candidates are often ten times too large: a range over them would squeeze the rest.
+    """
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    span = (high - low) or abs(high) * 0.1 or 1.0
+    for bound in (limit.max, limit.min) if limit else ():
+        if bound is not None and low - _REACH * span <= bound <= high + _REACH * span:
+            low, high = min(low, bound), max(high, bound)
+    margin = _MARGIN * ((high - low) or span)
+    floor = 0.0 if METRICS[metric].kind != "quality" else float("-inf")
+    return max(low - margin, floor), high + margin
+
+
+def axis_layout(axis: Axis) -> dict[str, Any]:
+    """The axis as plotly reads it: a title with its unit, ticks in the metric's form."""
+    unit = METRICS[axis.metric].unit
+    title = f"{label(axis.metric)} ({unit})" if unit else label(axis.metric)
+    layout: dict[str, Any] = {"title": {"text": title}, "tickformat": _TICKS.get(axis.metric, "~s")}
+    if axis.range is not None:
+        layout["range"] = list(axis.range)
+    return layout
+
+
+def limit_shapes(spec: StudySpec, x: Axis, y: Axis) -> list[dict[str, Any]]:
+    """A dashed line for each limit in view, and a tint where both axes keep theirs."""
+    lines = [_line(direction, bound) for direction, bound, _ in _limits_in_view(spec, x, y)]
+    return [_tint(spec, x, y), *lines] if lines and x.range and y.range else lines
+
+
+def limit_labels(spec: StudySpec, x: Axis, y: Axis) -> list[dict[str, Any]]:
+    """A few words at the end of each limit's line."""
+    return [
+        {
+            "text": text,
+            direction: bound,
+            f"{direction}ref": direction,
+            ("y" if direction == "x" else "x"): 1,
+            ("yref" if direction == "x" else "xref"): "y domain" if direction == "x" else "x domain",
+            "xanchor": "right",
+            "yanchor": "top" if direction == "x" else "bottom",
+            "showarrow": False,
+            "font": {"size": 11},
+        }
+        for direction, bound, text in _limits_in_view(spec, x, y)
+    ]
+
+
+def _limits_in_view(spec: StudySpec, x: Axis, y: Axis) -> list[tuple[str, float, str]]:
+    """Axis, bound and words of each limit that lies in the shown part."""
+    found = []
+    for direction, axis in (("x", x), ("y", y)):
+        limit = spec.constraints.get(axis.metric)
+        if limit is None or axis.range is None:
+            continue
+        low, high = axis.range
+        for sign, bound in (("at most", limit.max), ("at least", limit.min)):
+            if bound is not None and low <= bound <= high:
+                found.append((direction, bound, f"{sign} {limit_text(axis.metric, bound, limit.at)}"))
+    return found
+
+
+def _line(direction: str, bound: float) -> dict[str, Any]:
+    across = "y" if direction == "x" else "x"
+    return {
+        "type": "line",
+        "layer": "below",
+        f"{direction}ref": direction,
+        f"{direction}0": bound,
+        f"{direction}1": bound,
+        f"{across}ref": f"{across} domain",
+        f"{across}0": 0,
+        f"{across}1": 1,
+        "line": {"color": FITS, "width": 1.5, "dash": "dash"},
+    }
+
+
+def _tint(spec: StudySpec, x: Axis, y: Axis) -> dict[str, Any]:
+    x0, x1 = _kept(x, spec.constraints.get(x.metric))
+    y0, y1 = _kept(y, spec.constraints.get(y.metric))
+    return {
+        "type": "rect",
+        "layer": "below",
+        "xref": "x",
+        "yref": "y",
+        "x0": x0,
+        "x1": x1,
+        "y0": y0,
+        "y1": y1,
+        "fillcolor": "rgba(0,158,115,0.07)",
+        "line": {"width": 0},
+    }
+
+
+def _kept(axis: Axis, limit: Constraint | None) -> tuple[float, float]:
+    """The part of the shown range that keeps the limit."""
+    assert axis.range is not None
+    low, high = axis.range
+    if limit is None:
+        return low, high
+    return max(low, low if limit.min is None else limit.min), min(
+        high, high if limit.max is None else limit.max
+    )

@@ -1,0 +1,160 @@
+"""What each page and fragment shows, gathered from the service."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from nas_service.errors import NotFound
+from nas_service.metrics import METRICS
+from nas_service.service import Service
+from nas_service.studies import ACTIVE_STATES, StudySpec
+from nas_service.trials import TrialState
+from nas_service.views import FrontMember, FrontView, StudyView, TrialSummary, TrialView, WorkerView
+from search_spaces import Architecture, RandomTrial, SearchSpace, analyse
+from search_spaces.diagram import summary, svg
+
+Content = dict[str, Any]
+
+STUDIES_ON_A_PAGE = 20
+TRIALS_ON_A_PAGE = 15
+ORDERS = ("-number", "number")
+TRIAL_STATES: tuple[TrialState, ...] = ("complete", "running", "waiting", "pruned", "infeasible", "failed")
+# Families are shown by an example of this input.
+_EXAMPLE_SHAPE, _EXAMPLE_CLASSES, _EXAMPLE_SEED = (1, 28, 28), 10, 3
+
+
+def studies(service: Service, page_token: str | None = None) -> Content:
+    page = service.studies(page_size=STUDIES_ON_A_PAGE, page_token=page_token)
+    fronts = [service.front(study.study) for study in page.items]
+    return {
+        "rows": [
+            (study, best_member(study, view), len(view.front))
+            for study, view in zip(page.items, fronts, strict=True)
+        ],
+        "page_token": page_token,
+        "next_page_token": page.next_page_token,
+        "alive": alive_workers(service),
+    }
+
+
+def status(service: Service, study: StudyView) -> Content:
+    return {"study": study, "alive": alive_workers(service), "is_active": study.state in ACTIVE_STATES}
+
+
+def front(service: Service, study: StudyView) -> Content:
+    view = service.front(study.study)
+    names = [objective.metric for objective in study.spec.objectives]
+    more = [name for name in ("params", "latency_ms") if name not in names]
+    members = sorted(view.front, key=lambda member: _worst_first(study.spec, member), reverse=True)
+    return {"study": study, "front": view, "members": members, "columns": names + more}
+
+
+def trials(
+    service: Service, study: StudyView, state: str | None, order: str | None, page_token: str | None
+) -> Content:
+    chosen = next((name for name in TRIAL_STATES if name == state), None)
+    order_by = order if order in ORDERS else "-number"
+    page = service.trials(
+        study.study, state=chosen, order_by=order_by, page_size=TRIALS_ON_A_PAGE, page_token=page_token
+    )
+    return {
+        "study": study,
+        "trial_page": page,
+        "trial_state": chosen,
+        "trial_order": order_by,
+        "trial_states": TRIAL_STATES,
+        "trial_columns": _trial_columns(study.spec),
+        "is_first_page": page_token is None,
+    }
+
+
+def _trial_columns(spec: StudySpec) -> list[str]:
+    """The metrics a list of trials shows: the objectives first, four at most."""
+    names = [objective.metric for objective in spec.objectives]
+    return list(dict.fromkeys([*names, *spec.constraints, "params"]))[:4]
+
+
+def all_trials(service: Service, study_id: int) -> Iterator[TrialSummary]:
+    token = None
+    while True:
+        page = service.trials(study_id, page_size=500, page_token=token)
+        yield from page.items
+        token = page.next_page_token
+        if token is None:
+            return
+
+
+def trial(service: Service, view: TrialView) -> Content:
+    architecture = Architecture.from_dict(view.architecture)
+    study = service.study(view.study_id)
+    return {
+        "trial": view,
+        "study": study,
+        "summary": summary(architecture),
+        "diagram": svg(architecture),
+        "cost": analyse(architecture),
+        "input_shape": architecture.input_shape,
+        "metric_names": list(METRICS),
+        "limits": _limits(study.spec, view),
+        "previous": _neighbour(service, view, -1),
+        "next": _neighbour(service, view, +1),
+    }
+
+
+def families(service: Service) -> list[Content]:
+    return [
+        {"family": family, "summary": summary(example), "diagram": svg(example)}
+        for family in service.families()
+        for example in [_example(family.space)]
+    ]
+
+
+def workers(service: Service) -> Content:
+    order = {"running": 0, "idle": 1, "lost": 2, "stopped": 3}
+    known = sorted(service.workers(), key=lambda worker: (order[worker.state], worker.name))
+    return {"workers": known, "alive": sum(is_alive(worker) for worker in known)}
+
+
+def alive_workers(service: Service) -> int:
+    return sum(is_alive(worker) for worker in service.workers())
+
+
+def is_alive(worker: WorkerView) -> bool:
+    return worker.state in ("idle", "running")
+
+
+def best_member(study: StudyView, view: FrontView) -> FrontMember | None:
+    """The front's member that is best by the study's first objective."""
+    return max(view.front, key=lambda member: _worst_first(study.spec, member), default=None)
+
+
+def _worst_first(spec: StudySpec, member: FrontMember) -> float:
+    objective = spec.objectives[0]
+    value = member.values[objective.metric]
+    return value if objective.direction == "max" else -value
+
+
+def _example(space: dict[str, Any]) -> Architecture:
+    trial = RandomTrial(_EXAMPLE_SEED)
+    return SearchSpace.from_dict(space).sample(trial, _EXAMPLE_SHAPE, _EXAMPLE_CLASSES)
+
+
+def _limits(spec: StudySpec, view: TrialView) -> list[Content]:
+    """Each limit of the study beside what this trial has: figure, bounds, share of the bound that is used."""
+    return [
+        {
+            "metric": METRICS[name],
+            "limit": limit,
+            "value": view.metrics.get(name),
+            "violation": view.violations.get(name),
+        }
+        for name, limit in spec.constraints.items()
+    ]
+
+
+def _neighbour(service: Service, view: TrialView, step: int) -> int | None:
+    if view.number + step < 0:
+        return None
+    try:
+        return service.trial_by_number(view.study_id, view.number + step).id
+    except NotFound:
+        return None

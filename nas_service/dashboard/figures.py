@@ -1,0 +1,257 @@
+"""Plotly figures from the service's views, as plain dictionaries.
+
+In a notebook: `plotly.graph_objects.Figure(pareto(study, front, trials, x="latency_ms", y="accuracy"))`.
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), and every state has a shape of its own.
+Backgrounds, fonts and grid are left to the theme of the reader.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from nas_service.dashboard.axes import Axis, axis_layout, limit_labels, limit_shapes, view_range
+from nas_service.dashboard.cloud import Cloud
+from nas_service.dashboard.wording import label, value_text
+from nas_service.metrics import METRICS
+from nas_service.studies import StudySpec
+from nas_service.views import CurvePoint, FrontMember, FrontView, StudyView, TrialSummary
+
+Figure = dict[str, Any]
+
+FRONT, DOMINATED, INFEASIBLE, PRUNED = "#0072B2", "#8c96a0", "#D55E00", "#CC79A7"
+TRAIN, SECOND = "#E69F00", "#009E73"
+_SYMBOLS = {"accuracy": "circle", "train_loss": "square", "validation_loss": "diamond"}
+# Share of the plot's height for candidates that were rejected before they had a value for y.
+_STRIP = 0.07
+
+
+def default_axes(spec: StudySpec) -> tuple[str, str]:
+    """The two metrics to look at first: what is paid across, what is gained upwards."""
+    names = [objective.metric for objective in spec.objectives]
+    gained = [name for name in names if METRICS[name].kind == "quality"]
+    paid = [name for name in names if METRICS[name].kind != "quality"]
+    limited = [name for name in spec.constraints if METRICS[name].kind != "quality"]
+    y = (gained or [names[-1]])[0]
+    x = next(name for name in [*paid, *limited, "params", "macs"] if name != y)
+    return x, y
+
+
+def pareto(
+    study: StudyView,
+    front: FrontView,
+    trials: Iterable[TrialSummary],
+    *,
+    x: str,
+    y: str,
+    show: frozenset[str] = frozenset({"dominated", "infeasible"}),
+) -> Figure:
+    """The front of two metrics as a step line over the cloud of the other candidates.
+
+    Args:
+        study: Whose limits are drawn.
+        front: Over exactly `x` and `y`; only its members are drawn as front.
+        trials: The cloud; members of the front among them are skipped.
+        x: Metric across.
+        y: Metric upwards.
+        show: Which of dominated, infeasible and pruned candidates to draw.
+    """
+    cloud = Cloud.of(trials, on_front={member.trial for member in front.front}, x=x, y=y)
+    traces = []
+    if "dominated" in show and cloud.dominated:
+        traces.append(_points("dominated", cloud.dominated, x, y, color=DOMINATED, symbol="circle", size=5))
+    if "pruned" in show and cloud.pruned:
+        traces.append(_points("pruned", cloud.pruned, x, y, color=PRUNED, symbol="triangle-up", size=8))
+    if "infeasible" in show and cloud.infeasible:
+        traces.append(_points("infeasible", cloud.infeasible, x, y, color=INFEASIBLE, symbol="x", size=6))
+    has_strip = "infeasible" in show and bool(cloud.untrained)
+    if has_strip:
+        traces.append(_strip(cloud.untrained, x))
+    traces.append(_front_trace(front.front, x, y))
+    return {"data": traces, "layout": _pareto_layout(study.spec, cloud, front.front, x, y, has_strip)}
+
+
+def hypervolume(front: FrontView) -> Figure:
+    """How much of the objective space the front covers, after each trained trial."""
+    history = front.hypervolume_history
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "hypervolume",
+                "x": [point.trials for point in history],
+                "y": [point.hypervolume for point in history],
+                "line": {"color": FRONT, "width": 2, "shape": "hv"},
+                "fill": "tozeroy",
+                "fillcolor": "rgba(0,114,178,0.10)",
+                "hovertemplate": "after %{x} trials: %{y:.4g}<extra></extra>",
+            }
+        ],
+        "layout": {
+            "xaxis": {"title": {"text": "Trained trials"}, "rangemode": "tozero", "tickformat": ",d"},
+            "yaxis": {"title": {"text": "Hypervolume"}, "rangemode": "tozero"},
+            "showlegend": False,
+            "uirevision": "hypervolume",
+        },
+    }
+
+
+def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> Figure:
+    """Accuracy above, losses below, by epoch; earlier attempts are dotted, rungs are vertical lines."""
+    attempts = sorted({point.attempt for point in points})
+    traces = []
+    for attempt in attempts:
+        chosen = [point for point in points if point.attempt == attempt]
+        is_last = attempt == attempts[-1]
+        suffix = "" if is_last else f", attempt {attempt}"
+        for field, name, color, axis in (
+            ("accuracy", "validation accuracy", FRONT, "y"),
+            ("train_loss", "training loss", TRAIN, "y2"),
+            ("validation_loss", "validation loss", SECOND, "y2"),
+        ):
+            traces.append(_curve(chosen, field, name + suffix, color, axis, is_solid=is_last))
+    last = max((point.epoch for point in points), default=1)
+    lines = [_vertical(rung) for rung in rungs if rung <= last]
+    return {"data": traces, "layout": _curve_layout(lines)}
+
+
+def hover_text(number: int, values: dict[str, float], names: Sequence[str], summary: str, note: str) -> str:
+    """What a point says of itself; plotly reads a little HTML, so everything is escaped."""
+    lines = [f"<b>#{number}</b> {escape(note)}"]
+    lines += [f"{escape(label(name))}: {value_text(name, values.get(name))}" for name in names]
+    if summary:
+        lines.append(escape(_wrapped(summary)).replace("\n", "<br>"))
+    return "<br>".join(lines)
+
+
+def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
+    drawn = sorted((m for m in members if x in m.values and y in m.values), key=lambda m: m.values[x])
+    others = [name for name in ("accuracy", "params", "latency_ms") if name not in (x, y)]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": "front",
+        "x": [m.values[x] for m in drawn],
+        "y": [m.values[y] for m in drawn],
+        # What is attained between two points is what the cheaper of them attains.
+        "line": {"color": FRONT, "width": 2, "shape": "hv" if METRICS[x].goal == "min" else "vh"},
+        "marker": {"color": FRONT, "symbol": "circle", "size": 9, "line": {"width": 1, "color": "#ffffff"}},
+        "customdata": [[m.trial, m.number] for m in drawn],
+        "text": [hover_text(m.number, m.values, [y, x, *others], m.summary, "on the front") for m in drawn],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _points(
+    name: str, trials: Sequence[TrialSummary], x: str, y: str, *, color: str, symbol: str, size: int
+) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [trial.metrics[x] for trial in trials],
+        "y": [trial.metrics[y] for trial in trials],
+        "marker": {"color": color, "symbol": symbol, "size": size, "opacity": 0.8},
+        "customdata": [[trial.id, trial.number] for trial in trials],
+        "text": [hover_text(t.number, t.metrics, [y, x], t.summary, t.reason or name) for t in trials],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _strip(trials: Sequence[TrialSummary], x: str) -> Figure:
+    trace = {
+        **_points("infeasible", trials, x, x, color=INFEASIBLE, symbol="x", size=6),
+        "y": [0] * len(trials),
+        "yaxis": "y2",
+    }
+    trace["text"] = [
+        hover_text(t.number, t.metrics, [x], t.summary, t.reason or "infeasible") for t in trials
+    ]
+    return trace
+
+
+def _pareto_layout(
+    spec: StudySpec, cloud: Cloud, members: Sequence[FrontMember], x: str, y: str, has_strip: bool
+) -> Figure:
+    drawn = [m.values for m in members if x in m.values and y in m.values]
+    feasible = [*drawn, *(trial.metrics for trial in cloud.dominated)]
+    backdrop = [trial.metrics for trial in [*cloud.infeasible, *cloud.untrained]]
+    across = Axis(x, view_range(x, [v[x] for v in feasible or backdrop], spec.constraints.get(x)))
+    trained = feasible or [trial.metrics for trial in cloud.infeasible]
+    upward = Axis(y, view_range(y, [v[y] for v in trained], spec.constraints.get(y)))
+    layout: Figure = {
+        "xaxis": {**axis_layout(across), "anchor": "y2" if has_strip else "y"},
+        "yaxis": {**axis_layout(upward), "domain": [_STRIP + 0.05 if has_strip else 0, 1]},
+        "shapes": limit_shapes(spec, across, upward),
+        "annotations": limit_labels(spec, across, upward),
+        "hovermode": "closest",
+        "showlegend": False,
+        # A zoom made by hand survives an update, but not a change of axes.
+        "uirevision": f"{x}/{y}",
+    }
+    if has_strip:
+        layout["yaxis2"] = {
+            "domain": [0, _STRIP],
+            "range": [-1, 1],
+            "fixedrange": True,
+            "showgrid": False,
+            "zeroline": False,
+            "tickvals": [0],
+            "ticktext": ["untrained"],
+        }
+    return layout
+
+
+def _curve(
+    points: Sequence[CurvePoint], field: str, name: str, color: str, axis: str, *, is_solid: bool
+) -> Figure:
+    known = [(point.epoch, getattr(point, field)) for point in points if getattr(point, field) is not None]
+    form = ":.2%" if field == "accuracy" else ":.4f"
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if len(known) < 40 else "lines",
+        "name": name,
+        "x": [epoch for epoch, _ in known],
+        "y": [value for _, value in known],
+        "yaxis": axis,
+        "line": {"color": color, "width": 2, "dash": "solid" if is_solid else "dot"},
+        "marker": {"size": 5, "symbol": _SYMBOLS[field]},
+        "hovertemplate": f"epoch %{{x}}: %{{y{form}}}<extra>{name}</extra>",
+    }
+
+
+def _curve_layout(lines: list[Figure]) -> Figure:
+    return {
+        "xaxis": {"title": {"text": "Epoch"}, "tickformat": "d", "anchor": "y2", "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "Accuracy"}, "tickformat": ".0%", "domain": [0.54, 1]},
+        "yaxis2": {"title": {"text": "Loss"}, "domain": [0, 0.46], "rangemode": "tozero"},
+        "shapes": lines,
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "uirevision": "curve",
+    }
+
+
+def _vertical(epoch: int) -> Figure:
+    line = {"color": DOMINATED, "width": 1, "dash": "dot"}
+    return {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": epoch,
+        "x1": epoch,
+        "y0": 0,
+        "y1": 1,
+        "line": line,
+    }
+
+
+def _wrapped(text: str, width: int = 48) -> str:
+    """Break a one-line summary at its spaces, so that a hover label stays narrow."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""The parts of pages that change while one looks: the same templates as in the page, fetched again."""
+
+from fastapi import APIRouter, Response
+
+from nas_service.api.dependencies import Id, TheService
+from nas_service.dashboard import contents
+from nas_service.dashboard.rendering import PageRoute, render
+
+router = APIRouter(prefix="/fragments", route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/studies")
+def studies(service: TheService, page_token: str | None = None) -> Response:
+    return render("parts/studies.html", **contents.studies(service, page_token))
+
+
+@router.get("/studies/{study_id}/status")
+def status(service: TheService, study_id: Id) -> Response:
+    return render("parts/status.html", **contents.status(service, service.study(study_id)))
+
+
+@router.get("/studies/{study_id}/front")
+def front(service: TheService, study_id: Id) -> Response:
+    return render("parts/front.html", **contents.front(service, service.study(study_id)))
+
+
+@router.get("/studies/{study_id}/trials")
+def trials(
+    service: TheService,
+    study_id: Id,
+    state: str | None = None,
+    order: str | None = None,
+    page_token: str | None = None,
+) -> Response:
+    study = service.study(study_id)
+    return render("parts/trials.html", **contents.trials(service, study, state, order, page_token))
+
+
+@router.get("/trials/{trial_id}/panel")
+def panel(service: TheService, trial_id: Id) -> Response:
+    return render("parts/panel.html", panel=contents.trial(service, service.trial(trial_id)))
+
+
+@router.get("/trials/{trial_id}/results")
+def results(service: TheService, trial_id: Id) -> Response:
+    return render("parts/results.html", **contents.trial(service, service.trial(trial_id)))
+
+
+@router.get("/trials/{trial_id}/details")
+def details(service: TheService, trial_id: Id) -> Response:
+    return render("parts/details.html", **contents.trial(service, service.trial(trial_id)))
+
+
+@router.get("/workers")
+def workers(service: TheService) -> Response:
+    return render("parts/workers.html", **contents.workers(service))
+
+
+@router.get("/datasets")
+def datasets(service: TheService) -> Response:
+    return render("parts/datasets.html", datasets=service.datasets())

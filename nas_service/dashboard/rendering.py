@@ -1,0 +1,96 @@
+"""Templates to responses: every name is escaped, and errors become pages in words."""
+
+import json
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from sqlalchemy.exc import OperationalError
+
+from nas_service.dashboard import plotly_script, wording
+from nas_service.errors import ServiceError
+from nas_service.problems import cause_of
+from nas_service.studies import ACTIVE_STATES
+from search_spaces.errors import SearchSpaceError
+
+
+def render(template: str, *, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+    """A template as an answer that is never cached: pages show the present."""
+    content = _environment().get_template(template).render(values)
+    return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages in words instead of problem documents."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_with_pages(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError:
+                return _error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+            except OperationalError:
+                return _error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
+            except (ServiceError, SearchSpaceError) as error:
+                cause = cause_of(error)
+                if cause is None:
+                    raise
+                return _error_page(HTTPStatus(cause.status), str(error))
+
+        return handle_with_pages
+
+
+def _error_page(status: HTTPStatus, detail: str) -> Response:
+    return render("error.html", status=status, title=status.phrase, detail=detail)
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("nas_service.dashboard"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "metric": lambda value, name: wording.value_text(name, value),
+        "metric_label": wording.label,
+        "metric_short": wording.short_label,
+        "words": wording.words_of,
+        "latency_facts": wording.latency_facts,
+        "duration": wording.duration_text,
+        "ago": wording.ago_text,
+        "moment": wording.moment_text,
+        "iso": lambda moment: wording.as_utc(moment).isoformat(),
+        "share": wording.share_text,
+        "shape": wording.shape_text,
+        "bound": wording.limit_text,
+        "field": wording.field_text,
+        "significant": wording.significant,
+        "yaml": lambda data: yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=88),
+        "pretty": lambda data: json.dumps(data, indent=2, ensure_ascii=False),
+    }
+    environment.globals |= {
+        "plotly_address": plotly_script.address(),
+        "plotly_style_ids": plotly_script.style_ids,
+        "active_states": ACTIVE_STATES,
+        "static_version": _static_version(),
+    }
+    return environment
+
+
+def _static_version() -> str:
+    """Changes when any static file does."""
+    folder = Path(__file__).parent / "static"
+    return format(max(int(path.stat().st_mtime) for path in folder.iterdir()), "x")

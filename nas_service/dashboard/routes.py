@@ -1,0 +1,13 @@
+"""All addresses of the dashboard, as one router."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from nas_service.dashboard import figure_routes, fragments, pages, plotly_script
+
+STATIC = Path(__file__).parent / "static"
+
+router = APIRouter(include_in_schema=False)
+for part in (pages.router, fragments.router, figure_routes.router, plotly_script.router):
+    router.include_router(part)

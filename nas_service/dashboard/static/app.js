@@ -1,0 +1,57 @@
+// What every page does: live parts, theme button, actions on studies, copy buttons.
+import { askAndAct } from "./actions.js";
+import { refreshAll, refresh, startLive } from "./live.js";
+import { tickTimes } from "./times.js";
+
+function toggleTheme() {
+  const root = document.documentElement;
+  const isDark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = isDark ? "light" : "dark";
+  try { localStorage.setItem("nas-theme", root.dataset.theme); } catch { /* then it lasts for this page */ }
+  document.dispatchEvent(new CustomEvent("nas:theme"));
+}
+
+async function copy(button) {
+  const text = document.getElementById(button.dataset.copy).textContent;
+  const words = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Select and copy by hand";
+  }
+  setTimeout(() => { button.textContent = words; }, 2000);
+}
+
+// A link with data-into replaces one part of the page; the address follows, so that it can be shared.
+function loadPart(event, link) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const part = document.getElementById(link.dataset.into);
+  const search = new URL(link.href).search;
+  part.dataset.live = part.dataset.live.split("?")[0] + search;
+  history.replaceState(null, "", mergedSearch(search));
+  refresh(part);
+}
+
+function mergedSearch(search) {
+  const merged = new URLSearchParams(location.search);
+  for (const name of ["state", "order", "page_token"]) merged.delete(name);
+  new URLSearchParams(search).forEach((value, name) => { if (value) merged.set(name, value); });
+  return `${location.pathname}?${merged}`;
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-theme-button], [data-copy], [data-into], [data-action]");
+  if (!target) return;
+  if (target.matches("[data-theme-button]")) toggleTheme();
+  else if (target.matches("[data-copy]")) copy(target);
+  else if (target.matches("[data-into]")) loadPart(event, target);
+  else askAndAct(target).then(refreshAll);
+});
+
+tickTimes();
+setInterval(tickTimes, 10_000);
+startLive();

@@ -1,0 +1,80 @@
+// Draws the server's figures in the reader's theme. An element with data-figure="/figures/....json" holds
+// .plot-area and .message; data-ready says that the newest figure is drawn.
+
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  // Plotly would offer to upload the figure to its makers' cloud.
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+};
+const AXIS = /^[xy]axis\d*$/;
+
+function themed(layout) {
+  const style = getComputedStyle(document.documentElement);
+  const probe = document.createElement("i");
+  document.body.append(probe);
+  // light-dark() resolves only on a real property of an element.
+  const color = (name) => { probe.style.color = style.getPropertyValue(name); return getComputedStyle(probe).color; };
+  const [text, muted, edge, panel] = ["--text", "--muted", "--edge", "--panel"].map(color);
+  probe.remove();
+  const result = {
+    ...layout,
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: muted },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 56, r: 12, t: 12, b: 44, ...layout.margin },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: text },
+    hoverlabel: { bgcolor: panel, bordercolor: edge, font: { color: text, size: 12 }, align: "left" },
+    autosize: true,
+  };
+  for (const name of Object.keys(layout).filter((key) => AXIS.test(key))) {
+    result[name] = {
+      gridcolor: edge, linecolor: edge, zerolinecolor: edge, zeroline: false, automargin: true, ...layout[name],
+      title: { standoff: 8, ...layout[name].title },
+    };
+  }
+  return result;
+}
+
+// Fetches and draws; returns the answer, or null where the server is away or a newer request came first.
+export async function draw(plot) {
+  const address = plot.dataset.figure;
+  let answer;
+  try {
+    const response = await fetch(address);
+    if (!response.ok) return null;
+    answer = await response.json();
+  } catch {
+    return null;
+  }
+  if (address !== plot.dataset.figure) return null;
+  plot.nasAnswer = answer;
+  await redraw(plot);
+  return answer;
+}
+
+async function redraw(plot) {
+  const { figure, message, caption } = plot.nasAnswer;
+  const says = plot.querySelector(".message");
+  says.textContent = message ?? "";
+  says.hidden = !message;
+  const under = document.getElementById(plot.dataset.caption);
+  if (under) under.textContent = caption ?? "";
+  const area = plot.querySelector(".plot-area");
+  // Nothing to be seen behind a message is not to be reached behind it either.
+  area.hidden = Boolean(message);
+  if (!message) await Plotly.react(area, figure.data, themed(figure.layout), CONFIG);
+  plot.dataset.ready = String(Number(plot.dataset.ready ?? 0) + 1);
+  plot.dispatchEvent(new CustomEvent("nas:drawn"));
+}
+
+export function startPlots() {
+  const plots = [...document.querySelectorAll("[data-figure]")];
+  for (const plot of plots) draw(plot);
+  document.addEventListener("nas:refresh", () => plots.forEach(draw));
+  const again = () => plots.filter((plot) => plot.nasAnswer).forEach(redraw);
+  document.addEventListener("nas:theme", again);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+}
