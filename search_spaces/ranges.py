@@ -92,8 +92,11 @@ class BranchRange:
             return 0
         repeats = 1 if only_single else len(self.repeat) * len(self.bottleneck)
         shapes = [shape for shape in self.shape if not (only_single and shape == "column_row")]
-        kinds = ((name, kernel) for name in self.operation for kernel in self.kernel)
+        kinds = ((name, kernel) for name in self.operation for kernel in self._kernels(name))
         return len(self.share) * repeats * sum(self._kinds(*kind, len(shapes)) for kind in kinds)
+
+    def _kernels(self, operation: str) -> tuple[int, ...]:
+        return self.kernel if "kernel" in operations.options(operation) else (1,)
 
     def _kinds(self, operation: str, kernel: int, shapes: int) -> int:
         known = operations.options(operation)
@@ -186,8 +189,11 @@ class HeadRange:
 
 def parse_layouts(data: object, pointer: str) -> dict[str, tuple[BranchRange, ...]]:
     """Return the named layouts: each a list of 1 to 4 branches, complete in themselves."""
-    if not isinstance(data, Mapping):
-        raise SpaceError(f"{fields.dotted(pointer)} must be a mapping of name to branches", pointer=pointer)
+    if not isinstance(data, Mapping) or len(data) > fields.MAX_CHOICES:
+        raise SpaceError(
+            f"{fields.dotted(pointer)} must be a mapping of at most {fields.MAX_CHOICES} names to branches",
+            pointer=pointer,
+        )
     return {name: _parse_layout(name, value, f"{pointer}/{name}") for name, value in data.items()}
 
 

@@ -48,37 +48,26 @@ def sample_stage(
     stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], smallest_map: int
 ) -> Stage:
     """Draw one stage that can stand behind `before`."""
-    layout, ranges = _layout(stage, ask)
-    width = _width(ask("width", stage.width), before.channels)
-    several = len(ranges) > 1
-    fusion = ask("fusion", stage.fusion) if several else "concat"
-    splits = fusion == "concat" or (
-        fusion == "concat_project" and ask("branch_width", stage.branch_width) == "split"
-    )
-    inner = ask if layout == FREE else ask.below(layout)
-    channels = (
-        _split([r.share for r in ranges], inner, width) if splits and several else [width] * len(ranges)
-    )
-    branches = tuple(
-        sample_branch(branch, inner.below(f"branch{number}"), before, count)
-        for number, (branch, count) in enumerate(zip(ranges, channels, strict=True), start=1)
-    )
-
-    chains = several or len(branches[0].operations) > 1
 
     def own(name: str) -> Any:
         return tied[name] if name in stage.tied else ask(name, getattr(stage, name))
 
+    layout, ranges = _layout(stage, ask)
+    width = _width(ask("width", stage.width), before.channels)
+    fusion, splits = _fusion(stage, ask, len(ranges))
+    inner = ask if layout == FREE else ask.below(layout)
+    branches = _branches(ranges, inner, before, width, splits)
+    is_single = len(branches) == 1 and len(branches[0].operations) == 1
     attention = own("attention")
     return Stage(
         branches=branches,
         fusion=fusion,
-        channels=sum(channels) if splits else width,
+        channels=sum(branch.channels for branch in branches) if splits else width,
         connection=own("connection"),
         attention=None if attention == "none" else attention,
         norm=own("norm"),
         activation=own("activation"),
-        branch_activation=ask("branch_activation", stage.branch_activation) if chains else False,
+        branch_activation=False if is_single else ask("branch_activation", stage.branch_activation),
         downsample=own("downsample") if min(before.size) // 2 >= smallest_map else "none",
         pool_position=own("pool_position"),
     )
@@ -92,13 +81,7 @@ def after(stage: Stage, before: FeatureMap) -> FeatureMap:
 def sample_branch(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int) -> Branch:
     """Draw one branch from `before` to `channels` channels."""
     name = ask("operation", branch.operation)
-    level = ask("kernel", branch.kernel)
-    shape, dilation = "square", 1
-    if max(_fitted(level, 1, before.size)) > 1:
-        shape = ask("shape", branch.shape) if len(before.size) == 2 else "square"
-        if "dilation" in operations.options(name):
-            dilation = _fitted_dilation(level, ask("dilation", branch.dilation), before.size)
-    kernels = _shaped(_fitted(level, dilation, before.size), shape)
+    kernels, dilation = _kernels(branch, ask, name, before.size)
     repeat = ask("repeat", branch.repeat)
     narrow = channels // ask("bottleneck", branch.bottleneck)
     chain: list[Operation] = []
@@ -106,12 +89,11 @@ def sample_branch(branch: BranchRange, ask: Ask, before: FeatureMap, channels: i
     if 1 <= narrow < min(channels, inputs):
         chain.append(operations.create("conv", channels=narrow, kernel=1))
         inputs = narrow
-    groups = 1
-    if "groups" in operations.options(name) and math.gcd(inputs, channels) > 1:
-        groups = ask("groups", branch.groups)
-    repeats = min(repeat, (MAX_OPERATIONS - len(chain)) // len(kernels))
-    for kernel in kernels * repeats:
-        chain.append(_operation(name, channels, kernel, dilation, repaired_groups(groups, inputs, channels)))
+    can_group = "groups" in operations.options(name) and math.gcd(inputs, channels) > 1
+    level = ask("groups", branch.groups) if can_group else 1
+    for kernel in kernels * min(repeat, (MAX_OPERATIONS - len(chain)) // len(kernels)):
+        groups = repaired_groups(level, inputs, channels)
+        chain.append(_operation(name, channels, kernel=kernel, dilation=dilation, groups=groups))
         inputs = channels
     return Branch(tuple(chain))
 
@@ -144,6 +126,28 @@ def _layout(stage: StageRange, ask: Ask) -> tuple[str, tuple[BranchRange, ...]]:
     return layout, (stage.branch,) * ask("branches", stage.branches)
 
 
+def _fusion(stage: StageRange, ask: Ask, branches: int) -> tuple[str, bool]:
+    """Draw how branches are brought together, and whether they share the stage's width."""
+    if branches == 1:
+        return "concat", True
+    fusion = ask("fusion", stage.fusion)
+    if fusion == "concat_project":
+        return fusion, ask("branch_width", stage.branch_width) == "split"
+    return fusion, fusion == "concat"
+
+
+def _branches(
+    ranges: tuple[BranchRange, ...], ask: Ask, before: FeatureMap, width: int, splits: bool
+) -> tuple[Branch, ...]:
+    channels = [width] * len(ranges)
+    if splits and len(ranges) > 1:
+        channels = _split([branch.share for branch in ranges], ask, width)
+    return tuple(
+        sample_branch(branch, ask.below(f"branch{number}"), before, count)
+        for number, (branch, count) in enumerate(zip(ranges, channels, strict=True), start=1)
+    )
+
+
 def _width(value: int | str, before: int) -> int:
     if isinstance(value, int):
         return value
@@ -161,6 +165,20 @@ def _whole_channels(channels: float) -> int:
     """Round to a multiple of 4 (2 below 8), which leaves room for groups."""
     step = 4 if channels >= 8 else 2
     return max(step, step * round(channels / step))
+
+
+def _kernels(
+    branch: BranchRange, ask: Ask, operation: str, size: tuple[int, ...]
+) -> tuple[list[tuple[int, ...]], int]:
+    """Draw the kernels of the operations in series, and their dilation."""
+    level = ask("kernel", branch.kernel) if "kernel" in operations.options(operation) else 1
+    if max(_fitted(level, 1, size)) == 1:
+        return [_fitted(level, 1, size)], 1
+    shape = ask("shape", branch.shape) if len(size) == 2 else "square"
+    dilation = 1
+    if "dilation" in operations.options(operation):
+        dilation = _fitted_dilation(level, ask("dilation", branch.dilation), size)
+    return _shaped(_fitted(level, dilation, size), shape), dilation
 
 
 def _fitted(kernel: int, dilation: int, size: tuple[int, ...]) -> tuple[int, ...]:
@@ -183,12 +201,8 @@ def _shaped(kernel: tuple[int, ...], shape: str) -> list[tuple[int, ...]]:
     return sides[shape]
 
 
-def _operation(name: str, channels: int, kernel: tuple[int, ...], dilation: int, groups: int) -> Operation:
-    wanted = {"groups": groups, "dilation": dilation}
+def _operation(name: str, channels: int, **wanted: Any) -> Operation:
+    """Create an operation with those of the wanted fields that it has."""
     known = operations.options(name)
-    return operations.create(
-        name,
-        channels=channels,
-        kernel=kernel,
-        **{key: value for key, value in wanted.items() if key in known},
-    )
+    values = {key: value for key, value in wanted.items() if key in known}
+    return operations.create(name, channels=channels, **values)

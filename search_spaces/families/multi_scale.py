@@ -2,8 +2,8 @@
 
 Each stage chooses how it looks at its input: one convolution; a small and a large kernel side by side;
 pyramidal, dilated, depthwise-separable or asymmetric branches; or an inception-like mix with a 1x1 branch.
-Made for small devices: narrow first stages that always shrink the map, widths that grow by factors from
-there, mostly a dense layer right behind the global average.
+Made for small devices: a narrow first stage, two that always shrink the map, widths that grow by factors
+from there, at most one dense layer between the global average and the logits.
 """
 
 from search_spaces.families.family import Family
@@ -53,13 +53,17 @@ FAMILY = Family(
                 "attention": ["none", 4],
                 "downsample": ["none", "max", "stride"],
             },
+            # A depthwise convolution of one channel is one filter, and a 1x1 one sees nothing: not here.
             "stage1": {
+                "layout": ["free", "pair", "pyramid3", "pyramid4", "dilated", "cross"],
+                "branch": {"operation": "conv"},
                 "width": [8, 12, 16, 24, 32, 48],
                 "fusion": "concat",
                 "connection": "none",
                 "attention": "none",
                 "downsample": ["max", "avg", "stride"],
             },
+            "stage2": {"downsample": ["max", "stride"]},
             "head": {"dense_layers": [0, 1], "dense_width": [32, 64, 128]},
         }
     ),

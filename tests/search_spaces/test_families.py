@@ -5,6 +5,7 @@ import pytest
 
 from search_spaces import Architecture, RandomTrial, analyse, families, resolve_space
 from search_spaces.errors import SpaceError
+from search_spaces.random_trial import Scalar
 from search_spaces.space import SearchSpace
 
 DIGITS = (1, 28, 28)
@@ -130,7 +131,7 @@ def test_repeats_are_rare_in_the_default_family() -> None:
 
 
 def test_two_conv_holds_the_canonical_network() -> None:
-    params = {
+    params: dict[str, Scalar] = {
         "depth": 2,
         "stage1.width": 32,
         "stage1.branch1.kernel": 3,

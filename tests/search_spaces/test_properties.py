@@ -62,7 +62,7 @@ def _watch(name: str, module: nn.Module, counts: TorchCounts) -> None:
 
     if isinstance(module, SHAPE_PRESERVING):
         # The slowest part of a run on the meta device, and the one with nothing to find.
-        module.forward = lambda x: x
+        module.__dict__["forward"] = lambda x: x
     module.register_forward_hook(record)
 
 
@@ -100,5 +100,5 @@ def test_a_sample_trains_one_step() -> None:
             architecture = families.get(family).space.sample(RandomTrial(seed), shape, 4)
             network = Network(lower(architecture))
             loss = nn.functional.cross_entropy(network(torch.rand(4, *shape)), torch.arange(4))
-            loss.backward()
+            torch.autograd.backward(loss)
             assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

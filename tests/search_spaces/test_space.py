@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import families
+from search_spaces import analyse, families
 from search_spaces.errors import SpaceError
 from search_spaces.families import resolve_space
 from search_spaces.random_trial import RandomTrial
@@ -285,7 +285,79 @@ JUNK = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JUNK)
 def test_junk_is_refused_with_a_space_error_or_samples(data: Any) -> None:
     with contextlib.suppress(SpaceError):
         SearchSpace.from_dict(data).sample(RandomTrial(0), (1, 28, 28), 10)
+
+
+def _field(rule: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A field that is fixed, or a choice of up to three."""
+    return rule | st.lists(rule, min_size=1, max_size=3, unique=True)
+
+
+BRANCHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "operation": _field(st.sampled_from(["conv", "depthwise_separable"])),
+        "kernel": _field(st.sampled_from([1, 3, 7, 31])),
+        "shape": _field(st.sampled_from(["square", "column", "row", "column_row"])),
+        "groups": _field(st.integers(1, 512)),
+        "dilation": _field(st.integers(1, 8)),
+        "repeat": _field(st.integers(1, 3)),
+        "bottleneck": _field(st.integers(1, 16)),
+        "share": _field(st.integers(1, 8)),
+    },
+)
+STAGE_FIELDS = {
+    "layout": _field(st.sampled_from(["free", "named"])),
+    "branches": _field(st.integers(1, 4)),
+    "branch": BRANCHES,
+    "fusion": _field(st.sampled_from(["concat", "concat_project", "add", "weighted"])),
+    "branch_width": _field(st.sampled_from(["split", "full"])),
+    "branch_activation": _field(st.booleans()),
+    "connection": _field(st.sampled_from(["none", "residual"])),
+    "attention": _field(st.sampled_from(["none", 2, 16])),
+    "norm": _field(st.sampled_from(["batch", "none"])),
+    "downsample": _field(st.sampled_from(["none", "max", "avg", "stride"])),
+    "pool_position": _field(st.sampled_from(["before_norm", "after_activation"])),
+}
+COUNTS = _field(st.integers(1, 1024))
+SPACES = st.fixed_dictionaries(
+    {
+        "depth": _field(st.integers(1, 6)),
+        "layouts": st.fixed_dictionaries({"named": st.lists(BRANCHES, min_size=1, max_size=4)}),
+        "stage": st.fixed_dictionaries(
+            {"width": _field(st.integers(1, 1024) | st.sampled_from(["x0.1", "x1", "x1.5", "x16"]))},
+            optional=STAGE_FIELDS,
+        ),
+        "stage1": st.fixed_dictionaries({"width": COUNTS}, optional=STAGE_FIELDS),
+        "head": st.fixed_dictionaries(
+            {},
+            optional={
+                "pool": _field(st.sampled_from(["avg", "max"])),
+                "dense_layers": _field(st.integers(0, 2)),
+            },
+        ),
+    },
+    optional={
+        "smallest_map": st.integers(1, 16),
+        "tied": st.lists(st.sampled_from(["connection", "attention", "norm", "downsample"]), unique=True),
+    },
+)
+SHAPES = st.tuples(st.integers(1, 64), st.integers(1, 300)) | st.tuples(
+    st.integers(1, 64), st.integers(1, 96), st.integers(1, 96)
+)
+
+
+@settings(deadline=None)
+@given(SPACES, SHAPES, st.integers(0, 2**32))
+def test_every_valid_space_samples_valid_architectures(data: Any, shape: tuple[int, ...], seed: int) -> None:
+    space = SearchSpace.from_dict(data)
+    trial = RandomTrial(seed)
+    architecture = space.sample(trial, shape, 5)
+    assert analyse(architecture).params > 0
+    assert space.sample(RandomTrial(fixed=trial.params), shape, 5) == architecture
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    assert space.size() >= 1
