@@ -1,0 +1,38 @@
+"""How far a candidate breaks or keeps its limits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nas_service.studies import Constraint
+
+
+def violations(
+    metrics: Mapping[str, float],
+    constraints: Mapping[str, Constraint],
+    latency: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Return the relative violation of each limit whose metric is known; at most 0 where it is kept.
+
+    Args:
+        metrics: Figures by metric name; limits on others are left out.
+        constraints: The study's limits.
+        latency: The measurement, for limits on another statistic than the median (`median_ms`, `p90_ms`, `p99_ms`).
+    """
+    found = {}
+    for name, constraint in constraints.items():
+        value = metrics.get(name)
+        if name == "latency_ms" and latency is not None:
+            value = latency[f"{constraint.at}_ms"]
+        if value is not None:
+            found[name] = violation(float(value), constraint)
+    return found
+
+
+def violation(value: float, constraint: Constraint) -> float:
+    """Return by which part of its bound a value is off: (value - max) / max, or (min - value) / min."""
+    off = []
+    if constraint.max is not None:
+        off.append((value - constraint.max) / (abs(constraint.max) or 1.0))
+    if constraint.min is not None:
+        off.append((constraint.min - value) / (abs(constraint.min) or 1.0))
+    return max(off)

@@ -1,0 +1,111 @@
+"""What can be said of a study before any training."""
+
+from collections.abc import Sequence
+from math import prod
+from statistics import mean, median
+
+from nas_service.constraints import violations
+from nas_service.metrics import METRICS
+from nas_service.studies import StudySpec
+from nas_service.views import DatasetView, Preflight
+from search_spaces import Architecture, Cost, RandomTrial, SearchSpace, analyse
+
+# Multiply-accumulates that one core trains a second, where no trial has shown it yet; a deliberately modest figure.
+DEFAULT_MACS_PER_S = 8e9
+# A backward pass costs about two forward passes.
+TRAINING_FACTOR = 3
+# Which share of the epochs early stopping leaves, for eta = 3 and four rungs.
+STOPPED_SHARE = 0.5
+SIZES = ("params", "macs", "model_bytes", "peak_activation_bytes")
+
+
+def report(
+    spec: StudySpec,
+    space: SearchSpace,
+    dataset: DatasetView,
+    samples: int,
+    macs_per_s: float | None,
+    workers: int,
+) -> Preflight:
+    """Sample the space and report what is feasible, how large it is, and how long the search may take.
+
+    Args:
+        spec: The study.
+        space: Its resolved space.
+        dataset: Its data set.
+        samples: How many architectures to draw.
+        macs_per_s: What one worker of this installation trained a second, None if nothing was trained yet.
+        workers: How many workers are alive.
+    """
+    drawn = [space.sample(RandomTrial(seed), dataset.input_shape, dataset.classes) for seed in range(samples)]
+    costs = [analyse(architecture) for architecture in drawn]
+    limits = {name: limit for name, limit in spec.constraints.items() if METRICS[name].kind == "cost"}
+    excess = [violations(cost.metrics(), limits) for cost in costs]
+    feasible = [
+        cost for cost, off in zip(costs, excess, strict=True) if all(value <= 0 for value in off.values())
+    ]
+    broken = {name: mean(off[name] > 0 for off in excess) for name in limits}
+    minutes, basis = _estimate(spec, dataset, feasible, macs_per_s, workers)
+    return Preflight(
+        sampled=samples,
+        distinct=_distinct(drawn),
+        feasible_share=len(feasible) / samples,
+        broken_share=broken,
+        binding=_binding(spec, broken, costs),
+        smallest=_extremes(costs, min),
+        largest=_extremes(costs, max),
+        smallest_feasible=_extremes(feasible, min) if feasible else None,
+        largest_feasible=_extremes(feasible, max) if feasible else None,
+        estimated_minutes=minutes,
+        estimate_basis=basis,
+    )
+
+
+def _distinct(drawn: Sequence[Architecture]) -> int:
+    return len({architecture.hash for architecture in drawn})
+
+
+def _extremes(costs: Sequence[Cost], choose: object) -> dict[str, float]:
+    pick = min if choose is min else max
+    return {name: float(pick(cost.metrics()[name] for cost in costs)) for name in SIZES}
+
+
+def _binding(spec: StudySpec, broken: dict[str, float], costs: Sequence[Cost]) -> str | None:
+    if not any(broken.values()):
+        return None
+    name = max(broken, key=lambda metric: broken[metric])
+    limit = spec.constraints[name]
+    values = [cost.metrics()[name] for cost in costs]
+    nearest = min(values) if limit.max is not None else max(values)
+    bound = f"at most {limit.max:g}" if limit.max is not None else f"at least {limit.min:g}"
+    return f"{name} ({bound}) rejects {broken[name]:.0%} of samples; the nearest value seen is {nearest:g}"
+
+
+def _estimate(
+    spec: StudySpec,
+    dataset: DatasetView,
+    feasible: Sequence[Cost],
+    macs_per_s: float | None,
+    workers: int,
+) -> tuple[float | None, str]:
+    if not feasible:
+        return None, "no sample is feasible"
+    if spec.budget.trials is None:
+        return spec.budget.minutes, "the budget is in minutes"
+    share = STOPPED_SHARE if spec.training.rungs else 1.0
+    examples = dataset.train_examples * (1 - spec.training.validation_share)
+    macs = mean(cost.macs for cost in feasible) * examples * spec.training.epochs * share * TRAINING_FACTOR
+    speed = macs_per_s or DEFAULT_MACS_PER_S
+    minutes = spec.budget.trials * macs / speed / max(1, workers) / 60
+    source = "measured in earlier trials" if macs_per_s else "assumed, for nothing has been trained here yet"
+    count = f"{max(1, workers)} worker{'s' if workers > 1 else ''}"
+    basis = f"{count} at {speed / 1e9:.1f} GMAC/s a worker, {source}"
+    if spec.budget.minutes is not None:
+        return min(minutes, spec.budget.minutes), basis
+    return minutes, basis
+
+
+def training_speed(shapes: Sequence[tuple[float, float, float]]) -> float | None:
+    """Return the median multiply-accumulates a second from (macs, examples trained, seconds) of earlier trials."""
+    speeds = [prod(shape[:2]) * TRAINING_FACTOR / shape[2] for shape in shapes if shape[2] > 0]
+    return median(speeds) if speeds else None

@@ -1,0 +1,400 @@
+"""The service in process: all that the API, the page and the command line ask of it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from nas_service import preflight
+from nas_service.constraints import violations
+from nas_service.datasets import digits, read_dataset, save_dataset
+from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable
+from nas_service.fronts import front_view
+from nas_service.ledger.files import SHA256
+from nas_service.metrics import METRICS
+from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
+from nas_service.reasons import reason_of
+from nas_service.settings import Settings
+from nas_service.store import catalogue, events, studies
+from nas_service.store.engine import make_engine, reading, writing
+from nas_service.store.migrate import upgrade
+from nas_service.store.models import TrialRow, table
+from nas_service.studies import StudySpec
+from nas_service.trials import Trial, TrialState
+from nas_service.views import (
+    CurvePoint,
+    DatasetView,
+    EventView,
+    FamilyView,
+    FrontView,
+    Page,
+    Preflight,
+    StudyResult,
+    StudyView,
+    TrialSummary,
+    TrialView,
+    WorkerView,
+)
+from search_spaces import (
+    Architecture,
+    RandomTrial,
+    SearchSpace,
+    SearchSpaceError,
+    analyse,
+    families,
+    resolve_space,
+)
+from search_spaces.wording import summary
+
+TRIAL = table(TrialRow)
+MAX_PAGE_SIZE = 500
+# Trials whose timings tell how fast this installation trains.
+SPEED_SAMPLE = 50
+
+
+class Service:
+    """Studies, trials, fronts, data sets, families and workers on one database and data folder.
+
+    Methods raise `InvalidInput`, `NotFound`, `Conflict` or `Unavailable` from `nas_service.errors`.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self._fronts: dict[tuple[int, int, tuple[str, ...]], FrontView] = {}
+        self._fronts_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings, *, migrate: bool = True) -> "Service":
+        """Connect, and bring the database up to date."""
+        engine = make_engine(settings.resolved_database_url)
+        if migrate:
+            upgrade(engine)
+        return cls(engine, settings)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    # Studies
+
+    def create_study(self, spec: StudySpec) -> StudyView:
+        """Launch a study; workers take it up at once."""
+        dataset = self._dataset_of(spec)
+        space = _space_of(spec)
+        _try_space(space, dataset)
+        with self._writing() as connection:
+            study_id = studies.insert_study(connection, spec, dataset)
+        return self.study(study_id)
+
+    def preflight(self, spec: StudySpec, samples: int = 400) -> Preflight:
+        """Report what is known of a study before any training."""
+        dataset = self._dataset_of(spec)
+        space = _space_of(spec)
+        _try_space(space, dataset)
+        alive = sum(worker.state in ("idle", "running") for worker in self.workers())
+        return preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
+
+    def studies(
+        self, *, page_size: int = 50, page_token: str | None = None, state: str | None = None
+    ) -> Page[StudyView]:
+        """List studies, the newest first."""
+        size = _page_size(page_size)
+        below = decode_token(page_token, "studies") if page_token else None
+        with self._reading() as connection:
+            rows = studies.read_studies(connection, below=below, limit=size + 1, state=state)
+            alive = self._alive(connection)
+        views = [studies.view_of(row, reason_of(row, alive)) for row in rows[:size]]
+        more = len(rows) > size
+        return Page[StudyView](
+            items=views, next_page_token=encode_token("studies", views[-1].study) if more else None
+        )
+
+    def study(self, study_id: int) -> StudyView:
+        """Return one study."""
+        with self._reading() as connection:
+            row = studies.read_study(connection, study_id)
+            return studies.view_of(row, reason_of(row, self._alive(connection)))
+
+    def find_study(self, id_or_name: str) -> StudyView:
+        """Return the study of an id, or the newest of a name."""
+        if id_or_name.isdigit() and len(id_or_name) < 10:
+            return self.study(int(id_or_name))
+        with self._reading() as connection:
+            ids = studies.ids_of_name(connection, id_or_name)
+        if not ids:
+            raise NotFound(f"there is no study named {id_or_name!r}; see 'nas study list'")
+        return self.study(ids[0])
+
+    def result(self, study_id: int) -> StudyResult:
+        """Return a study with its front."""
+        study = self.study(study_id)
+        return StudyResult(**dict(study), front=self.front(study_id).front)
+
+    def pause(self, study_id: int) -> StudyView:
+        """Propose nothing more until resumed."""
+        return self._move(study_id, "pause")
+
+    def resume(self, study_id: int) -> StudyView:
+        """Go on with a paused study."""
+        return self._move(study_id, "resume")
+
+    def drain(self, study_id: int) -> StudyView:
+        """Finish what runs, propose nothing."""
+        return self._move(study_id, "drain")
+
+    def cancel(self, study_id: int) -> StudyView:
+        """End a study now."""
+        return self._move(study_id, "cancel")
+
+    def delete(self, study_id: int) -> None:
+        """Delete an ended study and its trials."""
+        with self._writing() as connection:
+            studies.delete_study(connection, study_id)
+
+    # Trials
+
+    def trials(
+        self,
+        study_id: int,
+        *,
+        state: TrialState | None = None,
+        order_by: str = "number",
+        page_size: int = 50,
+        page_token: str | None = None,
+    ) -> Page[TrialSummary]:
+        """List trials of a study; `order_by` is one of `nas_service.paging.OFFSET_ORDERS`."""
+        if order_by not in OFFSET_ORDERS:
+            raise InvalidInput(
+                FieldError("/order_by", f"{order_by[:60]!r} is unknown", ", ".join(OFFSET_ORDERS))
+            )
+        size = _page_size(page_size)
+        scope = f"trials-{study_id}-{state}-{order_by}"
+        offset = decode_token(page_token, scope) if page_token else 0
+        on_front = {member.trial for member in self.front(study_id).front}
+        with self._reading() as connection:
+            rows = studies.read_trials(
+                connection,
+                study_id,
+                state=state,
+                order=OFFSET_ORDERS[order_by],
+                offset=offset,
+                limit=size + 1,
+            )
+        items = [_summary(trial, trial.id in on_front) for trial in rows[:size]]
+        more = len(rows) > size
+        return Page[TrialSummary](
+            items=items, next_page_token=encode_token(scope, offset + size) if more else None
+        )
+
+    def trial(self, trial_id: int) -> TrialView:
+        """Return one trial in full."""
+        with self._reading() as connection:
+            trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
+        return self._trial_view(trial, f"there is no trial {trial_id}")
+
+    def trial_by_number(self, study_id: int, number: int) -> TrialView:
+        """Return a study's trial by its number."""
+        self.study(study_id)
+        with self._reading() as connection:
+            condition = (TRIAL.c.study_id == study_id) & (TRIAL.c.number == number)
+            trial = studies.read_trial(connection, condition)
+        return self._trial_view(trial, f"study {study_id} has no trial {number}")
+
+    def curve(self, trial_id: int) -> list[CurvePoint]:
+        """Return a trial's learning curve."""
+        self.trial(trial_id)
+        with self._reading() as connection:
+            return studies.read_curve(connection, trial_id)
+
+    def enqueue(self, study_id: int, architecture: dict[str, Any]) -> TrialView:
+        """Have a given architecture trained within a study."""
+        study = self.study(study_id)
+        dataset = self.dataset(study.spec.dataset)
+        given = {"input_shape": list(dataset.input_shape), "classes": dataset.classes, **architecture}
+        try:
+            network = Architecture.from_dict(given)
+        except SearchSpaceError as error:
+            raise InvalidInput(FieldError(error.pointer, str(error))) from error
+        if (network.input_shape, network.classes) != (dataset.input_shape, dataset.classes):
+            shape = f"{list(dataset.input_shape)} and {dataset.classes} classes"
+            raise InvalidInput(FieldError("/input_shape", f"the study's data have {shape}"))
+        costs = {name: float(value) for name, value in analyse(network).metrics().items()}
+        broken = violations(costs, study.spec.constraints)
+        with self._writing() as connection:
+            trial = studies.enqueue_trial(
+                connection, study_id, network.to_dict(), network.hash, costs, broken
+            )
+        return TrialView(**dict(trial))
+
+    # Fronts
+
+    def front(self, study_id: int, metrics: tuple[str, ...] | None = None) -> FrontView:
+        """Return the Pareto front of feasible, complete trials over the objectives, or over given metrics."""
+        unknown = [name for name in metrics or () if name not in METRICS]
+        if unknown:
+            raise InvalidInput(FieldError("/metrics", f"{unknown[0][:60]!r} is unknown", ", ".join(METRICS)))
+        with self._reading() as connection:
+            row = studies.read_study(connection, study_id)
+            key = (study_id, row["revision"], metrics or ())
+            known = self._fronts.get(key)
+            if known is not None:
+                return known
+            complete = studies.read_trials(connection, study_id, state="complete")
+        view = front_view(study_id, StudySpec.model_validate(row["spec"]), complete, metrics)
+        with self._fronts_lock:
+            stale = [old for old in self._fronts if old[0] == study_id and old[1] < row["revision"]]
+            for old in stale:
+                self._fronts.pop(old, None)
+            self._fronts[key] = view
+        return view
+
+    # Catalogue
+
+    def families(self) -> list[FamilyView]:
+        """List the families of architectures that ship."""
+        return [self.family(name) for name in families.names()]
+
+    def family(self, name: str) -> FamilyView:
+        """Return one family and its space."""
+        if name not in families.names():
+            raise NotFound(f"there is no family {name[:60]!r}; there are {', '.join(families.names())}")
+        family = families.get(name)
+        return FamilyView(
+            name=family.name, summary=family.summary, source=family.source, space=family.space.to_dict()
+        )
+
+    def datasets(self) -> list[DatasetView]:
+        """List the registered data sets, the built-in digits among them."""
+        self._register_digits()
+        with self._reading() as connection:
+            return catalogue.read_datasets(connection)
+
+    def dataset(self, name: str) -> DatasetView:
+        """Return one data set."""
+        if name == "digits":
+            self._register_digits()
+        with self._reading() as connection:
+            found = catalogue.read_dataset(connection, name)
+        if found is None:
+            raise NotFound(f"there is no data set {name[:60]!r}; add it with: nas data add PATH")
+        return found
+
+    def add_dataset(self, path: Path, name: str | None) -> DatasetView:
+        """Read, check and register a data set; the same data under the same name again are harmless."""
+        dataset = read_dataset(path, name)
+        sha256 = save_dataset(dataset, self.settings.datasets_folder)
+        with self._writing() as connection:
+            return catalogue.insert_dataset(connection, dataset, sha256)
+
+    def workers(self) -> list[WorkerView]:
+        """List workers, alive or not."""
+        with self._reading() as connection:
+            return catalogue.read_workers(connection, self.settings.lease_s)
+
+    def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
+        """Return the events behind a sequence number."""
+        with self._reading() as connection:
+            return events.after(connection, after, study_id=study_id, limit=limit)
+
+    def latest_event(self) -> int:
+        """Return the newest event's sequence number, 0 before the first."""
+        with self._reading() as connection:
+            return events.last(connection)
+
+    def artifact_path(self, sha256: str) -> Path:
+        """Return the file of a stored artifact."""
+        path = self.settings.artifacts_folder / sha256
+        if not SHA256.fullmatch(sha256) or not path.is_file():
+            raise NotFound(f"there is no artifact {sha256[:64]!r}")
+        return path
+
+    def _move(self, study_id: int, request: str) -> StudyView:
+        with self._writing() as connection:
+            studies.move_study(connection, study_id, request)
+        return self.study(study_id)
+
+    def _trial_view(self, trial: Trial | None, missing: str) -> TrialView:
+        if trial is None:
+            raise NotFound(missing)
+        on_front = {member.trial for member in self.front(trial.study_id).front}
+        return TrialView(**dict(trial), is_on_front=trial.id in on_front)
+
+    def _dataset_of(self, spec: StudySpec) -> DatasetView:
+        try:
+            return self.dataset(spec.dataset)
+        except NotFound as error:
+            known = ", ".join(dataset.name for dataset in self.datasets())
+            message = f"unknown data set {spec.dataset[:80]!r}; add one with: nas data add PATH"
+            raise InvalidInput(FieldError("/dataset", message, known)) from error
+
+    def _register_digits(self) -> None:
+        with self._reading() as connection:
+            known = catalogue.read_dataset(connection, "digits")
+        if known and (self.settings.datasets_folder / f"{known.sha256}.safetensors").is_file():
+            return
+        dataset = digits()
+        sha256 = save_dataset(dataset, self.settings.datasets_folder)
+        with self._writing() as connection:
+            catalogue.insert_dataset(connection, dataset, sha256)
+
+    def _training_speed(self) -> float | None:
+        with self._reading() as connection:
+            return preflight.training_speed(catalogue.trained_work(connection, SPEED_SAMPLE))
+
+    def _alive(self, connection: Connection) -> int:
+        workers = catalogue.read_workers(connection, self.settings.lease_s)
+        return sum(worker.state in ("idle", "running") for worker in workers)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _translated(), reading(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _translated(), writing(self.engine) as connection:
+            yield connection
+
+
+def _space_of(spec: StudySpec) -> SearchSpace:
+    try:
+        return resolve_space(spec.space)
+    except SearchSpaceError as error:
+        raise InvalidInput(FieldError(f"/space{error.pointer}", str(error))) from error
+
+
+def _try_space(space: SearchSpace, dataset: DatasetView) -> None:
+    """Draw one architecture, so that a space that cannot fit the data is refused at launch."""
+    try:
+        space.sample(RandomTrial(0), dataset.input_shape, dataset.classes)
+    except SearchSpaceError as error:
+        raise InvalidInput(FieldError(f"/space{error.pointer}", str(error))) from error
+
+
+def _summary(trial: Trial, is_on_front: bool) -> TrialSummary:
+    fields = {name: getattr(trial, name) for name in TrialSummary.model_fields if hasattr(trial, name)}
+    network = Architecture.from_dict(trial.architecture)
+    return TrialSummary(**fields, is_on_front=is_on_front, summary=summary(network))
+
+
+def _page_size(size: int) -> int:
+    if not 1 <= size <= MAX_PAGE_SIZE:
+        raise InvalidInput(FieldError("/page_size", f"{size} is out of range", f"1 to {MAX_PAGE_SIZE}"))
+    return size
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("the connection to the database broke; try again") from error
+        raise

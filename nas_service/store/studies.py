@@ -1,0 +1,220 @@
+"""Operations on studies and their trials, each within the caller's transaction."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
+
+from nas_service.errors import Conflict, NotFound
+from nas_service.ledger import endings
+from nas_service.ledger.proposals import free_budget
+from nas_service.store import events
+from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
+from nas_service.store.rows import TRIAL_COLUMNS, trial_from
+from nas_service.studies import StudySpec, StudyState
+from nas_service.trials import Trial, TrialState
+from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
+
+STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
+# From which states a request may lead to which.
+MOVES: dict[str, tuple[tuple[StudyState, ...], StudyState]] = {
+    "pause": (("running",), "paused"),
+    "resume": (("paused",), "running"),
+    "drain": (("running", "paused"), "draining"),
+    "cancel": (("running", "paused", "draining"), "cancelled"),
+}
+
+
+def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) -> int:
+    """Write a new, running study and return its id."""
+    now = datetime.now(UTC)
+    minutes = spec.budget.minutes
+    values = {
+        "name": spec.name,
+        "spec": spec.model_dump(mode="json"),
+        "state": "running",
+        "dataset_sha256": dataset.sha256,
+        "input_shape": list(dataset.input_shape),
+        "classes": dataset.classes,
+        "max_fruitless": spec.search.max_infeasible_in_a_row,
+        "budget_trials": spec.budget.trials,
+        "deadline": now + timedelta(minutes=minutes) if minutes else None,
+        "created_at": now,
+    }
+    study_id = connection.execute(insert(StudyRow).values(values).returning(STUDY.c.id)).scalar_one()
+    events.append(connection, study_id, ("study.created", {"name": spec.name}))
+    return study_id
+
+
+def read_study(connection: Connection, study_id: int) -> RowMapping:
+    """Return a study's row; raises `NotFound`."""
+    row = connection.execute(select(STUDY).where(STUDY.c.id == study_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no study {study_id}")
+    return row
+
+
+def read_studies(
+    connection: Connection, *, below: int | None, limit: int, state: str | None
+) -> list[RowMapping]:
+    """Return studies of an id under `below`, the newest first."""
+    query = select(STUDY).order_by(STUDY.c.id.desc()).limit(limit)
+    query = query.where(STUDY.c.id < below) if below is not None else query
+    query = query.where(STUDY.c.state == state) if state else query
+    return list(connection.execute(query).mappings())
+
+
+def ids_of_name(connection: Connection, name: str) -> list[int]:
+    """Return the ids of all studies of a name, the newest first."""
+    query = select(STUDY.c.id).where(STUDY.c.name == name).order_by(STUDY.c.id.desc())
+    return list(connection.execute(query).scalars())
+
+
+def move_study(connection: Connection, study_id: int, request: str) -> None:
+    """Pause, resume, drain or cancel a study; raises `Conflict` where its state forbids that."""
+    study = _locked(connection, study_id)
+    sources, target = MOVES[request]
+    if study["state"] not in sources:
+        raise Conflict(
+            f"cannot {request} study {study_id}: it is {study['state']} (allowed while {' or '.join(sources)})"
+        )
+    if target == "draining":
+        endings.drain_study(connection, study, "drained on request")
+    elif target == "cancelled":
+        _abandon_unfinished(connection, study)
+        endings.end_study(connection, study_id, "cancelled", "cancelled on request")
+    else:
+        connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(state=target, reason=""))
+        events.append(connection, study_id, ("study.state", {"state": target}))
+
+
+def delete_study(connection: Connection, study_id: int) -> None:
+    """Delete an ended study with all its trials."""
+    study = read_study(connection, study_id)
+    if study["state"] in ("running", "paused", "draining"):
+        raise Conflict(f"study {study_id} is {study['state']}; cancel it before deleting it")
+    connection.execute(delete(STUDY).where(STUDY.c.id == study_id))
+    events.append(connection, None, ("study.deleted", {"study": study_id, "name": study["name"]}))
+
+
+def enqueue_trial(
+    connection: Connection,
+    study_id: int,
+    architecture: dict[str, Any],
+    architecture_hash: str,
+    costs: dict[str, float],
+    violations: dict[str, float],
+) -> Trial:
+    """Add an architecture to be trained; it takes its place in the budget at once."""
+    study = _locked(connection, study_id)
+    if study["state"] not in ("running", "paused"):
+        raise Conflict(f"study {study_id} is {study['state']} and takes no more architectures")
+    known = connection.execute(
+        select(TRIAL.c.number).where(
+            TRIAL.c.study_id == study_id, TRIAL.c.architecture_hash == architecture_hash
+        )
+    ).scalar()
+    if known is not None:
+        raise Conflict(f"study {study_id} knows this architecture already, as trial {known}")
+    room = free_budget(study)
+    if room is not None and room <= 0:
+        raise Conflict(f"the budget of study {study_id} is used up")
+    values = {
+        "study_id": study_id,
+        "number": study["next_number"],
+        "ordinal": study["next_ordinal"],
+        "revision": study["revision"],
+        "state": "waiting",
+        "reason": "enqueued by hand",
+        "params": {},
+        "distributions": {},
+        "attributes": {},
+        "architecture": architecture,
+        "architecture_hash": architecture_hash,
+        "metrics": costs,
+        "violations": violations,
+        "timings": {},
+        "seed": study["next_number"],
+        "versions": {},
+        "artifacts": {},
+        "created_at": datetime.now(UTC),
+    }
+    row = connection.execute(insert(TrialRow).values(values).returning(*TRIAL_COLUMNS)).mappings().one()
+    counters = {name: study[name] + 1 for name in ("next_number", "next_ordinal", "waiting")}
+    connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(counters))
+    data = {"trial": row["id"], "number": row["number"], "state": "waiting"}
+    events.append(connection, study_id, ("trial.enqueued", data))
+    return trial_from(row)
+
+
+def read_trials(
+    connection: Connection,
+    study_id: int,
+    *,
+    state: TrialState | None = None,
+    order: ColumnElement[Any] | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[Trial]:
+    """Return trials of a study, by number unless ordered otherwise."""
+    query = select(*TRIAL_COLUMNS).where(TRIAL.c.study_id == study_id)
+    query = query.where(TRIAL.c.state == state) if state else query
+    ordering = [TRIAL.c.number] if order is None else [order, TRIAL.c.number]
+    query = query.order_by(*ordering).offset(offset)
+    query = query.limit(limit) if limit is not None else query
+    return [trial_from(row) for row in connection.execute(query).mappings()]
+
+
+def read_trial(connection: Connection, condition: ColumnElement[bool]) -> Trial | None:
+    """Return the trial that a condition picks out."""
+    row = connection.execute(select(*TRIAL_COLUMNS).where(condition)).mappings().one_or_none()
+    return trial_from(row) if row else None
+
+
+def read_curve(connection: Connection, trial_id: int) -> list[CurvePoint]:
+    """Return a trial's learning curve."""
+    query = select(EPOCH).where(EPOCH.c.trial_id == trial_id).order_by(EPOCH.c.epoch)
+    names = CurvePoint.model_fields
+    return [CurvePoint(**{name: row[name] for name in names}) for row in connection.execute(query).mappings()]
+
+
+def view_of(row: RowMapping, reason: str) -> StudyView:
+    """Return a study as it is shown."""
+    ended = row["finished_at"] or datetime.now(UTC)
+    return StudyView(
+        study=row["id"],
+        name=row["name"],
+        state=row["state"],
+        reason=reason,
+        trials=TrialCounts(**{name: row[name] for name in TrialCounts.model_fields}),
+        budget_trials=row["budget_trials"],
+        elapsed_s=round((ended - row["created_at"]).total_seconds(), 3),
+        sequence=row["revision"],
+        created_at=row["created_at"],
+        finished_at=row["finished_at"],
+        dataset_sha256=row["dataset_sha256"],
+        spec=StudySpec.model_validate(row["spec"]),
+    )
+
+
+def _locked(connection: Connection, study_id: int) -> RowMapping:
+    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
+    row = connection.execute(bump).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no study {study_id}")
+    return row
+
+
+def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:
+    """Fail what runs or waits; a worker that still trains one of these will find its lease lost."""
+    unfinished = (TRIAL.c.study_id == study["id"]) & TRIAL.c.state.in_(("running", "waiting"))
+    values = {
+        "state": "failed",
+        "reason": "the study was cancelled",
+        "finished_at": datetime.now(UTC),
+        "lease_expires_at": None,
+        "revision": study["revision"],
+    }
+    count = connection.execute(update(TRIAL).where(unfinished).values(values)).rowcount
+    counters = {"running": 0, "waiting": 0, "failed": study["failed"] + count}
+    connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
