@@ -1,0 +1,1 @@
+"""Data as workers see it: split by seed, resident on the device."""

@@ -1,0 +1,77 @@
+"""A data set's training and validation parts as tensors in their own small types."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas_service.datasets import Dataset
+from workers.data.split import stratified_split
+
+# Where a data set has no test part, this share of it is set aside first and never looked at by the search.
+TEST_SHARE = 1 / 6
+# The test part must not move when the study's seed does.
+TEST_SEED = 0
+# Mean and deviation are taken over at most so many examples.
+STATISTICS_EXAMPLES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Examples (N, C, *S) as uint8, int16 or float32 and labels (N,) as int64."""
+
+    examples: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a candidate is trained and validated on, with the normalisation of its training part."""
+
+    train: Part
+    validation: Part
+    # Per channel, shaped (C, 1, ...) to stand beside a batch.
+    mean: Tensor
+    deviation: Tensor
+    classes: int
+    split_sha256: str
+
+
+def training_data(dataset: Dataset, validation_share: float, seed: int) -> TrainingData:
+    """Split off the validation part; the test part, the set's own or one set aside, is left out.
+
+    Raises:
+        SplitError: A class is too small to stand in every part.
+    """
+    examples, labels = dataset.x_train, dataset.y_train
+    if dataset.x_test is None:
+        usable = stratified_split(labels, TEST_SHARE, TEST_SEED).train
+        examples, labels = examples[usable], labels[usable]
+    split = stratified_split(labels, validation_share, seed)
+    train = _part(examples[split.train], labels[split.train])
+    mean, deviation = _statistics(train.examples)
+    return TrainingData(
+        train=train,
+        validation=_part(examples[split.held_out], labels[split.held_out]),
+        mean=mean,
+        deviation=deviation,
+        classes=dataset.classes,
+        split_sha256=split.sha256,
+    )
+
+
+def _part(examples: np.ndarray, labels: np.ndarray) -> Part:  # type: ignore[type-arg]
+    return Part(torch.from_numpy(np.ascontiguousarray(examples)), torch.from_numpy(labels))
+
+
+def _statistics(examples: Tensor) -> tuple[Tensor, Tensor]:
+    step = max(1, len(examples) // STATISTICS_EXAMPLES)
+    sample = examples[::step].float()
+    axes = (0, *range(2, sample.dim()))
+    shape = (-1, *(1,) * (sample.dim() - 2))
+    deviation = sample.std(axes).clamp_min(1e-6)
+    return sample.mean(axes).reshape(shape), deviation.reshape(shape)

@@ -1,0 +1,139 @@
+"""One candidate from description to figures: limits, latency, training, files. Knows no database."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+from nas_service.constraints import violations
+from nas_service.ledger.proposals import broken_limits
+from nas_service.studies import StudySpec
+from nas_service.trials import EpochReport, Instruction
+from search_spaces import Architecture, analyse
+from search_spaces.modules import build
+from workers.checkpoint import architecture_file, weights_file
+from workers.data.arrays import TrainingData
+from workers.data.split import SplitError
+from workers.latency import Latency, measure
+from workers.training.trainer import Diverged, TrainingResult, train
+
+Ending = Literal["complete", "pruned", "infeasible", "failed", "stopped", "lost"]
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What is known of a candidate at the end; "stopped" and "lost" end an attempt without a result."""
+
+    state: Ending
+    reason: str | None = None
+    error: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    violations: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    latency: dict[str, Any] | None = None
+    # File contents by kind: "weights" and "architecture".
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def evaluate(
+    architecture: dict[str, Any],
+    spec: StudySpec,
+    load_data: Callable[[], TrainingData],
+    *,
+    seed: int,
+    on_epoch: Callable[[EpochReport], Instruction],
+) -> Evaluation:
+    """Evaluate a candidate; whatever goes wrong becomes a failed evaluation with its reason.
+
+    Args:
+        architecture: The description.
+        spec: Limits, device, recipe.
+        load_data: Called once, after all limits held.
+        seed: Of weights, batches and augmentation.
+        on_epoch: Told each epoch's figures and the latency; answers whether to go on.
+    """
+    evaluation = Evaluation("failed")
+    try:
+        _evaluate(evaluation, Architecture.from_dict(architecture), spec, load_data, seed, on_epoch)
+    except Diverged as error:
+        evaluation.state, evaluation.reason = "failed", str(error)
+    except SplitError as error:
+        evaluation.state, evaluation.reason = "failed", f"the data cannot be split: {error}"
+    except MemoryError:
+        evaluation.state, evaluation.reason = "failed", "out of memory"
+    except Exception as error:
+        evaluation.state, evaluation.reason = "failed", _reason(error)
+        evaluation.error = traceback.format_exc(limit=20)
+    return evaluation
+
+
+def _evaluate(
+    evaluation: Evaluation,
+    architecture: Architecture,
+    spec: StudySpec,
+    load_data: Callable[[], TrainingData],
+    seed: int,
+    on_epoch: Callable[[EpochReport], Instruction],
+) -> None:
+    costs = analyse(architecture).metrics()
+    evaluation.metrics |= {name: float(value) for name, value in costs.items()}
+    if not _keeps_limits(evaluation, spec):
+        return
+    known: dict[str, float] = {}
+    if spec.needs_latency:
+        latency = _measured(evaluation, architecture, spec.device, seed)
+        known["latency_ms"] = evaluation.metrics["latency_ms"] = latency.median_ms
+        if not _keeps_limits(evaluation, spec):
+            return
+    data = load_data()
+    network = build(architecture, seed=seed)
+
+    def tell(report: EpochReport) -> Instruction:
+        # The latency travels with the first epoch only: early stopping weighs it from then on.
+        return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
+
+    recipe = spec.training.recipe
+    result = train(network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell)
+    _record(evaluation, result)
+    if result.ending == "complete":
+        evaluation.files = {
+            "weights": weights_file(network, architecture),
+            "architecture": architecture_file(architecture),
+        }
+
+
+def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
+    evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
+    if all(excess <= 0 for excess in evaluation.violations.values()):
+        return True
+    evaluation.state, evaluation.reason = "infeasible", broken_limits(evaluation.violations)
+    return False
+
+
+def _measured(evaluation: Evaluation, architecture: Architecture, device: str, seed: int) -> Latency:
+    started = perf_counter()
+    latency = measure(architecture, device, seed=seed)
+    evaluation.timings["latency_s"] = perf_counter() - started
+    evaluation.latency = latency.to_dict()
+    return latency
+
+
+def _record(evaluation: Evaluation, result: TrainingResult) -> None:
+    evaluation.state = result.ending
+    evaluation.metrics |= {"accuracy": result.accuracy, "error": 1.0 - result.accuracy}
+    evaluation.timings |= {
+        "training_s": result.seconds,
+        "trained_examples": float(result.trained_examples),
+        "trained_epochs": float(result.epochs),
+    }
+    if result.ending == "pruned":
+        evaluation.reason = f"stopped early after epoch {result.epochs}"
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    first = text[0][:300] if text else ""
+    if "not enough memory" in first or "out of memory" in first:
+        return "out of memory"
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

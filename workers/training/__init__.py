@@ -1,0 +1,1 @@
+"""Training a candidate: batches, augmentation, optimisation, learning curve."""

@@ -1,0 +1,150 @@
+"""Training one candidate."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nas_service.studies import Recipe
+from nas_service.trials import EpochReport, Instruction
+from workers.data.arrays import TrainingData
+from workers.training.batches import epoch_batches, validation_batches
+from workers.training.optimisation import learning_rate, make_optimizer, set_learning_rate
+from workers.training.precision import autocast
+
+VALIDATION_BATCH = 512
+# A data set that fills fewer than so many batches an epoch is trained in smaller ones.
+MIN_STEPS = 8
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """How training ended; figures are those of the last epoch, which no choice among epochs has flattered."""
+
+    ending: Literal["complete", "pruned", "stopped", "lost"]
+    accuracy: float
+    epochs: int
+    trained_examples: int
+    seconds: float
+
+
+def train(
+    network: nn.Module,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    epochs: int,
+    seed: int,
+    on_epoch: Callable[[EpochReport], Instruction],
+) -> TrainingResult:
+    """Train a network in place.
+
+    Args:
+        network: (B, C, *S) floats to (B, classes) logits.
+        data: Training and validation part.
+        recipe: Optimiser, schedule, augmentation, precision.
+        epochs: How many, unless `on_epoch` ends it earlier.
+        seed: Of batches' order, augmentation and dropout.
+        on_epoch: Told each epoch's figures; its answer says whether to go on.
+
+    Raises:
+        Diverged: The loss became NaN or infinite; the message names the epoch.
+    """
+    with _seeded(seed, recipe.deterministic):
+        return _Run(network, data, recipe, epochs, seed).until_told(on_epoch)
+
+
+class _Run:
+    def __init__(
+        self, network: nn.Module, data: TrainingData, recipe: Recipe, epochs: int, seed: int
+    ) -> None:
+        is_image = data.train.examples.dim() == 4
+        self.network = network.to(memory_format=torch.channels_last) if is_image else network  # type: ignore[call-overload]
+        self.data, self.recipe, self.epochs = data, recipe, epochs
+        self.optimizer = make_optimizer(network, recipe)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.batch_size = max(2, min(recipe.batch_size, len(data.train) // MIN_STEPS))
+        self.steps = max(1, len(data.train) // self.batch_size)
+
+    def until_told(self, on_epoch: Callable[[EpochReport], Instruction]) -> TrainingResult:
+        started = perf_counter()
+        endings: dict[Instruction, Literal["pruned", "stopped", "lost"]] = {
+            "prune": "pruned",
+            "stop": "stopped",
+            "lost": "lost",
+        }
+        accuracy, trained, epoch = 0.0, 0, 0
+        ending: Literal["complete", "pruned", "stopped", "lost"] = "complete"
+        for epoch in range(1, self.epochs + 1):
+            report = self.train_epoch(epoch)
+            accuracy = report.accuracy or 0.0
+            trained += self.steps * self.batch_size
+            instruction = on_epoch(report)
+            if instruction != "continue" and (epoch < self.epochs or instruction != "prune"):
+                ending = endings[instruction]
+                break
+        return TrainingResult(ending, accuracy, epoch, trained, perf_counter() - started)
+
+    def train_epoch(self, epoch: int) -> EpochReport:
+        started = perf_counter()
+        self.network.train()
+        total = torch.zeros(())
+        batches = epoch_batches(self.data, self.batch_size, self.recipe.augmentation, self.generator)
+        for step, (batch, labels) in enumerate(batches):
+            progress = ((epoch - 1) * self.steps + step) / (self.epochs * self.steps)
+            set_learning_rate(self.optimizer, learning_rate(self.recipe, progress))
+            with autocast(self.recipe):
+                logits = self.network(batch)
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            # Summed as a tensor: reading the number here would wait for every step.
+            total += loss.detach()
+        train_loss = float(total) / self.steps
+        if not math.isfinite(train_loss):
+            raise Diverged(f"training diverged in epoch {epoch}: the loss is {train_loss}")
+        validation_loss, accuracy = validate(self.network, self.data)
+        return EpochReport(
+            epoch=epoch,
+            train_loss=train_loss,
+            validation_loss=validation_loss if math.isfinite(validation_loss) else None,
+            accuracy=accuracy,
+            seconds=perf_counter() - started,
+        )
+
+
+@torch.no_grad()
+def validate(network: nn.Module, data: TrainingData) -> tuple[float, float]:
+    """Return (mean cross-entropy, accuracy) on the validation part, always in fp32."""
+    network.eval()
+    loss, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    for batch, labels in validation_batches(data, VALIDATION_BATCH):
+        logits = network(batch)
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        correct += (logits.argmax(1) == labels).sum()
+    count = len(data.validation)
+    return float(loss) / count, int(correct) / count
+
+
+@contextmanager
+def _seeded(seed: int, deterministic: bool) -> Iterator[None]:
+    """Seed what draws from the global generator (dropout), and put everything back afterwards."""
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(deterministic or was_deterministic)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(was_deterministic)
