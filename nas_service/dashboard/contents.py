@@ -1,6 +1,5 @@
 """What each page and fragment shows, gathered from the service."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from nas_service.errors import NotFound
@@ -8,7 +7,7 @@ from nas_service.metrics import METRICS
 from nas_service.service import Service
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import TrialState
-from nas_service.views import FrontMember, FrontView, StudyView, TrialSummary, TrialView, WorkerView
+from nas_service.views import FrontMember, FrontView, StudyView, TrialView, WorkerView
 from search_spaces import Architecture, RandomTrial, SearchSpace, analyse
 from search_spaces.diagram import summary, svg
 
@@ -16,7 +15,7 @@ Content = dict[str, Any]
 
 STUDIES_ON_A_PAGE = 20
 TRIALS_ON_A_PAGE = 15
-ORDERS = ("-number", "number")
+ORDERS = ("newest", "number")
 TRIAL_STATES: tuple[TrialState, ...] = ("complete", "running", "waiting", "pruned", "infeasible", "failed")
 # Families are shown by an example of this input.
 _EXAMPLE_SHAPE, _EXAMPLE_CLASSES, _EXAMPLE_SEED = (1, 28, 28), 10, 3
@@ -52,7 +51,7 @@ def trials(
     service: Service, study: StudyView, state: str | None, order: str | None, page_token: str | None
 ) -> Content:
     chosen = next((name for name in TRIAL_STATES if name == state), None)
-    order_by = order if order in ORDERS else "-number"
+    order_by = order if order in ORDERS else ORDERS[0]
     page = service.trials(
         study.study, state=chosen, order_by=order_by, page_size=TRIALS_ON_A_PAGE, page_token=page_token
     )
@@ -71,16 +70,6 @@ def _trial_columns(spec: StudySpec) -> list[str]:
     """The metrics a list of trials shows: the objectives first, four at most."""
     names = [objective.metric for objective in spec.objectives]
     return list(dict.fromkeys([*names, *spec.constraints, "params"]))[:4]
-
-
-def all_trials(service: Service, study_id: int) -> Iterator[TrialSummary]:
-    token = None
-    while True:
-        page = service.trials(study_id, page_size=500, page_token=token)
-        yield from page.items
-        token = page.next_page_token
-        if token is None:
-            return
 
 
 def trial(service: Service, view: TrialView) -> Content:

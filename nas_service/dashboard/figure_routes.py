@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from nas_service.api.dependencies import Id, TheService
 from nas_service.dashboard import contents, figures, notes
+from nas_service.dashboard.history import all_trials
 from nas_service.dashboard.pages import chosen_axes
 from nas_service.dashboard.wording import short_label, value_text
 
@@ -25,7 +26,7 @@ def pareto(
     study = service.study(study_id)
     x, y = chosen_axes(study, x, y)
     front = service.front(study_id, (x, y))
-    trials = list(contents.all_trials(service, study_id))
+    trials = all_trials(service, study)
     figure = figures.pareto(study, front, trials, x=x, y=y, show=frozenset(show.split(",")))
     return {
         "figure": figure,

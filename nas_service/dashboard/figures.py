@@ -7,11 +7,12 @@ Backgrounds, fonts and grid are left to the theme of the reader.
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 from nas_service.dashboard.axes import Axis, axis_layout, limit_labels, limit_shapes, view_range
 from nas_service.dashboard.cloud import Cloud
-from nas_service.dashboard.wording import label, value_text
+from nas_service.dashboard.wording import label, short_label, value_text
 from nas_service.metrics import METRICS
 from nas_service.studies import StudySpec
 from nas_service.views import CurvePoint, FrontMember, FrontView, StudyView, TrialSummary
@@ -82,14 +83,12 @@ def hypervolume(front: FrontView) -> Figure:
                 "x": [point.trials for point in history],
                 "y": [point.hypervolume for point in history],
                 "line": {"color": FRONT, "width": 2, "shape": "hv"},
-                "fill": "tozeroy",
-                "fillcolor": "rgba(0,114,178,0.10)",
                 "hovertemplate": "after %{x} trials: %{y:.4g}<extra></extra>",
             }
         ],
         "layout": {
             "xaxis": {"title": {"text": "Trained trials"}, "rangemode": "tozero", "tickformat": ",d"},
-            "yaxis": {"title": {"text": "Hypervolume"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "Hypervolume"}},
             "showlegend": False,
             "uirevision": "hypervolume",
         },
@@ -115,13 +114,23 @@ def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> F
     return {"data": traces, "layout": _curve_layout(lines)}
 
 
-def hover_text(number: int, values: dict[str, float], names: Sequence[str], summary: str, note: str) -> str:
-    """What a point says of itself; plotly reads a little HTML, so everything is escaped."""
-    lines = [f"<b>#{number}</b> {escape(note)}"]
-    lines += [f"{escape(label(name))}: {value_text(name, values.get(name))}" for name in names]
-    if summary:
-        lines.append(escape(_wrapped(summary)).replace("\n", "<br>"))
-    return "<br>".join(lines)
+def hover_template(x: str, y: str | None, note: str) -> str:
+    """What every point of a trace says; number, summary and reason come from the point itself."""
+    lines = [f"<b>#%{{customdata[1]}}</b> {note}"]
+    lines += [f"{label(name)}: {wildcard(letter, name)}" for letter, name in (("y", y), ("x", x)) if name]
+    return "<br>".join([*lines, "%{text}<extra></extra>"])
+
+
+def wildcard(letter: str, metric: str) -> str:
+    """The place of a coordinate in a hover template, in the metric's form."""
+    unit = METRICS[metric].unit.replace("bytes", "B")
+    form = {"ms": ":.3~r", "B": ":.3~s"}.get(unit, ":.2%" if METRICS[metric].kind == "quality" else ":,d")
+    return f"%{{{letter}{form}}} {unit}".rstrip()
+
+
+def point_text(summary: str, *more: str) -> str:
+    """Further lines of a point; plotly reads a little HTML, so everything is escaped."""
+    return "<br>".join(escape(line) for part in (*more, summary) if part for line in wrap(part, 48))
 
 
 def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
@@ -137,8 +146,8 @@ def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
         "line": {"color": FRONT, "width": 2, "shape": "hv" if METRICS[x].goal == "min" else "vh"},
         "marker": {"color": FRONT, "symbol": "circle", "size": 9, "line": {"width": 1, "color": "#ffffff"}},
         "customdata": [[m.trial, m.number] for m in drawn],
-        "text": [hover_text(m.number, m.values, [y, x, *others], m.summary, "on the front") for m in drawn],
-        "hovertemplate": "%{text}<extra></extra>",
+        "text": [point_text(m.summary, _figures_of(m.values, others)) for m in drawn],
+        "hovertemplate": hover_template(x, y, "on the front"),
     }
 
 
@@ -153,21 +162,23 @@ def _points(
         "y": [trial.metrics[y] for trial in trials],
         "marker": {"color": color, "symbol": symbol, "size": size, "opacity": 0.8},
         "customdata": [[trial.id, trial.number] for trial in trials],
-        "text": [hover_text(t.number, t.metrics, [y, x], t.summary, t.reason or name) for t in trials],
-        "hovertemplate": "%{text}<extra></extra>",
+        "text": [point_text(trial.summary, trial.reason or "") for trial in trials],
+        "hovertemplate": hover_template(x, y, name),
     }
 
 
 def _strip(trials: Sequence[TrialSummary], x: str) -> Figure:
-    trace = {
+    return {
         **_points("infeasible", trials, x, x, color=INFEASIBLE, symbol="x", size=6),
         "y": [0] * len(trials),
         "yaxis": "y2",
+        "hovertemplate": hover_template(x, None, "infeasible"),
     }
-    trace["text"] = [
-        hover_text(t.number, t.metrics, [x], t.summary, t.reason or "infeasible") for t in trials
-    ]
-    return trace
+
+
+def _figures_of(values: dict[str, float], names: Sequence[str]) -> str:
+    known = [name for name in names if name in values]
+    return " · ".join(f"{short_label(name)} {value_text(name, values[name])}" for name in known)
 
 
 def _pareto_layout(
@@ -244,14 +255,3 @@ def _vertical(epoch: int) -> Figure:
         "y1": 1,
         "line": line,
     }
-
-
-def _wrapped(text: str, width: int = 48) -> str:
-    """Break a one-line summary at its spaces, so that a hover label stays narrow."""
-    lines = [""]
-    for word in text.split(" "):
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)

@@ -71,9 +71,10 @@ export async function refresh(element) {
 function replace(element, html) {
   element.nasHtml = html;
   const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
-  const scrolled = element.querySelector(".scroll")?.scrollLeft ?? 0;
+  const { scrollLeft = 0, scrollTop = 0 } = element.querySelector(".scroll") ?? {};
   element.innerHTML = html;
-  if (scrolled) element.querySelector(".scroll").scrollLeft = scrolled;
+  const region = element.querySelector(".scroll");
+  if (region) Object.assign(region, { scrollLeft, scrollTop });
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   tickTimes(element);
   element.dispatchEvent(new CustomEvent("nas:replaced", { bubbles: true }));
