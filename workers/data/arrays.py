@@ -1,6 +1,7 @@
 """A data set's training and validation parts as tensors in their own small types."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
     )
 
 
-def _part(examples: np.ndarray, labels: np.ndarray) -> Part:  # type: ignore[type-arg]
+def _part(examples: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Part:
     return Part(torch.from_numpy(np.ascontiguousarray(examples)), torch.from_numpy(labels))
 
 

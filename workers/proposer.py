@@ -1,0 +1,98 @@
+"""Proposing candidates: Optuna asks on a replica, the ledger decides what becomes of the answer."""
+
+import warnings
+from time import perf_counter
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import ExperimentalWarning
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
+
+from nas_service.constraints import violations
+from nas_service.ledger.protocol import Ledger
+from nas_service.trials import Lease, Proposal, Study, Trial
+from search_spaces import Architecture, analyse, resolve_space
+from workers.replica import Replica
+from workers.samplers import BLIND_TO_INFEASIBLE, make_sampler, sampler_seed
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+# So many fruitless proposals, and the worker looks up: the study may have been paused, or a trial orphaned.
+PROPOSALS_A_CALL = 200
+
+
+class Proposer:
+    """Proposes candidates of one study for one worker.
+
+    With a single worker the sequence of proposals is that of a plain `optuna.Study` with the same sampler and seed
+    that is told the same results.
+    """
+
+    def __init__(self, study: Study, ledger: Ledger, worker_id: int) -> None:
+        self._study = study
+        self._ledger = ledger
+        self._worker_id = worker_id
+        spec = study.spec
+        self._space = resolve_space(spec.space)
+        self._replica = Replica(spec, teaches_infeasible=spec.search.sampler not in BLIND_TO_INFEASIBLE)
+        seat = ledger.join_study(study.id, worker_id)
+        self._catch_up()
+        seed = sampler_seed(spec.search.seed, seat, len(self._replica.storage))
+        self._optuna = optuna.create_study(
+            storage=self._replica.storage,
+            sampler=make_sampler(spec.search.sampler, seed),
+            directions=self._replica.storage.get_study_directions(0),
+        )
+
+    def propose(self) -> tuple[Trial, Lease] | None:
+        """Return a new feasible candidate and the right to train it; None if the study takes no more for now."""
+        for _ in range(PROPOSALS_A_CALL):
+            self._catch_up()
+            proposal = self._ask()
+            reservation = self._ledger.reserve(
+                self._study.id,
+                self._worker_id,
+                [proposal],
+                attributes=self._replica.storage.take_own_attributes(),
+            )
+            self._replica.storage.drop_provisional()
+            if reservation.leases:
+                return reservation.trials[0], reservation.leases[0]
+            limit = self._study.spec.search.max_infeasible_in_a_row
+            if reservation.refused or reservation.fruitless_in_a_row >= limit:
+                return None
+        return None
+
+    def _catch_up(self) -> None:
+        changes = self._ledger.changes(self._study.id, self._replica.revision)
+        if changes.revision != self._replica.revision:
+            self._replica.apply(changes)
+
+    def _ask(self) -> Proposal:
+        started = perf_counter()
+        with warnings.catch_warnings():
+            # Optuna marks some samplers' features as experimental at each use.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            trial = self._optuna.ask()
+            architecture = self._space.sample(trial, self._study.input_shape, self._study.classes)
+        frozen = self._replica.storage.get_trial(trial._trial_id)
+        return self._proposal(frozen, architecture, perf_counter() - started)
+
+    def _proposal(
+        self, asked: optuna.trial.FrozenTrial, architecture: Architecture, seconds: float
+    ) -> Proposal:
+        costs = {name: float(value) for name, value in analyse(architecture).metrics().items()}
+        return Proposal(
+            params=asked.params,
+            distributions={name: distribution_to_json(d) for name, d in asked.distributions.items()},
+            attributes={
+                key: value
+                for key, value in asked.system_attrs.items()
+                if not key.startswith(_CONSTRAINTS_KEY)
+            },
+            architecture=architecture.to_dict(),
+            architecture_hash=architecture.hash,
+            costs=costs,
+            violations=violations(costs, self._study.spec.constraints),
+            seed=self._study.spec.search.seed,
+            proposal_s=seconds,
+        )

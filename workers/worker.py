@@ -1,0 +1,251 @@
+"""The worker's loop: take over an orphan or propose, evaluate, report."""
+
+import logging
+import random
+import signal
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Literal, TypeVar
+
+from nas_service.datasets import load_dataset
+from nas_service.errors import InvalidInput
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerError, LedgerRefused, LedgerUnavailable
+from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
+from workers.data.arrays import TrainingData, training_data
+from workers.evaluation import Evaluation, evaluate
+from workers.heartbeat import Heartbeat
+from workers.proposer import Proposer
+from workers.spool import Spool
+from workers.versions import versions
+
+log = logging.getLogger("nas.worker")
+Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
+IDLE_S = 0.5
+# A ledger that is away is asked again after so long, doubled each time up to the longest.
+FIRST_RETRY_S = 0.2
+LONGEST_RETRY_S = 10.0
+# What a worker holds in memory beyond its present study.
+KEPT_STUDIES = 4
+
+
+class Worker:
+    """Runs trials one after another until told to end.
+
+    Args:
+        ledger: The service.
+        information: What the worker says of itself.
+        spool_folder: Where undelivered results wait.
+        study_id: The only study to work on.
+        until_finished: End when that study has.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        information: WorkerInfo,
+        spool_folder: Path,
+        *,
+        study_id: int | None = None,
+        until_finished: bool = False,
+    ) -> None:
+        self._ledger = ledger
+        self._information = information
+        self._study_id = study_id
+        self._until_finished = until_finished
+        self._spool = Spool(spool_folder)
+        self._ends = threading.Event()
+        self._proposers: dict[int, Proposer] = {}
+        self._data: dict[tuple[str, float, int], TrainingData] = {}
+        self._worker_id = 0
+        self._heartbeat_s = 15.0
+
+    def end(self) -> None:
+        """Ask the loop to end after the present epoch; its trial is given back."""
+        self._ends.set()
+
+    def end_on_signals(self) -> None:
+        """End on the first SIGTERM or SIGINT, at once on the second."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._ends.is_set():
+                raise SystemExit(128 + number)
+            log.info("ending after this epoch")
+            self.end()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, handle)
+
+    def run(self) -> None:
+        """Work until told to end; raises `LedgerRefused` if the service does not want this worker."""
+        registration = self._patiently(lambda: self._ledger.register(self._information))
+        if registration is None:
+            return
+        self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
+        log.info("joined as %s (%d)", self._information.name, self._worker_id)
+        while not self._ends.is_set():
+            self._deliver_leftovers()
+            work = self._patiently(lambda: self._ledger.next_work(self._worker_id, study_id=self._study_id))
+            if work is None or (work.kind == "finished" and self._until_finished):
+                break
+            self._do(work)
+        self._say_goodbye()
+
+    def _do(self, work: Work) -> None:
+        if work.kind == "run" and work.study and work.trial and work.lease:
+            self._evaluate(work.study, work.trial, work.lease)
+        elif work.kind == "propose" and work.study:
+            self._propose(work.study)
+        else:
+            self._ends.wait(IDLE_S)
+
+    def _propose(self, study: Study) -> None:
+        try:
+            proposed = self._patiently(lambda: self._proposer(study).propose())
+        except LedgerRefused as error:
+            # The study was deleted between two calls.
+            log.warning("study %d: %s", study.id, error)
+            self._proposers.pop(study.id, None)
+            return
+        if proposed:
+            self._evaluate(study, *proposed)
+        else:
+            self._ends.wait(IDLE_S)
+
+    def _proposer(self, study: Study) -> Proposer:
+        if study.id not in self._proposers:
+            self._proposers[study.id] = Proposer(study, self._ledger, self._worker_id)
+            _forget_oldest(self._proposers)
+        return self._proposers[study.id]
+
+    def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
+        label = f"study {study.id} trial {trial.number}"
+        log.info("%s: attempt %d", label, lease.attempt)
+        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat:
+            evaluation = evaluate(
+                trial.architecture,
+                study.spec,
+                lambda: self._training_data(study),
+                seed=_training_seed(study, trial),
+                on_epoch=lambda report: self._tell(lease, report, heartbeat),
+            )
+        if evaluation.state == "stopped":
+            self._quietly(lambda: self._ledger.release(lease))
+            log.info("%s: given back", label)
+        elif evaluation.state == "lost":
+            log.warning("%s: lost to another attempt, or the study was cancelled", label)
+        else:
+            self._finish(lease, evaluation, evaluation.state, label)
+
+    def _tell(self, lease: Lease, report: EpochReport, heartbeat: Heartbeat) -> Instruction:
+        """Report an epoch; a ledger that is away does not hold training up."""
+        if self._ends.is_set():
+            return "stop"
+        try:
+            answer = self._ledger.report(lease, report)
+        except LedgerUnavailable:
+            return heartbeat.verdict
+        except LeaseLost:
+            return "lost"
+        # A cancelled study has ended its trials itself: nothing is given back.
+        return "lost" if answer == "stop" else answer
+
+    def _finish(
+        self,
+        lease: Lease,
+        evaluation: Evaluation,
+        state: Literal["complete", "pruned", "infeasible", "failed"],
+        label: str,
+    ) -> None:
+        artifacts = {kind: self._stored(content) for kind, content in evaluation.files.items()}
+        outcome = Outcome(
+            report_id=uuid.uuid4().hex,
+            state=state,
+            reason=evaluation.reason,
+            metrics=evaluation.metrics,
+            violations=evaluation.violations,
+            timings=evaluation.timings,
+            latency=evaluation.latency,
+            versions=versions(),
+            error=evaluation.error,
+            artifacts=artifacts,
+        )
+        self._spool.put(lease, outcome)
+        self._deliver(lease, outcome)
+        accuracy = evaluation.metrics.get("accuracy")
+        figure = f", accuracy {accuracy:.4f}" if accuracy is not None else ""
+        log.info("%s: %s%s%s", label, state, figure, f" ({evaluation.reason})" if evaluation.reason else "")
+
+    def _stored(self, content: bytes) -> str:
+        stored = self._patiently(lambda: self._ledger.put_artifact(content), even_at_end=True)
+        assert stored is not None
+        return stored
+
+    def _deliver(self, lease: Lease, outcome: Outcome) -> None:
+        """Hand a result over; it stays in the spool until the ledger has answered."""
+        try:
+            self._patiently(lambda: self._ledger.complete(lease, outcome), even_at_end=True)
+        except (LeaseLost, LedgerRefused) as error:
+            log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
+        except LedgerUnavailable:
+            return
+        self._spool.remove(lease)
+
+    def _deliver_leftovers(self) -> None:
+        for lease, outcome in self._spool.waiting():
+            self._deliver(lease, outcome)
+
+    def _training_data(self, study: Study) -> TrainingData:
+        spec = study.spec
+        key = (study.dataset_sha256, spec.training.validation_share, spec.search.seed)
+        if key not in self._data:
+            path = self._patiently(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
+            if path is None:
+                raise InvalidInput
+            self._data[key] = training_data(
+                load_dataset(path), spec.training.validation_share, spec.search.seed
+            )
+            _forget_oldest(self._data)
+        return self._data[key]
+
+    def _say_goodbye(self) -> None:
+        self._quietly(lambda: self._ledger.leave(self._worker_id))
+        log.info("left")
+
+    def _quietly(self, call: Callable[[], object]) -> None:
+        """Make a call that is a courtesy: leases run out by themselves."""
+        try:
+            call()
+        except LedgerError as error:
+            log.warning("%s", error)
+
+    def _patiently(self, call: Callable[[], Answer], *, even_at_end: bool = False) -> Answer | None:
+        """Repeat a call for as long as the ledger is away; None when told to end meanwhile.
+
+        With `even_at_end` one more try is made after the end was asked for, and `LedgerUnavailable` then raised.
+        """
+        delay = FIRST_RETRY_S
+        while True:
+            try:
+                return call()
+            except LedgerUnavailable as error:
+                if self._ends.is_set() and even_at_end:
+                    raise
+                log.warning("the service is away (%s); trying again in %.1f s", error, delay)
+            if self._ends.wait(delay * random.uniform(0.5, 1.0)) and not even_at_end:
+                return None
+            delay = min(2 * delay, LONGEST_RETRY_S)
+
+
+def _training_seed(study: Study, trial: Trial) -> int:
+    """Return the seed of a trial's weights and batches: the same for every attempt at it."""
+    return (study.spec.search.seed * 1_000_003 + trial.ordinal) % 2**31
+
+
+def _forget_oldest(kept: dict[Key, Kept]) -> None:
+    while len(kept) > KEPT_STUDIES:
+        del kept[next(iter(kept))]
