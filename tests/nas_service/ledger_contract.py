@@ -1,0 +1,323 @@
+"""What every ledger must keep, whatever lies behind it."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused
+from nas_service.service import Service
+from nas_service.studies import Budget, Constraint, Objective, Search, StudySpec, Training
+from nas_service.trials import EpochReport, Lease, Outcome, Proposal, WorkerInfo
+
+MakeProposal = Callable[..., Proposal]
+
+
+def make_spec(**changes: Any) -> StudySpec:
+    values: dict[str, Any] = {
+        "dataset": "digits",
+        "objectives": (Objective(metric="accuracy"), Objective(metric="params")),
+        "budget": Budget(trials=4),
+        "training": Training(epochs=9),
+    }
+    return StudySpec(**{**values, **changes})
+
+
+def outcome(number: int, **changes: Any) -> Outcome:
+    values: dict[str, Any] = {"state": "complete", "metrics": {"accuracy": 0.5}}
+    return Outcome(report_id=f"report-{number:06d}", **{**values, **changes})
+
+
+def join(ledger: Ledger, name: str = "worker") -> int:
+    return ledger.register(WorkerInfo(name=name, host="here", pid=1)).worker_id
+
+
+class LedgerContract:
+    """Run by subclasses that provide the fixtures `ledger`, `service` (on the same data) and `expire`."""
+
+    @pytest.fixture
+    def expire(self, service: Service) -> Callable[[Lease], None]:
+        """Return what makes a lease run out now, as if its worker had vanished."""
+        from sqlalchemy import update
+
+        from nas_service.store.engine import writing
+        from nas_service.store.models import TrialRow, table
+
+        def run_out(lease: Lease) -> None:
+            trials = table(TrialRow)
+            with writing(service.engine) as connection:
+                connection.execute(
+                    update(trials).where(trials.c.id == lease.trial_id).values(lease_expires_at=1.0)
+                )
+
+        return run_out
+
+    def test_a_worker_is_asked_to_propose_for_an_open_study(self, ledger: Ledger, service: Service) -> None:
+        worker = join(ledger)
+        assert ledger.next_work(worker).kind == "idle"
+        study = service.create_study(make_spec()).study
+        work = ledger.next_work(worker)
+        assert work.kind == "propose"
+        assert work.study is not None
+        assert work.study.id == study
+        assert work.study.input_shape == (1, 8, 8)
+
+    def test_seats_are_handed_out_once_and_kept(self, ledger: Ledger, service: Service) -> None:
+        study = service.create_study(make_spec()).study
+        first, second = join(ledger, "first"), join(ledger, "second")
+        assert [ledger.join_study(study, worker) for worker in (first, second, first)] == [0, 1, 0]
+
+    def test_proposals_become_trials_infeasible_rows_and_repeats(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        good, bad = make_proposal(1), make_proposal(2).model_copy(update={"violations": {"params": 0.5}})
+        reservation = ledger.reserve(study, worker, [good, bad, good])
+        assert [trial.state for trial in reservation.trials] == ["running", "infeasible"]
+        assert [trial.number for trial in reservation.trials] == [0, 1]
+        assert len(reservation.leases) == 1
+        assert [repeat.trial_id for repeat in reservation.repeats] == [reservation.trials[0].id]
+        assert reservation.repeats[0].ordinal == 2
+        counts = service.study(study).trials
+        assert (counts.running, counts.infeasible, counts.repeats) == (1, 1, 1)
+
+    def test_the_budget_is_kept_exactly_by_many_workers(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=10))).study
+        granted: list[Lease] = []
+
+        def work(place: int) -> None:
+            worker = join(ledger, f"worker-{place}")
+            for seed in range(6):
+                reservation = ledger.reserve(study, worker, [make_proposal(100 * place + seed)])
+                for lease in reservation.leases:
+                    granted.append(lease)
+                    ledger.complete(lease, outcome(lease.trial_id))
+
+        threads = [threading.Thread(target=work, args=(place,)) for place in range(1, 9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        view = service.study(study)
+        assert len(granted) == 10
+        assert view.trials.complete == 10
+        assert view.state == "finished"
+        assert sorted(trial.number for trial in ledger.changes(study, 0).trials) == list(range(10))
+
+    def test_an_infeasible_outcome_frees_its_place_in_the_budget(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        assert ledger.reserve(study, worker, [make_proposal(2)]).refused == 1
+        ledger.complete(
+            lease, outcome(1, state="infeasible", reason="too slow", violations={"latency_ms": 1.0})
+        )
+        assert len(ledger.reserve(study, worker, [make_proposal(2)]).leases) == 1
+
+    def test_the_same_report_twice_counts_once(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        ledger.complete(lease, outcome(1))
+        ledger.complete(lease, outcome(1))
+        assert service.study(study).trials.complete == 1
+        with pytest.raises(LeaseLost):
+            ledger.complete(lease, outcome(2, metrics={"accuracy": 0.9}))
+        assert service.trial(lease.trial_id).metrics["accuracy"] == 0.5
+
+    def test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        late, prompt = join(ledger, "late"), join(ledger, "prompt")
+        old = ledger.reserve(study, late, [make_proposal(1)]).leases[0]
+        expire(old)
+        work = ledger.next_work(prompt)
+        assert work.kind == "run"
+        assert work.lease is not None
+        assert (work.lease.trial_id, work.lease.attempt) == (old.trial_id, 2)
+        assert ledger.heartbeat(old) == "lost"
+        assert ledger.report(old, EpochReport(epoch=1, accuracy=0.9)) == "lost"
+        with pytest.raises(LeaseLost):
+            ledger.complete(old, outcome(1, metrics={"accuracy": 0.9}))
+        ledger.complete(work.lease, outcome(2, metrics={"accuracy": 0.6}))
+        assert service.trial(old.trial_id).metrics["accuracy"] == 0.6
+        assert service.study(study).trials.complete == 1
+
+    def test_a_trial_that_loses_three_workers_is_failed(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        for attempt in (2, 3):
+            expire(lease)
+            taken = ledger.next_work(worker).lease
+            assert taken is not None
+            assert taken.attempt == attempt
+            lease = taken
+        expire(lease)
+        assert ledger.next_work(worker).kind == "idle"
+        trial = service.trial(lease.trial_id)
+        assert (trial.state, trial.reason) == ("failed", "lost 3 workers")
+        assert service.study(study).state == "finished"
+
+    def test_a_released_trial_is_there_for_the_next_worker_at_once(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "one"), [make_proposal(1)]).leases[0]
+        ledger.release(lease)
+        work = ledger.next_work(join(ledger, "two"))
+        assert work.trial is not None
+        assert work.trial.id == lease.trial_id
+
+    def test_a_worker_that_rejoins_loses_the_leases_of_its_earlier_life(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "same"), [make_proposal(1)]).leases[0]
+        work = ledger.next_work(join(ledger, "same"))
+        assert work.lease is not None
+        assert (work.lease.trial_id, work.lease.attempt) == (lease.trial_id, 2)
+
+    def test_enqueued_architectures_come_before_proposals(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        enqueued = service.enqueue(study, make_proposal(5).architecture)
+        work = ledger.next_work(join(ledger))
+        assert work.kind == "run"
+        assert work.trial is not None
+        assert work.trial.id == enqueued.id
+        assert service.study(study).trials.waiting == 0
+
+    def test_a_rung_stops_the_dominated(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        spec = make_spec(objectives=(Objective(metric="accuracy"),), budget=Budget(trials=10))
+        study = service.create_study(spec).study
+        worker = join(ledger)
+        answers = []
+        for place, accuracy in enumerate((0.9, 0.2, 0.1, 0.95, 0.3, 0.15)):
+            lease = ledger.reserve(study, worker, [make_proposal(place)]).leases[0]
+            answers.append(ledger.report(lease, EpochReport(epoch=1, accuracy=accuracy)))
+        assert answers == ["continue", "prune", "prune", "continue", "prune", "prune"]
+
+    def test_epochs_between_rungs_are_kept_and_stop_nobody(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        for epoch in (1, 2, 2):
+            report = EpochReport(
+                epoch=epoch, train_loss=None, accuracy=0.1 * epoch, metrics={"latency_ms": 1.5}
+            )
+            assert ledger.report(lease, report) == "continue"
+        curve = service.curve(lease.trial_id)
+        assert [(point.epoch, point.accuracy) for point in curve] == [(1, 0.1), (2, 0.2)]
+        assert service.trial(lease.trial_id).metrics["latency_ms"] == 1.5
+
+    def test_a_cancelled_study_tells_its_workers_to_stop(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        service.cancel(study)
+        assert ledger.heartbeat(lease) == "stop"
+        with pytest.raises(LeaseLost):
+            ledger.complete(lease, outcome(1))
+        counts = service.study(study).trials
+        assert (counts.running, counts.failed) == (0, 1)
+
+    def test_a_paused_study_takes_no_proposals_and_goes_on_when_resumed(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        service.pause(study)
+        assert ledger.next_work(worker).kind == "idle"
+        assert ledger.reserve(study, worker, [make_proposal(1)]).refused == 1
+        service.resume(study)
+        assert len(ledger.reserve(study, worker, [make_proposal(1)]).leases) == 1
+
+    def test_a_drained_study_finishes_with_its_last_running_trial(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        assert service.drain(study).state == "draining"
+        ledger.complete(lease, outcome(1))
+        assert service.study(study).state == "finished"
+
+    def test_changes_hold_each_row_once_it_changed(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)], attributes={"parents:0": [1, 2]}).leases[0]
+        first = ledger.changes(study, 0)
+        assert [trial.state for trial in first.trials] == ["running"]
+        assert first.attributes == {"parents:0": [1, 2]}
+        ledger.reserve(study, worker, [make_proposal(2)], attributes={"parents:0": [9]})
+        ledger.complete(lease, outcome(1))
+        second = ledger.changes(study, first.revision)
+        assert [(trial.ordinal, trial.state) for trial in second.trials] == [(0, "complete"), (1, "running")]
+        assert second.attributes == {"parents:0": [1, 2]}
+        assert ledger.changes(study, second.revision).trials == []
+
+    def test_a_study_of_nothing_feasible_ends_with_the_binding_limit(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        limits = {"params": Constraint(max=10.0)}
+        study = service.create_study(
+            make_spec(constraints=limits, search=Search(max_infeasible_in_a_row=25))
+        ).study
+        worker = join(ledger)
+        for seed in range(25):
+            ledger.reserve(study, worker, [make_proposal(seed, limits)])
+        view = service.study(study)
+        assert view.state == "failed"
+        smallest = min(trial.metrics["params"] for trial in ledger.changes(study, 0).trials)
+        assert "params must be at most 10" in view.reason
+        assert f"{smallest:g}" in view.reason
+
+    def test_an_unknown_study_or_worker_is_refused(self, ledger: Ledger, make_proposal: MakeProposal) -> None:
+        worker = join(ledger)
+        with pytest.raises(LedgerRefused):
+            ledger.changes(999, 0)
+        with pytest.raises(LedgerRefused):
+            ledger.reserve(999, worker, [make_proposal(1)])
+        with pytest.raises(LedgerRefused):
+            ledger.next_work(999)
+
+    def test_give_up_ends_a_study_with_its_reason(self, ledger: Ledger, service: Service) -> None:
+        study = service.create_study(make_spec()).study
+        ledger.give_up(study, "hopeless")
+        view = service.study(study)
+        assert (view.state, view.reason) == ("failed", "hopeless")
+
+    def test_files_are_kept_by_their_hash(self, ledger: Ledger, service: Service) -> None:
+        first, second = ledger.put_artifact(b"weights"), ledger.put_artifact(b"weights")
+        assert first == second
+        assert service.artifact_path(first).read_bytes() == b"weights"
+
+    def test_a_data_set_is_fetched_by_its_hash(self, ledger: Ledger, service: Service) -> None:
+        from nas_service.datasets import load_dataset
+
+        dataset = service.dataset("digits")
+        assert load_dataset(ledger.fetch_dataset(dataset.sha256)).input_shape == (1, 8, 8)
+        with pytest.raises(LedgerRefused):
+            ledger.fetch_dataset("0" * 64)
+
+    def test_a_worker_that_left_is_listed_as_stopped(self, ledger: Ledger, service: Service) -> None:
+        worker = join(ledger)
+        ledger.leave(worker)
+        assert [view.state for view in service.workers()] == ["stopped"]
