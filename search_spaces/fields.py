@@ -106,6 +106,11 @@ def parse_fields(fields: Mapping[str, Field], data: Mapping[str, Any], pointer: 
     }
 
 
+def parse_fixed(field: Field, data: Mapping[str, Any], name: str, pointer: str) -> Any:
+    """Return a field that is never a choice."""
+    return _checked(field, data.get(name, field.default), f"{pointer}/{name}")
+
+
 def as_mapping(data: object, known: Iterable[str], pointer: str) -> Mapping[str, Any]:
     """Return `data` as a mapping that holds none but the known keys.
 

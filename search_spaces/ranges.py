@@ -168,6 +168,10 @@ class StageRange:
         return every * fusions * len(self.branch_activation)
 
 
+# Positions of the last map up to which it may be flattened; a larger one is averaged instead.
+_LARGEST_FLATTEN = fields.whole(2**24, 1, 2**24)
+
+
 @dataclass(frozen=True, slots=True)
 class HeadRange:
     """What the head may be."""
@@ -176,10 +180,15 @@ class HeadRange:
     dense_layers: tuple[int, ...]
     dense_width: tuple[int, ...]
     dropout: tuple[float, ...]
+    largest_flatten: int
 
     @classmethod
     def parse(cls, data: object, pointer: str) -> "HeadRange":
-        return cls(**fields.parse_fields(HEAD_FIELDS, fields.as_mapping(data, HEAD_FIELDS, pointer), pointer))
+        known = fields.as_mapping(data, (*HEAD_FIELDS, "largest_flatten"), pointer)
+        return cls(
+            largest_flatten=fields.parse_fixed(_LARGEST_FLATTEN, known, "largest_flatten", pointer),
+            **fields.parse_fields(HEAD_FIELDS, known, pointer),
+        )
 
     def size(self) -> int:
         """Count the distinct parameter combinations."""

@@ -98,11 +98,13 @@ def sample_branch(branch: BranchRange, ask: Ask, before: FeatureMap, channels: i
     return Branch(tuple(chain))
 
 
-def sample_head(head: HeadRange, ask: Ask) -> Head:
-    """Draw the head."""
+def sample_head(head: HeadRange, ask: Ask, before: FeatureMap) -> Head:
+    """Draw the head that stands behind the last map."""
+    pool = ask("pool", head.pool)
+    is_too_large = pool == "flatten" and math.prod(before.size) > head.largest_flatten
     layers = ask("dense_layers", head.dense_layers)
     return Head(
-        pool=ask("pool", head.pool),
+        pool="avg" if is_too_large else pool,
         dense=tuple(ask(f"dense{number}", head.dense_width) for number in range(1, layers + 1)),
         dropout=ask("dropout", head.dropout),
     )

@@ -30,7 +30,8 @@ class SearchSpace:
     - `stage1` ... `stage6`: what differs in one stage; the rest comes from `stage`.
     - `layouts`: named lists of branches that a stage's `layout` may choose; a branch says all itself.
     - `tied`: stage fields that are drawn once for the network. A stage that sets one itself has its own.
-    - `head`: pool, dense_layers, dense_width, dropout.
+    - `head`: pool, dense_layers, dense_width, dropout; a map of more than `largest_flatten` positions is
+      averaged where flatten was drawn.
     - `smallest_map`: no stage makes a map's smallest side smaller than this.
 
     Example:
@@ -57,15 +58,12 @@ class SearchSpace:
         names = _parse_tied(known.get("tied", ()))
         layouts = parse_layouts(known.get("layouts", {}), "/layouts")
         every = StageRange.parse(known.get("stage", {}), "/stage", layouts)
-        smallest = fields.parse_choices(_SMALLEST_MAP, known.get("smallest_map", 3), "/smallest_map")
-        if len(smallest) > 1:
-            raise SpaceError("smallest_map must be one number, not a choice", pointer="/smallest_map")
         space = cls(
             depth=fields.parse_choices(_DEPTH, known.get("depth", 2), "/depth"),
             stages=tuple(_parse_stage(known, name, layouts, names) for name in _STAGE_NAMES),
             tied={name: getattr(every, name) for name in TIED_FIELDS if name in names},
             head=HeadRange.parse(known.get("head", {}), "/head"),
-            smallest_map=smallest[0],
+            smallest_map=fields.parse_fixed(_SMALLEST_MAP, known, "smallest_map", ""),
             _data=copy.deepcopy(dict(known)),
         )
         _check_first_width(known, space.stages[0])
@@ -105,7 +103,7 @@ class SearchSpace:
         for number, stage in enumerate(self.stages[:depth], start=1):
             stages.append(sample_stage(stage, ask.below(f"stage{number}"), flow, tied, self.smallest_map))
             flow = after(stages[-1], flow)
-        head = sample_head(self.head, ask.below("head"))
+        head = sample_head(self.head, ask.below("head"), flow)
         return Architecture(tuple(input_shape), classes, tuple(stages), head)
 
 

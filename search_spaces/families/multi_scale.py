@@ -3,7 +3,7 @@
 Each stage chooses how it looks at its input: one convolution; a small and a large kernel side by side;
 pyramidal, dilated, depthwise-separable or asymmetric branches; or an inception-like mix with a 1x1 branch.
 Made for small devices: a narrow first stage, two that always shrink the map, widths that grow by factors
-from there, at most one dense layer between the global average and the logits.
+from there, at most one dense layer between the global average (or a small map) and the logits.
 """
 
 from search_spaces.families.family import Family
@@ -57,14 +57,19 @@ FAMILY = Family(
             "stage1": {
                 "layout": ["free", "pair", "pyramid3", "pyramid4", "dilated", "cross"],
                 "branch": {"operation": "conv"},
-                "width": [8, 12, 16, 24, 32, 48],
+                "width": [8, 16, 24, 32, 48],
                 "fusion": "concat",
                 "connection": "none",
                 "attention": "none",
                 "downsample": ["max", "avg", "stride"],
             },
             "stage2": {"downsample": ["max", "stride"]},
-            "head": {"dense_layers": [0, 1], "dense_width": [32, 64, 128]},
+            "head": {
+                "pool": ["avg", "flatten"],
+                "largest_flatten": 64,
+                "dense_layers": [0, 1],
+                "dense_width": [32, 64, 128],
+            },
         }
     ),
 )

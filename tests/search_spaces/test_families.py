@@ -113,7 +113,7 @@ def test_optuna_samples_and_replays(family: str, sampler: str) -> None:
 def test_the_default_family_suits_small_devices() -> None:
     costs = [analyse(architecture) for architecture in _samples("multi_scale", 500)]
     share_small = sum(cost.params < 50_000 and cost.macs < 10_000_000 for cost in costs) / len(costs)
-    assert share_small > 0.6
+    assert share_small > 0.5
     assert min(cost.params for cost in costs) <= 1_500
     assert max(cost.params for cost in costs) >= 500_000
     assert max(cost.macs for cost in costs) < 200_000_000

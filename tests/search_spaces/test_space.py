@@ -178,6 +178,12 @@ def test_down_sampling_stops_at_the_smallest_map() -> None:
     assert [stage.downsample for stage in stages] == ["max", "max", "max", "none", "none", "none"]
 
 
+def test_only_small_maps_are_flattened() -> None:
+    space = SearchSpace.from_dict({"depth": 1, "head": {"pool": "flatten", "largest_flatten": 64}})
+    assert space.sample(RandomTrial(0), (1, 8, 8), 10).head.pool == "flatten"
+    assert space.sample(RandomTrial(0), (1, 8, 9), 10).head.pool == "avg"
+
+
 def test_widths_grow_from_the_stage_before() -> None:
     space = SearchSpace.from_dict({"depth": 3, "stage": {"width": "x1.5"}, "stage1": {"width": 16}})
     assert [stage.channels for stage in space.sample(RandomTrial(0), (1, 28, 28), 10).stages] == [16, 24, 36]
@@ -229,6 +235,11 @@ BAD: list[tuple[dict[str, Any], str, tuple[str, ...]]] = [
     ({"layouts": [1]}, "/layouts", ("mapping",)),
     ({"head": {"dropout": 1.0}}, "/head/dropout", ("head.dropout", "below 1")),
     ({"head": {"dropout": float("nan")}}, "/head/dropout", ("nan",)),
+    (
+        {"head": {"largest_flatten": [1, 2]}},
+        "/head/largest_flatten",
+        ("head.largest_flatten", "whole number"),
+    ),
     ({"head": 3}, "/head", ("head", "mapping")),
 ]
 
