@@ -116,7 +116,8 @@ def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> F
 
 def hover_template(x: str, y: str | None, note: str) -> str:
     """What every point of a trace says; number, summary and reason come from the point itself."""
-    lines = [f"<b>#%{{customdata[1]}}</b> {note}"]
+    # Bold would be an inline style, which the pages forbid.
+    lines = [f"#%{{customdata[1]}} · {note}"]
     lines += [f"{label(name)}: {wildcard(letter, name)}" for letter, name in (("y", y), ("x", x)) if name]
     return "<br>".join([*lines, "%{text}<extra></extra>"])
 
