@@ -1,10 +1,12 @@
 """What the service raises when a request cannot be met.
 
 ServiceError
-├── InvalidInput   a field is wrong: carries a pointer, a message and what is allowed
-├── NotFound       no such study, trial, data set, family or worker
-├── Conflict       the thing exists but is in the wrong state
-└── Unavailable    the database does not answer; try again
+├── InvalidInput            a field is wrong: carries a pointer, a message and what is allowed
+├── NotFound                no such study, trial, data set, family or worker
+├── Conflict                the thing exists but is in the wrong state
+├── AccessDenied            the token is missing, wrong, or not enough
+└── Unavailable             the database does not answer; try again
+    └── ServerUnreachable   nothing answers at the server's address
 """
 
 from dataclasses import dataclass
@@ -40,8 +42,16 @@ class Conflict(ServiceError):
     """The thing is in a state that forbids the request."""
 
 
+class AccessDenied(ServiceError):
+    """The server wants a token, or another one."""
+
+
 class Unavailable(ServiceError):
     """The database does not answer at present."""
+
+
+class ServerUnreachable(Unavailable):
+    """Nothing answers at the server's address."""
 
 
 def _line(error: FieldError) -> str:

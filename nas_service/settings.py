@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
-    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_LEASE_S and NAS_MAX_UPLOAD_BYTES.
+    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S and NAS_MAX_UPLOAD_BYTES.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    # Further names, separated by commas, that clients may reach the server by (a proxy, a DNS name).
+    allowed_hosts: str = ""
     # A worker that has not been heard of for this long has lost its trial.
     lease_s: float = Field(default=60.0, gt=0.0)
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)

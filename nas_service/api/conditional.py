@@ -1,0 +1,33 @@
+"""ETag and 304: a reader that knows a study's newest state is told so in an empty answer."""
+
+import zlib
+
+from fastapi import Request, Response
+from fastapi.responses import Response as EmptyResponse
+
+from nas_service.views import StudyView
+
+
+class NotModified(Exception):
+    """The reader already has this state."""
+
+    def __init__(self, etag: str) -> None:
+        self.etag = etag
+        super().__init__(etag)
+
+
+def check(request: Request, response: Response, study: StudyView) -> None:
+    """Tag the answer with the study's state; raises `NotModified` where the reader has it already."""
+    # State and reason may change while no trial does: workers come and go.
+    told = zlib.crc32(f"{study.state} {study.reason}".encode())
+    etag = f'W/"{study.study}-{study.sequence}-{told:08x}"'
+    known = {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
+    if etag in known or "*" in known:
+        raise NotModified(etag)
+    response.headers["ETag"] = etag
+
+
+async def not_modified(_request: Request, error: Exception) -> Response:
+    """Answer `NotModified`."""
+    assert isinstance(error, NotModified)
+    return EmptyResponse(status_code=304, headers={"ETag": error.etag})

@@ -1,0 +1,53 @@
+"""What handlers are given, and the parameters that several of them share."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+
+from nas_service.api.tail import Tail
+from nas_service.ledger.protocol import Ledger
+from nas_service.service import Service
+from nas_service.settings import Settings
+
+# The largest integer that a database column holds.
+MAX_ID = 2**63 - 1
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.ledger
+    return ledger
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _tail(request: Request) -> Tail:
+    tail: Tail = request.app.state.tail
+    return tail
+
+
+TheService = Annotated[Service, Depends(_service)]
+TheLedger = Annotated[Ledger, Depends(_ledger)]
+TheSettings = Annotated[Settings, Depends(_settings)]
+TheTail = Annotated[Tail, Depends(_tail)]
+
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+PageSize = Annotated[int, Query(ge=1, le=500)]
+PageToken = Annotated[str | None, Query(max_length=500, description="From the page before.")]
+After = Annotated[int, Query(ge=0, le=MAX_ID, description="Only what came after this sequence.")]
+
+# What the OpenAPI document says of a download.
+FILE_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}

@@ -1,0 +1,114 @@
+"""The ledger over HTTP, for workers on other machines. Every route demands a token, also on loopback."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+
+from nas_service.api.bodies import OCTETS, ArtifactRoute, WorkerRoute, read_at_most
+from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, Sha256, TheLedger
+from nas_service.errors import FieldError, InvalidInput
+from nas_service.ledger.calls import Acquire, Complete, GiveUp, Join, Report, Reserve, Seat, Stored, Told
+from nas_service.trials import Changes, Lease, Registration, Reservation, Work, WorkerInfo
+
+router = APIRouter(route_class=WorkerRoute, tags=["ledger"])
+artifact_router = APIRouter(route_class=ArtifactRoute, tags=["ledger"])
+
+MAX_ARTIFACT_BYTES = 256 * 1024 * 1024
+ARTIFACT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post("/workers:register")
+def register(ledger: TheLedger, worker: WorkerInfo) -> Registration:
+    """Join, or rejoin under the same name."""
+    return ledger.register(worker)
+
+
+@router.post("/workers/{worker_id:int}:leave", status_code=204)
+def leave(ledger: TheLedger, worker_id: Id) -> None:
+    """Say goodbye; unfinished trials go to others at once."""
+    ledger.leave(worker_id)
+
+
+@router.post("/leases:acquire")
+def acquire(ledger: TheLedger, call: Acquire) -> Work:
+    """Say what to do next."""
+    return ledger.next_work(call.worker_id, study_id=call.study_id)
+
+
+@router.post("/leases/{trial_id:int}:heartbeat")
+def heartbeat(ledger: TheLedger, trial_id: Id, lease: Lease) -> Told:
+    """Extend a lease."""
+    return Told(instruction=ledger.heartbeat(_of(trial_id, lease)))
+
+
+@router.post("/leases/{trial_id:int}:report")
+def report(ledger: TheLedger, trial_id: Id, call: Report) -> Told:
+    """Store one epoch and say whether to go on."""
+    return Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
+
+
+@router.post("/leases/{trial_id:int}:complete", status_code=204)
+def complete(ledger: TheLedger, trial_id: Id, call: Complete) -> None:
+    """End a trial; the same report id again is answered like the first time."""
+    ledger.complete(_of(trial_id, call.lease), call.outcome)
+
+
+@router.post("/leases/{trial_id:int}:release", status_code=204)
+def release(ledger: TheLedger, trial_id: Id, lease: Lease) -> None:
+    """Give an unfinished trial back."""
+    ledger.release(_of(trial_id, lease))
+
+
+@router.post("/studies/{study_id:int}:join")
+def join_study(ledger: TheLedger, study_id: Id, call: Join) -> Seat:
+    """Return the worker's seat among those that propose for the study."""
+    return Seat(seat=ledger.join_study(study_id, call.worker_id))
+
+
+@router.get("/studies/{study_id:int}/changes")
+def changes(ledger: TheLedger, study_id: Id, since: Annotated[int, Query(ge=0, le=MAX_ID)] = 0) -> Changes:
+    """Return all rows of a study changed after a revision."""
+    return ledger.changes(study_id, since)
+
+
+@router.post("/studies/{study_id:int}/proposals")
+def reserve(ledger: TheLedger, study_id: Id, call: Reserve) -> Reservation:
+    """Write proposals and take leases on those to be trained."""
+    return ledger.reserve(study_id, call.worker_id, call.proposals, attributes=call.attributes)
+
+
+@router.post("/studies/{study_id:int}:give_up", status_code=204)
+def give_up(ledger: TheLedger, study_id: Id, call: GiveUp) -> None:
+    """End a study that holds next to nothing feasible."""
+    ledger.give_up(study_id, call.reason)
+
+
+@router.get("/datasets/{sha256}/content", responses=FILE_ANSWER, response_class=FileResponse)
+def dataset_content(ledger: TheLedger, sha256: Sha256) -> Response:
+    """Download a data set's canonical file."""
+    path = ledger.fetch_dataset(sha256)
+    return FileResponse(path, media_type=OCTETS, filename=f"{sha256}.safetensors")
+
+
+@artifact_router.put("/artifacts/{sha256}", openapi_extra=ARTIFACT_BODY)
+async def store_artifact(request: Request, ledger: TheLedger, sha256: Sha256) -> Stored:
+    """Store a file under its sha256; the same again is harmless."""
+    content = b"".join([part async for part in read_at_most(request, MAX_ARTIFACT_BYTES)])
+    found = await run_in_threadpool(lambda: hashlib.sha256(content).hexdigest())
+    if found != sha256:
+        raise InvalidInput(FieldError("/sha256", f"the body has the sha256 {found}"))
+    return Stored(sha256=await run_in_threadpool(ledger.put_artifact, content))
+
+
+def _of(trial_id: int, lease: Lease) -> Lease:
+    if lease.trial_id != trial_id:
+        raise InvalidInput(FieldError("/trial_id", f"the lease is of trial {lease.trial_id}", str(trial_id)))
+    return lease

@@ -1,0 +1,90 @@
+"""Trials: list, read, learning curve, files, and an architecture that a person wants trained."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from nas_service.api.bodies import OCTETS, JsonRoute
+from nas_service.api.conditional import check
+from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, Sha256, TheService
+from nas_service.errors import NotFound
+from nas_service.paging import OFFSET_ORDERS
+from nas_service.trials import TrialState
+from nas_service.views import CurvePoint, Page, TrialSummary, TrialView
+
+router = APIRouter(route_class=JsonRoute, tags=["trials"])
+
+Number = Annotated[int, Path(ge=0, le=MAX_ID)]
+OrderBy = Annotated[
+    str,
+    Query(
+        max_length=100,
+        description="A metric lists the best first.",
+        json_schema_extra={"enum": list(OFFSET_ORDERS)},
+    ),
+]
+SUFFIXES = {"weights": "safetensors", "architecture": "json"}
+
+
+@router.get("/studies/{study_id:int}/trials")
+def list_trials(
+    request: Request,
+    response: Response,
+    service: TheService,
+    study_id: Id,
+    state: TrialState | None = None,
+    order_by: OrderBy = "number",
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+) -> Page[TrialSummary]:
+    """List the trials of a study."""
+    check(request, response, service.study(study_id))
+    return service.trials(
+        study_id, state=state, order_by=order_by, page_size=page_size, page_token=page_token
+    )
+
+
+@router.post("/studies/{study_id:int}/trials", status_code=201)
+def enqueue_trial(
+    service: TheService, study_id: Id, architecture: Annotated[dict[str, Any], Body()]
+) -> TrialView:
+    """Have a given architecture trained within a study."""
+    return service.enqueue(study_id, architecture)
+
+
+@router.get("/studies/{study_id:int}/trials/{number:int}")
+def read_trial_by_number(service: TheService, study_id: Id, number: Number) -> TrialView:
+    """Return a study's trial by its number."""
+    return service.trial_by_number(study_id, number)
+
+
+@router.get("/trials/{trial_id:int}")
+def read_trial(service: TheService, trial_id: Id) -> TrialView:
+    """Return a trial in full."""
+    return service.trial(trial_id)
+
+
+@router.get("/trials/{trial_id:int}/curve")
+def read_curve(service: TheService, trial_id: Id) -> list[CurvePoint]:
+    """Return a trial's learning curve."""
+    return service.curve(trial_id)
+
+
+@router.get("/trials/{trial_id:int}/files/{kind}", responses=FILE_ANSWER, response_class=FileResponse)
+def download_file(
+    service: TheService, trial_id: Id, kind: Annotated[str, Path(pattern="^[a-z_]{1,40}$")]
+) -> Response:
+    """Download a file of a trial: its weights or its architecture."""
+    trial = service.trial(trial_id)
+    if kind not in trial.artifacts:
+        there_is = ", ".join(trial.artifacts) or "none yet"
+        raise NotFound(f"trial {trial_id} has no file {kind!r}; there is: {there_is}")
+    name = f"study-{trial.study_id}-trial-{trial.number}-{kind}.{SUFFIXES.get(kind, 'bin')}"
+    return FileResponse(service.artifact_path(trial.artifacts[kind]), media_type=OCTETS, filename=name)
+
+
+@router.get("/artifacts/{sha256}", responses=FILE_ANSWER, response_class=FileResponse)
+def download_artifact(service: TheService, sha256: Sha256) -> Response:
+    """Download a stored file by its sha256."""
+    return FileResponse(service.artifact_path(sha256), media_type=OCTETS, filename=f"{sha256}.bin")

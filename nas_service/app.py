@@ -1,0 +1,93 @@
+"""The ASGI application: routes, guard, and what lives as long as the server does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from nas_service import __version__, dashboard
+from nas_service.api import (
+    PREFIX,
+    conditional,
+    datasets,
+    errors,
+    events,
+    families,
+    health,
+    ledger,
+    login,
+    studies,
+    trials,
+    workers,
+)
+from nas_service.api.auth import Access, ensure_token, is_registered, register_token
+from nas_service.api.guard import Guard
+from nas_service.api.openapi import describe
+from nas_service.api.tail import Tail
+from nas_service.ledger.sql import SqlLedger
+from nas_service.service import Service
+from nas_service.settings import Settings
+
+API_ROUTERS = (
+    studies.router,
+    studies.spec_router,
+    trials.router,
+    events.router,
+    families.router,
+    datasets.router,
+    datasets.upload_router,
+    workers.router,
+    ledger.router,
+    ledger.artifact_router,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; the database is opened when it starts, not here."""
+    app = FastAPI(
+        title="Neural architecture search",
+        version=__version__,
+        summary="Search for shallow multi-scale CNNs under limits of size and latency.",
+        # The stock pages load scripts from elsewhere; the document itself is a route of ours.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(settings),
+    )
+    app.state.settings = settings
+    app.add_middleware(Guard, settings=settings)
+    errors.install(app)
+    app.add_exception_handler(conditional.NotModified, conditional.not_modified)
+    app.include_router(health.router)
+    app.include_router(login.router)
+    for router in API_ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(dashboard.router)
+    app.mount("/static", StaticFiles(directory=dashboard.STATIC), name="static")
+    describe(app)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = Service.open(settings)
+        register_token(service.engine, ensure_token(settings.data_home))
+        app.state.service = service
+        app.state.ledger = SqlLedger(service.engine, settings=settings)
+        app.state.access = Access(partial(is_registered, service.engine))
+        app.state.tail = Tail(service.events, service.latest_event)
+        following = asyncio.create_task(app.state.tail.run())
+        try:
+            yield
+        finally:
+            app.state.tail.close()
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+            service.close()
+
+    return lifespan

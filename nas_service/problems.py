@@ -1,0 +1,116 @@
+"""Problem details (RFC 9457): the shape of every error answer, and which exception means which.
+
+The API reads the table from exception to answer, clients from answer back to exception.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from nas_service.errors import (
+    AccessDenied,
+    Conflict,
+    FieldError,
+    InvalidInput,
+    NotFound,
+    ServiceError,
+    Unavailable,
+)
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from search_spaces.errors import SearchSpaceError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+
+class ProblemField(BaseModel):
+    """One wrong field: a JSON pointer, what is wrong, what would be right."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pointer: str
+    message: str
+    allowed: str | None = None
+
+
+class Problem(BaseModel):
+    """An error answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    # Stable for one cause, "urn:nas:not-found".
+    type: str
+    title: str
+    status: int
+    # One line for a person.
+    detail: str
+    errors: list[ProblemField] = []
+    # Names the log entry of an unexpected failure.
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """How one kind of exception is answered."""
+
+    exception: type[Exception]
+    status: int
+    name: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        return f"urn:nas:{self.name}"
+
+
+CAUSES = (
+    Cause(InvalidInput, 422, "invalid-input", "The input is invalid"),
+    Cause(SearchSpaceError, 422, "invalid-architecture", "The architecture or search space is invalid"),
+    Cause(LedgerRefused, 422, "refused", "The call is refused"),
+    Cause(NotFound, 404, "not-found", "There is no such thing"),
+    Cause(LeaseLost, 409, "lease-lost", "The trial belongs to another attempt"),
+    Cause(Conflict, 409, "conflict", "The state forbids this"),
+    Cause(AccessDenied, 401, "access-denied", "A token is needed"),
+    Cause(Unavailable, 503, "unavailable", "The database does not answer"),
+    Cause(LedgerUnavailable, 503, "ledger-unavailable", "The database does not answer"),
+)
+
+
+def cause_of(error: Exception) -> Cause | None:
+    """Return how `error` is answered; None for what nobody expected."""
+    return next((cause for cause in CAUSES if isinstance(error, cause.exception)), None)
+
+
+def problem_of(error: Exception, cause: Cause) -> Problem:
+    """Return the answer to `error`."""
+    return Problem(
+        type=cause.type,
+        title=cause.title,
+        status=cause.status,
+        detail=str(error) or cause.title,
+        errors=_fields(error),
+    )
+
+
+def service_error(problem: Problem) -> ServiceError:
+    """Return the service's exception that `problem` stands for."""
+    if problem.status in (401, 403):
+        return AccessDenied(problem.detail)
+    if problem.status in (404, 409, 503):
+        kinds = {404: NotFound, 409: Conflict, 503: Unavailable}
+        return kinds[problem.status](problem.detail)
+    if problem.status in (413, 415, 422):
+        fields = [FieldError(field.pointer, field.message, field.allowed) for field in problem.errors]
+        return InvalidInput(*fields or [FieldError("", problem.detail)])
+    return ServiceError(problem.detail)
+
+
+def _fields(error: Exception) -> list[ProblemField]:
+    if isinstance(error, InvalidInput):
+        return [
+            ProblemField(pointer=field.pointer, message=field.message, allowed=field.allowed)
+            for field in error.errors
+        ]
+    if isinstance(error, SearchSpaceError):
+        return [ProblemField(pointer=error.pointer, message=str(error))]
+    return []
