@@ -1,0 +1,308 @@
+"""What a person does, in a real Chromium against a real server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from nas_service.service import Service
+
+pytestmark = pytest.mark.browser
+
+EVIL = '<img src=x onerror="window.pwned=1">'
+NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+def drawn(page: Page) -> None:
+    """Wait until every plot shows its figure or says why it has none."""
+    for plot in page.locator("[data-figure]").all():
+        plot.and_(page.locator("[data-ready]")).wait_for(state="attached")
+
+
+def front_points(page: Page) -> int:
+    # The front is the last trace, so that nothing lies over it.
+    return page.locator("#pareto .scatterlayer .trace").last.locator(".point").count()
+
+
+def test_the_study_page_draws_the_front_of_the_api(page: Page, finished_study: int) -> None:
+    page.goto(f"/studies/{finished_study}?show=dominated,infeasible,pruned")
+    drawn(page)
+    front = page.request.get(f"/api/v1/studies/{finished_study}/front").json()["front"]
+    assert front_points(page) == len(front) > 1
+    assert page.locator("#front tbody tr").count() == len(front)
+    numbers = page.locator("#front tbody button").all_inner_texts()
+    assert {int(number.removeprefix("#")) for number in numbers} == {member["number"] for member in front}
+
+
+@pytest.mark.parametrize("axes", ["x=latency_ms&y=accuracy", "x=params&y=accuracy", "x=params&y=latency_ms"])
+def test_what_is_infeasible_pruned_or_failed_is_never_on_the_front(
+    page: Page, finished_study: int, service: Service, axes: str
+) -> None:
+    page.goto(f"/studies/{finished_study}?{axes}&show=dominated,infeasible,pruned")
+    drawn(page)
+    complete = {trial.number for trial in service.trials(finished_study, state="complete").items}
+    walked = []
+    page.locator("#pareto").focus()
+    for _ in range(front_points(page)):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#pareto .hoverlayer")).to_contain_text("on the front")
+        walked.append(int(page.url.split("trial=")[1].split("&")[0]))
+    assert walked
+    assert set(walked) <= complete
+    expect(page.locator("#panel .badge").first).not_to_contain_text("infeasible")
+
+
+def test_a_point_shows_its_network(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    drawn(page)
+    expect(page.locator("#panel")).to_contain_text("97.00 %")
+    page.locator("#front tbody button").last.click()
+    expect(page.locator("#panel")).to_contain_text("90.00 %")
+    expect(page.locator("#panel .diagram svg")).to_be_visible()
+    assert "trial=0" in page.url
+    page.reload()
+    expect(page.locator("#panel")).to_contain_text("90.00 %")
+
+
+def test_a_click_on_the_plot_chooses_the_point(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    drawn(page)
+    box = page.locator("#pareto .scatterlayer .trace").last.locator(".point").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#pareto .hoverlayer")).to_contain_text("on the front")
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.locator("#panel")).to_contain_text("90.00 %")
+
+
+def test_the_arrow_keys_walk_along_the_front(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}?trial=0")
+    drawn(page)
+    page.locator("#pareto").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#panel")).to_contain_text("95.00 %")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#panel")).to_contain_text("97.00 %")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#panel")).to_contain_text("95.00 %")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/trials/*")
+
+
+def test_axes_can_be_changed_and_live_in_the_address(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    drawn(page)
+    page.get_by_label("Across").select_option("params")
+    expect(page.locator("#pareto .xtitle")).to_have_text("Trainable parameters")
+    assert "x=params" in page.url
+    expect(page.locator("#pareto-caption")).to_contain_text("infeasible")
+    page.get_by_label("Across").select_option("accuracy")
+    expect(page.locator("#axes [name=y]")).to_have_value("params")
+
+
+def test_nothing_offers_to_upload_a_figure(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    drawn(page)
+    titles = [button.get_attribute("data-title") or "" for button in page.locator(".modebar-btn").all()]
+    assert titles
+    assert not [title for title in titles if "share" in title.lower() or "cloud" in title.lower()]
+
+
+def test_a_finished_trial_appears_without_reload(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    drawn(page)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    page.evaluate("document.body.dataset.kept = 'yes'")
+    mixed_search.end("complete", 0.985, 3.0)
+    expect(page.locator("#front tbody tr")).to_have_count(4)
+    expect(page.locator("#front")).to_contain_text("98.50 %")
+    expect(page.locator("#pareto-caption")).to_contain_text("4 on the front")
+    assert front_points(page) == 4
+    expect(page.locator("body")).to_have_attribute("data-kept", "yes")
+
+
+def test_seven_tabs_share_one_stream(context: BrowserContext, mixed_search: Any) -> None:
+    pages = [context.new_page() for _ in range(7)]
+    for page in pages:
+        page.goto(f"/studies/{mixed_search.study}")
+    for page in pages:
+        page.bring_to_front()
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+
+
+def test_trials_are_filtered_and_paged_in_place(page: Page, mixed_search: Any) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    page.locator("#trials-next").click()
+    expect(page.locator("#trials-first")).to_be_visible()
+    page.locator("#trials-pruned").click()
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+    assert "state=pruned" in page.url
+    page.reload()
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+
+
+def test_a_study_is_paused_resumed_and_cancelled(page: Page, mixed_search: Any, service: Service) -> None:
+    page.goto(f"/studies/{mixed_search.study}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#status .state").first).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#status .state").first).to_have_text("running")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Keep it").click()
+    assert service.study(mixed_search.study).state == "running"
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#status .state").first).to_have_text("cancelled")
+
+
+def test_the_form_launches_a_study(page: Page, service: Service) -> None:
+    page.goto("/studies/new")
+    expect(page.locator("#preflight .share")).to_be_visible()
+    page.get_by_label("Name").fill("from the form")
+    page.get_by_label("Parameters", exact=True).fill("20000")
+    page.get_by_label("Latency (ms)", exact=True).fill("2")
+    page.get_by_label("Statistic of the latency").select_option("p90")
+    page.get_by_label("Networks to train").fill("7")
+    expect(page.locator("#preflight")).to_contain_text("networks keep every limit")
+    expect(page.locator("#as-yaml")).to_contain_text("max: 20000")
+    expect(page.locator("#as-curl")).to_contain_text('"trials":7')
+    page.get_by_role("button", name="Launch study").click()
+    page.wait_for_url("**/studies/1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("from the form")
+    spec = service.study(1).spec
+    assert (spec.name, spec.budget.trials) == ("from the form", 7)
+    assert spec.constraints["params"].max == 20_000
+    assert (spec.constraints["latency_ms"].max, spec.constraints["latency_ms"].at) == (2.0, "p90")
+
+
+def test_a_wrong_field_is_told_beside_it(page: Page, watch: Any, service: Service) -> None:
+    watch.forgiven.append("status of 422")
+    page.goto("/studies/new")
+    expect(page.locator("#preflight .share")).to_be_visible()
+    page.get_by_label("Epochs").fill("0")
+    expect(page.locator('[data-wrong="training.epochs"]')).not_to_be_empty()
+    expect(page.get_by_label("Epochs")).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("button", name="Launch study").click()
+    expect(page.locator("#launch-said")).to_have_text("Not launched.")
+    assert service.studies().items == []
+    page.get_by_label("Epochs").fill("3")
+    expect(page.locator('[data-wrong="training.epochs"]')).to_be_empty()
+
+
+def test_a_clone_keeps_what_the_form_does_not_show(
+    page: Page, new_search: Callable[..., Any], service: Service
+) -> None:
+    search = new_search()
+    page.goto(f"/studies/new?clone={search.study}")
+    page.get_by_role("button", name="Launch study").click()
+    page.wait_for_url(f"**/studies/{search.study + 1}")
+    first, second = service.study(search.study).spec, service.study(search.study + 1).spec
+    assert second.model_copy(update={"name": first.name, "objectives": first.objectives}) == first
+
+
+def test_a_data_set_is_uploaded_and_a_bad_one_refused(
+    page: Page, watch: Any, service: Service, tmp_path: Any
+) -> None:
+    watch.forgiven.append("status of 422")
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"not an archive")
+    page.goto("/datasets")
+    page.get_by_label("File").set_input_files(str(broken))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#file-wrong")).not_to_be_empty()
+    good = tmp_path / "shapes.npz"
+    rng = np.random.default_rng(0)
+    np.savez(good, x=rng.integers(0, 255, (60, 8, 8), dtype=np.uint8), y=np.arange(60) % 3)
+    page.get_by_label("File").set_input_files(str(good))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#datasets tbody")).to_contain_text("shapes")
+    assert service.dataset("shapes").classes == 3
+
+
+def test_names_never_become_elements(page: Page, new_search: Callable[..., Any], service: Service) -> None:
+    search = new_search(name=EVIL)
+    search.end("complete", 0.9, 1.0)
+    for path in (
+        "/studies",
+        f"/studies/{search.study}",
+        f"/studies/new?clone={search.study}",
+        "/workers",
+        "/trials/1",
+    ):
+        page.goto(path)
+        drawn(page)
+        assert page.locator("img").count() == 0
+        assert page.evaluate("window.pwned") is None
+
+
+def test_a_server_that_is_away_is_told(
+    page: Page, watch: Any, mixed_search: Any, context: BrowserContext
+) -> None:
+    watch.forgiven.append("ERR_INTERNET_DISCONNECTED")
+    page.goto(f"/studies/{mixed_search.study}")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    context.set_offline(True)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#away")).to_be_visible()
+    expect(page.locator("#front tbody tr")).to_have_count(3)
+
+
+def test_the_theme_is_remembered(page: Page, service: Service) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto("/studies")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.goto("/families")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+@pytest.fixture
+def paths(
+    finished_study: int, mixed_search: Any, new_search: Callable[..., Any], service: Service
+) -> list[str]:
+    """Every page, in every state that looks different."""
+    empty = new_search(name="nothing yet " + "with a very long name " * 6)
+    trials = [
+        service.trials(mixed_search.study, state=state).items[0].id
+        for state in ("complete", "infeasible", "failed")
+    ]
+    return [
+        "/studies",
+        "/studies/new",
+        f"/studies/{mixed_search.study}?show=dominated,infeasible,pruned&x=params",
+        f"/studies/{finished_study}",
+        f"/studies/{empty.study}",
+        *(f"/trials/{trial}" for trial in trials),
+        "/families",
+        "/datasets",
+        "/workers",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(page: Page, paths: list[str], scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    for path in paths:
+        page.goto(path)
+        drawn(page)
+        found = Axe().run(page).response["violations"]
+        serious = [
+            f"{v['id']}: {v['nodes'][0]['html'][:160]}"
+            for v in found
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], path
+
+
+@pytest.mark.parametrize("viewport", [NARROW, WIDE])
+def test_no_page_scrolls_sideways(page: Page, paths: list[str], viewport: Any) -> None:
+    page.set_viewport_size(viewport)
+    for path in paths:
+        page.goto(path)
+        drawn(page)
+        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert excess <= 0, path
