@@ -77,7 +77,7 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
         from nas_service.ledger.http import HttpLedger
 
         return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
-    engine = make_engine(settings.resolved_database_url)
+    engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)
 

@@ -18,18 +18,20 @@ MEASURED_REJECT_WEIGHT = 20
 
 def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     """End a running trial; raises `LeaseLost` unless the lease is its newest attempt or the report is known."""
-    of_trial = select(TRIAL.c.study_id).where(TRIAL.c.id == lease.trial_id).scalar_subquery()
-    bump = update(STUDY).where(STUDY.c.id == of_trial).values(revision=STUDY.c.revision + 1).returning(STUDY)
-    study = connection.execute(bump).mappings().one_or_none()
-    before = connection.execute(
-        select(TRIAL.c.metrics, TRIAL.c.violations, TRIAL.c.timings, TRIAL.c.number, TRIAL.c.report_id).where(
-            TRIAL.c.id == lease.trial_id
-        )
-    ).one_or_none()
-    if study is None or before is None:
+    query = select(
+        TRIAL.c.study_id,
+        TRIAL.c.metrics,
+        TRIAL.c.violations,
+        TRIAL.c.timings,
+        TRIAL.c.number,
+        TRIAL.c.report_id,
+    )
+    before = connection.execute(query.where(TRIAL.c.id == lease.trial_id)).one_or_none()
+    if before is None:
         raise LeaseLost(f"trial {lease.trial_id} is gone")
     if before.report_id == outcome.report_id:
         return
+    study = _count_ended(connection, before.study_id, outcome.state)
     values = {
         **outcome.model_dump(
             include={"state", "reason", "latency", "versions", "error", "artifacts", "report_id"}
@@ -43,42 +45,51 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     }
     guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
     if connection.execute(update(TRIAL).where(guard).values(values)).rowcount != 1:
+        # The caller's transaction is undone, and with it the count above.
         raise LeaseLost(
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
         )
     data = {"trial": lease.trial_id, "number": before.number, "state": outcome.state}
-    events.append(connection, study["id"], ("trial.finished", data))
-    count_ended(connection, study, outcome.state)
+    events.append(connection, before.study_id, ("trial.finished", data))
+    _end_if_done(connection, study)
 
 
 def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     """Fail a trial whose workers kept vanishing."""
+    counted = _count_ended(connection, study["id"], "failed")
     values = {
         "state": "failed",
         "reason": f"lost {MAX_ATTEMPTS} workers",
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
-        "revision": study["revision"],
+        "revision": counted["revision"],
     }
     number = connection.execute(
         update(TRIAL).where(TRIAL.c.id == trial_id).values(values).returning(TRIAL.c.number)
     ).scalar_one()
     data = {"trial": trial_id, "number": number, "state": "failed"}
     events.append(connection, study["id"], ("trial.finished", data))
-    count_ended(connection, study, "failed")
+    _end_if_done(connection, counted)
 
 
-def count_ended(connection: Connection, study: Any, state: str) -> None:
-    """Move one trial from running to its end in the counters, and end the study if that was its last."""
-    counters = {"running": study["running"] - 1, state: study[state] + 1}
+def _count_ended(connection: Connection, study_id: int, state: str) -> Any:
+    """Take the study's lock, move one trial from running to its end in the counters, and return the row."""
+    counters: dict[str, Any] = {
+        "revision": STUDY.c.revision + 1,
+        "running": STUDY.c.running - 1,
+        state: STUDY.c[state] + 1,
+    }
     if state in ("complete", "pruned"):
         counters["fruitless_in_a_row"] = 0
     elif state == "infeasible":
-        counters["fruitless_in_a_row"] = study["fruitless_in_a_row"] + MEASURED_REJECT_WEIGHT
-    connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
-    after = {**study, **counters}
-    end_if_used_up(connection, after)
-    end_if_fruitless(connection, after)
+        counters["fruitless_in_a_row"] = STUDY.c.fruitless_in_a_row + MEASURED_REJECT_WEIGHT
+    locked = update(STUDY).where(STUDY.c.id == study_id).values(counters).returning(STUDY)
+    return connection.execute(locked).mappings().one()
+
+
+def _end_if_done(connection: Connection, study: Any) -> None:
+    end_if_used_up(connection, study)
+    end_if_fruitless(connection, study)
 
 
 def end_if_used_up(connection: Connection, study: Any) -> None:

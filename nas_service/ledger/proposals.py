@@ -1,5 +1,6 @@
 """Writing proposals: each becomes a running trial, an infeasible row, a repeat, or is refused by the budget."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,30 +9,37 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from nas_service.ledger import endings
 from nas_service.store import events
-from nas_service.store.engine import now_seconds
-from nas_service.store.models import RepeatRow, StudyAttributeRow, StudyRow, TrialRow, WorkerRow, table
+from nas_service.store.models import RepeatRow, StudyAttributeRow, StudyRow, TrialRow, table
 from nas_service.store.rows import lease_of, trial_from
 from nas_service.trials import Proposal, Repeat, Reservation, Trial
 
-STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
+STUDY, TRIAL = table(StudyRow), table(TrialRow)
 USED = ("waiting", "running", "complete", "pruned", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The worker that is to hold the leases, and for how long."""
+
+    worker_id: int
+    name: str
+    lease_s: float
 
 
 def write(
     connection: Connection,
     study: Any,
-    worker_id: int,
+    holder: Holder,
     proposals: list[Proposal],
     attributes: dict[str, Any],
-    lease_s: float,
 ) -> Reservation:
-    """Write proposals of a study whose row is locked; see `Ledger.reserve`."""
+    """Write proposals of a study whose row is locked, with the clock read beside it; see `Ledger.reserve`."""
     if study["state"] != "running":
         return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
     room = free_budget(study)
     known = _known_hashes(connection, study["id"], {proposal.architecture_hash for proposal in proposals})
     fresh, again, refused = _sorted_out(proposals, set(known), room)
-    trials = _insert_trials(connection, study, worker_id, fresh, lease_s)
+    trials = _insert_trials(connection, study, holder, fresh)
     known.update({trial.architecture_hash: trial.id for trial in trials})
     repeats = _insert_repeats(connection, study, again, known)
     _keep_attributes(connection, study["id"], attributes)
@@ -50,7 +58,7 @@ def write(
     endings.end_if_fruitless(connection, {**study, **counters})
     return Reservation(
         trials=trials,
-        leases=[lease_of(trial, worker_id) for trial in running],
+        leases=[lease_of(trial, holder.worker_id) for trial in running],
         repeats=repeats,
         refused=refused,
         fruitless_in_a_row=fruitless,
@@ -94,17 +102,19 @@ def _known_hashes(connection: Connection, study_id: int, hashes: set[str]) -> di
 
 
 def _insert_trials(
-    connection: Connection, study: Any, worker_id: int, fresh: list[tuple[int, Proposal]], lease_s: float
+    connection: Connection, study: Any, holder: Holder, fresh: list[tuple[int, Proposal]]
 ) -> list[Trial]:
     if not fresh:
         return []
-    clock, name = connection.execute(
-        select(now_seconds(connection), WORKER.c.name).where(WORKER.c.id == worker_id)
-    ).one()
     rows = [_trial_values(study, place, offset, proposal) for offset, (place, proposal) in enumerate(fresh)]
+    lease = {
+        "worker_id": holder.worker_id,
+        "worker": holder.name,
+        "lease_expires_at": study["clock"] + holder.lease_s,
+        "attempt": 1,
+    }
     for row in rows:
-        if row["state"] == "running":
-            row |= {"worker_id": worker_id, "worker": name, "lease_expires_at": clock + lease_s, "attempt": 1}
+        row |= lease if row["state"] == "running" else {}
     statement = insert(TRIAL).returning(TRIAL.c.id, sort_by_parameter_order=True)
     ids = connection.execute(statement, rows).scalars().all()
     return [trial_from({**row, "id": trial_id}) for row, trial_id in zip(rows, ids, strict=True)]  # type: ignore[arg-type]

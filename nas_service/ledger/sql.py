@@ -60,6 +60,7 @@ class SqlLedger:
         self._engine = engine
         self._settings = settings
         self._lease_s = settings.lease_s
+        self._names: dict[int, str] = {}
 
     def register(self, worker: WorkerInfo) -> Registration:
         with self._writing() as connection:
@@ -127,21 +128,25 @@ class SqlLedger:
         repeat, attribute = table(RepeatRow), table(StudyAttributeRow)
         with self._reading() as connection:
             # The revision is read first: rows committed meanwhile are delivered again, never missed.
-            revision = connection.execute(select(STUDY.c.revision).where(STUDY.c.id == study_id)).scalar()
-            if revision is None:
+            has_attributes = select(attribute.c.key).where(attribute.c.study_id == study_id).exists()
+            head = select(STUDY.c.revision, STUDY.c.repeats, has_attributes.label("has_attributes"))
+            study = connection.execute(head.where(STUDY.c.id == study_id)).one_or_none()
+            if study is None:
                 raise LedgerRefused(f"there is no study {study_id}")
-            if revision == since:
-                return Changes(revision=revision, trials=[], repeats=[])
+            if study.revision == since:
+                return Changes(revision=since, trials=[], repeats=[])
             of_study = (TRIAL.c.study_id == study_id) & (TRIAL.c.revision > since)
             trials = connection.execute(select(*TRIAL_COLUMNS).where(of_study).order_by(TRIAL.c.ordinal))
             behind = (repeat.c.study_id == study_id) & (repeat.c.revision > since)
-            repeats = connection.execute(select(repeat).where(behind).order_by(repeat.c.ordinal))
-            kept = connection.execute(select(attribute).where(attribute.c.study_id == study_id))
+            again = select(repeat).where(behind).order_by(repeat.c.ordinal)
+            kept = select(attribute).where(attribute.c.study_id == study_id)
             return Changes.model_construct(
-                revision=revision,
+                revision=study.revision,
                 trials=[trial_from(row) for row in trials.mappings()],
-                repeats=[repeat_from(row) for row in repeats],
-                attributes={row.key: row.value for row in kept},
+                repeats=[repeat_from(row) for row in connection.execute(again)] if study.repeats else [],
+                attributes={row.key: row.value for row in connection.execute(kept)}
+                if study.has_attributes
+                else {},
             )
 
     def reserve(
@@ -154,7 +159,8 @@ class SqlLedger:
     ) -> Reservation:
         with self._writing() as connection:
             study = _lock_study(connection, study_id)
-            return proposals.write(connection, study, worker_id, proposals_, attributes or {}, self._lease_s)
+            holder = proposals.Holder(worker_id, self._name_of(connection, worker_id), self._lease_s)
+            return proposals.write(connection, study, holder, proposals_, attributes or {})
 
     def heartbeat(self, lease: Lease) -> Instruction:
         self._beat(lease.worker_id)
@@ -184,8 +190,15 @@ class SqlLedger:
             )
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
-        with self._writing() as connection:
-            endings.end_trial(connection, lease, outcome)
+        try:
+            with self._writing() as connection:
+                endings.end_trial(connection, lease, outcome)
+        except LeaseLost:
+            # The same report may have come in twice at once.
+            with self._reading() as connection:
+                known = select(TRIAL.c.report_id).where(TRIAL.c.id == lease.trial_id)
+                if connection.execute(known).scalar() != outcome.report_id:
+                    raise
 
     def release(self, lease: Lease) -> None:
         with self._writing() as connection:
@@ -216,6 +229,14 @@ class SqlLedger:
     def _reading(self) -> Iterator[Connection]:
         with _translated(), reading(self._engine) as connection:
             yield connection
+
+    def _name_of(self, connection: Connection, worker_id: int) -> str:
+        if worker_id not in self._names:
+            name = connection.execute(select(WORKER.c.name).where(WORKER.c.id == worker_id)).scalar()
+            if name is None:
+                raise LedgerRefused(f"there is no worker {worker_id}; register first")
+            self._names[worker_id] = name
+        return self._names[worker_id]
 
     def _beat(self, worker_id: int) -> None:
         """Mark a worker alive, but not at every call."""
@@ -254,7 +275,7 @@ class SqlLedger:
             if row.attempt >= MAX_ATTEMPTS:
                 endings.fail_lost(connection, study, trial_id)
                 return None
-            name = connection.execute(select(WORKER.c.name).where(WORKER.c.id == worker_id)).scalar_one()
+            name = self._name_of(connection, worker_id)
             values = {
                 "state": "running",
                 "attempt": TRIAL.c.attempt + 1,
@@ -345,8 +366,9 @@ def _has_ended(connection: Connection, study_id: int) -> bool:
 
 def _lock_study(connection: Connection, study_id: int) -> Any:
     """Take the study row's lock and a new revision; return the row."""
-    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
-    row = connection.execute(bump).mappings().one_or_none()
+    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1)
+    locked = bump.returning(STUDY, now_seconds(connection).label("clock"))
+    row = connection.execute(locked).mappings().one_or_none()
     if row is None:
         raise LedgerRefused(f"there is no study {study_id}")
     return row
