@@ -81,6 +81,11 @@ def cause_of(error: Exception) -> Cause | None:
     return next((cause for cause in CAUSES if isinstance(error, cause.exception)), None)
 
 
+def type_of(exception: type[Exception]) -> str:
+    """Return the problem type that stands for a kind of exception."""
+    return next(cause.type for cause in CAUSES if cause.exception is exception)
+
+
 def problem_of(error: Exception, cause: Cause) -> Problem:
     """Return the answer to `error`."""
     return Problem(

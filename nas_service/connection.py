@@ -1,0 +1,161 @@
+"""One server over HTTP, for the client and for remote workers: pooled connections, and errors told apart."""
+
+import hashlib
+import os
+import random
+import re
+import tempfile
+import time
+from contextlib import AbstractContextManager, suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import ValidationError
+
+from nas_service.problems import Problem
+
+PREFIX = "/api/v1"
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+# Servers close idle connections after five seconds; letting go earlier avoids writing into a closed one.
+LIMITS = httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=4.0)
+ATTEMPTS = 3
+SHA256 = re.compile(r"[0-9a-f]{64}")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Refused(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.detail)
+
+
+class Unreachable(Exception):
+    """No answer came, or none that this server would give."""
+
+
+class Damaged(Exception):
+    """A downloaded file is not the one that was asked for."""
+
+
+class Connection:
+    """Requests to one server.
+
+    Args:
+        server: Its address, "http://host:8000".
+        token: Sent with every request.
+    """
+
+    def __init__(self, server: str, token: str | None) -> None:
+        self.server = server.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            self._client = httpx.Client(
+                base_url=self.server,
+                headers=headers,
+                timeout=TIMEOUT,
+                limits=LIMITS,
+                # A proxy for the outside has no business between processes of one machine.
+                trust_env=not is_loopback(server),
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Unreachable(f"{server!r} is no address: {error}") from error
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._client.close()
+
+    def send(self, method: str, path: str, *, may_repeat: bool = False, **options: Any) -> httpx.Response:
+        """Return the server's answer to one request under /api/v1.
+
+        Args:
+            method: GET, POST, ...
+            path: Behind /api/v1.
+            may_repeat: Whether the request may be sent again when no answer came.
+            options: As `httpx.Client.request` takes them.
+
+        Raises:
+            Refused: The server answered with an error.
+            Unreachable: No answer came.
+        """
+        for attempt in range(ATTEMPTS if may_repeat else 1):
+            if attempt:
+                time.sleep(random.uniform(0.1, 0.3) * 3 ** (attempt - 1))
+            try:
+                answer = self._client.request(method, PREFIX + path, **options)
+            except (httpx.TransportError, httpx.InvalidURL) as error:
+                failure: Exception = Unreachable(str(error) or type(error).__name__)
+                continue
+            if answer.status_code < HTTPStatus.BAD_REQUEST:
+                return answer
+            failure = Refused(problem_in(answer))
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                break
+        raise failure
+
+    def stream(
+        self, path: str, headers: dict[str, str], read_timeout_s: float
+    ) -> AbstractContextManager[httpx.Response]:
+        """Open an answer to be read piece by piece: `with connection.stream(...) as answer`."""
+        timeout = httpx.Timeout(TIMEOUT.connect, read=read_timeout_s)
+        return self._client.stream("GET", PREFIX + path, headers=headers, timeout=timeout)
+
+    def download(self, path: str, sha256: str, target: Path) -> Path:
+        """Return `target`, which holds the file of this sha256: the copy that is there, or a fresh one.
+
+        Raises:
+            Damaged: What came has another sha256; nothing is kept.
+        """
+        if target.is_file() and _sha256_of(target) == sha256:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                digest = self._receive(path, stream)
+            if digest != sha256:
+                raise Damaged(f"{path} came with the sha256 {digest}")
+            os.replace(temporary, target)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+        return target
+
+    def _receive(self, path: str, stream: Any) -> str:
+        digest = hashlib.sha256()
+        try:
+            with self._client.stream("GET", PREFIX + path) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise Refused(problem_in(answer))
+                for part in answer.iter_bytes(1024 * 1024):
+                    digest.update(part)
+                    stream.write(part)
+        except httpx.TransportError as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+        return digest.hexdigest()
+
+
+def problem_in(answer: httpx.Response) -> Problem:
+    """Return the problem that an answer holds; one made up from its status where it holds none."""
+    with suppress(ValidationError, UnicodeDecodeError):
+        return Problem.model_validate_json(answer.content)
+    detail = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
+    return Problem(type="about:blank", title=answer.reason_phrase, status=answer.status_code, detail=detail)
+
+
+def is_loopback(server: str) -> bool:
+    """Whether an address is of this machine itself."""
+    try:
+        return urlsplit(server).hostname in LOOPBACK
+    except ValueError:
+        return False
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

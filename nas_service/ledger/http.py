@@ -1,0 +1,143 @@
+"""The ledger of a remote worker: it needs the server's address and a token, and knows no database."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable
+from nas_service.ledger.calls import Acquire, Complete, GiveUp, Join, Report, Reserve, Seat, Stored, Told
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.problems import Problem, type_of
+from nas_service.trials import (
+    Changes,
+    EpochReport,
+    Instruction,
+    Lease,
+    Outcome,
+    Proposal,
+    Registration,
+    Reservation,
+    Work,
+    WorkerInfo,
+)
+
+Answer = TypeVar("Answer", bound=BaseModel)
+JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+class HttpLedger:
+    """`Ledger` over REST; see the protocol for what each method promises.
+
+    Nothing is repeated here: after `LedgerUnavailable` the caller decides whether and when to ask again.
+
+    Args:
+        server_url: The server's address, "http://host:8000".
+        token: A worker token.
+        cache: Folder for downloaded data sets.
+    """
+
+    def __init__(self, server_url: str, token: str, cache: Path) -> None:
+        self._cache = cache
+        with self._told_apart(server_url):
+            self._connection = Connection(server_url, token)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._connection.close()
+
+    def register(self, worker: WorkerInfo) -> Registration:
+        return self._post("/workers:register", worker, Registration)
+
+    def leave(self, worker_id: int) -> None:
+        self._send("POST", f"/workers/{worker_id}:leave")
+
+    def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
+        return self._post("/leases:acquire", Acquire(worker_id=worker_id, study_id=study_id), Work)
+
+    def join_study(self, study_id: int, worker_id: int) -> int:
+        return self._post(f"/studies/{study_id}:join", Join(worker_id=worker_id), Seat).seat
+
+    def changes(self, study_id: int, since: int) -> Changes:
+        answer = self._send("GET", f"/studies/{study_id}/changes", params={"since": since})
+        return self._parsed(answer, Changes)
+
+    def reserve(
+        self,
+        study_id: int,
+        worker_id: int,
+        proposals: list[Proposal],
+        *,
+        attributes: dict[str, Any] | None = None,
+    ) -> Reservation:
+        call = Reserve(worker_id=worker_id, proposals=proposals, attributes=attributes)
+        return self._post(f"/studies/{study_id}/proposals", call, Reservation)
+
+    def heartbeat(self, lease: Lease) -> Instruction:
+        return self._post(f"/leases/{lease.trial_id}:heartbeat", lease, Told).instruction
+
+    def report(self, lease: Lease, report: EpochReport) -> Instruction:
+        call = Report(lease=lease, report=report)
+        return self._post(f"/leases/{lease.trial_id}:report", call, Told).instruction
+
+    def complete(self, lease: Lease, outcome: Outcome) -> None:
+        self._send("POST", f"/leases/{lease.trial_id}:complete", Complete(lease=lease, outcome=outcome))
+
+    def release(self, lease: Lease) -> None:
+        self._send("POST", f"/leases/{lease.trial_id}:release", lease)
+
+    def give_up(self, study_id: int, reason: str) -> None:
+        self._send("POST", f"/studies/{study_id}:give_up", GiveUp(reason=reason))
+
+    def fetch_dataset(self, sha256: str) -> Path:
+        if not SHA256.fullmatch(sha256):
+            raise LedgerRefused(f"{sha256[:80]!r} is no sha256")
+        target = self._cache / "datasets" / f"{sha256}.safetensors"
+        with self._told_apart(self._connection.server):
+            return self._connection.download(f"/datasets/{sha256}/content", sha256, target)
+
+    def put_artifact(self, content: bytes) -> str:
+        sha256 = hashlib.sha256(content).hexdigest()
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._send("PUT", f"/artifacts/{sha256}", content=content, headers=headers)
+        return self._parsed(answer, Stored).sha256
+
+    def _post(self, path: str, body: BaseModel, kind: type[Answer]) -> Answer:
+        return self._parsed(self._send("POST", path, body), kind)
+
+    def _send(self, method: str, path: str, body: BaseModel | None = None, **options: Any) -> httpx.Response:
+        if body is not None:
+            options |= {"content": body.model_dump_json(), "headers": JSON_HEADERS}
+        with self._told_apart(self._connection.server):
+            return self._connection.send(method, path, **options)
+
+    def _parsed(self, answer: httpx.Response, kind: type[Answer]) -> Answer:
+        try:
+            return kind.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise LedgerUnavailable(f"{answer.request.url} gave an answer of another kind") from error
+
+    @contextmanager
+    def _told_apart(self, server: str) -> Iterator[None]:
+        try:
+            yield
+        except Unreachable as error:
+            raise LedgerUnavailable(f"{server} does not answer: {error}") from error
+        except Damaged as error:
+            raise LedgerUnavailable(str(error)) from error
+        except Refused as error:
+            raise _ledger_error(error.problem) from error
+
+
+def _ledger_error(problem: Problem) -> Exception:
+    if problem.type == type_of(LeaseLost):
+        return LeaseLost(problem.detail)
+    # A failure of the server says nothing of the call: what was trained must not be thrown away for it.
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return LedgerUnavailable(problem.detail)
+    return LedgerRefused(problem.detail)
