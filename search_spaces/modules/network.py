@@ -15,7 +15,9 @@ def build(architecture: Architecture, *, seed: int | None = None) -> "Network":
         architecture: What to build.
         seed: Seeds the initial weights without touching torch's global generator; None draws a fresh seed.
     """
-    network = Network(lower(architecture))
+    # The layers' own first weights are thrown away; drawing them must not move the global generator.
+    with torch.random.fork_rng(devices=[]):
+        network = Network(lower(architecture))
     initialise(network, seed)
     return network
 

@@ -1,0 +1,120 @@
+"""One candidate: limits first, then latency, then training; whatever goes wrong has a reason."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nas_service.datasets import Dataset
+from nas_service.studies import Constraint, StudySpec, Training
+from nas_service.trials import EpochReport, Instruction
+from search_spaces import Architecture
+from workers.checkpoint import read_network
+from workers.data.arrays import TrainingData, training_data
+from workers.evaluation import Evaluation, evaluate
+from workers.latency import measure
+from workers.training.trainer import validate
+
+
+class Untouched:
+    """Data that must never be asked for."""
+
+    def __call__(self) -> TrainingData:
+        raise AssertionError("a rejected candidate must not be trained")
+
+
+def run(architecture: Architecture, data: Any, **spec: Any) -> tuple[Evaluation, list[EpochReport]]:
+    reports: list[EpochReport] = []
+
+    def on_epoch(report: EpochReport) -> Instruction:
+        reports.append(report)
+        return "continue"
+
+    study = StudySpec(dataset="digits", training=Training(epochs=3), **spec)
+    return evaluate(architecture.to_dict(), study, data, seed=1, on_epoch=on_epoch), reports
+
+
+def test_a_candidate_over_an_analytic_limit_is_neither_measured_nor_trained(
+    multi_scale: Architecture,
+) -> None:
+    evaluation, reports = run(multi_scale, Untouched(), constraints={"params": Constraint(max=100)})
+    assert evaluation.state == "infeasible"
+    assert evaluation.reason is not None
+    assert "params" in evaluation.reason
+    assert evaluation.latency is None
+    assert reports == []
+
+
+def test_a_candidate_over_the_latency_limit_is_measured_and_not_trained(multi_scale: Architecture) -> None:
+    evaluation, reports = run(multi_scale, Untouched(), constraints={"latency_ms": Constraint(max=1e-6)})
+    assert evaluation.state == "infeasible"
+    assert evaluation.latency is not None
+    assert evaluation.violations["latency_ms"] > 0
+    assert reports == []
+
+
+def test_a_complete_candidate_carries_figures_files_and_latency(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    evaluation, reports = run(
+        multi_scale, lambda: digits_data, constraints={"params": Constraint(max=50_000)}
+    )
+    assert evaluation.state == "complete"
+    assert {"accuracy", "error", "params", "macs", "latency_ms"} <= evaluation.metrics.keys()
+    assert evaluation.metrics["accuracy"] + evaluation.metrics["error"] == pytest.approx(1.0)
+    assert evaluation.timings["training_s"] > 0
+    assert reports[0].metrics == {"latency_ms": evaluation.metrics["latency_ms"]}
+    assert evaluation.latency is not None
+    assert evaluation.latency["p90_ms"] >= evaluation.latency["min_ms"] > 0
+    json.dumps([evaluation.metrics, evaluation.latency, evaluation.timings], allow_nan=False)
+
+
+def test_the_stored_files_are_the_network_that_was_scored(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    evaluation, _ = run(multi_scale, lambda: digits_data)
+    network = read_network(evaluation.files["architecture"], evaluation.files["weights"])
+    assert validate(network, digits_data)[1] == evaluation.metrics["accuracy"]
+
+
+def test_diverging_training_fails_with_the_epoch(multi_scale: Architecture) -> None:
+    examples = np.full((40, 1, 8, 8), np.float32(3e38))
+    examples[::2] = -3e38
+    labels = (np.arange(40) % 2).astype(np.int64)
+    dataset = Dataset("huge", examples, labels, None, None, ("a", "b"))
+    evaluation, _ = run(multi_scale, lambda: training_data(dataset, 0.25, 0))
+    assert evaluation.state == "failed"
+    assert evaluation.reason is not None
+    assert "epoch 1" in evaluation.reason
+    assert evaluation.files == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), "out of memory"),
+        (KeyError("missing"), "KeyError: 'missing'"),
+    ],
+)
+def test_whatever_goes_wrong_becomes_a_failed_evaluation(
+    error: Exception, reason: str, multi_scale: Architecture
+) -> None:
+    def broken() -> TrainingData:
+        raise error
+
+    evaluation, _ = run(multi_scale, broken)
+    assert (evaluation.state, evaluation.reason) == ("failed", reason)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu-torch"])
+def test_latency_is_measured_on_one_thread_with_its_spread(device: str, multi_scale: Architecture) -> None:
+    torch.set_num_threads(1)
+    latency = measure(multi_scale, device)
+    assert 0 < latency.min_ms <= latency.median_ms <= latency.p99_ms
+    assert latency.p90_ms <= latency.p99_ms
+    assert (latency.threads, latency.batch, latency.device) == (1, 1, device)
+    assert latency.rounds >= 5
+    assert latency.machine

@@ -1,0 +1,149 @@
+"""Training: it learns, it repeats itself exactly, it says when it fails."""
+
+import numpy as np
+import pytest
+import torch
+
+from nas_service.datasets import Dataset
+from nas_service.studies import Augmentation, Recipe
+from nas_service.trials import EpochReport, Instruction
+from search_spaces import Architecture
+from search_spaces.modules import build
+from workers.data.arrays import TrainingData, training_data
+from workers.training.batches import augmented, epoch_batches, normalised
+from workers.training.optimisation import learning_rate
+from workers.training.trainer import Diverged, train, validate
+
+
+def go_on(report: EpochReport) -> Instruction:
+    return "continue"
+
+
+def test_a_small_network_learns_digits(multi_scale: Architecture, digits_data: TrainingData) -> None:
+    reports: list[EpochReport] = []
+    network = build(multi_scale, seed=1)
+    result = train(
+        network,
+        digits_data,
+        Recipe(),
+        epochs=8,
+        seed=1,
+        on_epoch=lambda r: (reports.append(r), "continue")[1],  # type: ignore[return-value]
+    )
+    assert result.ending == "complete"
+    assert result.accuracy > 0.95
+    assert [report.epoch for report in reports] == list(range(1, 9))
+    assert reports[-1].train_loss is not None
+    assert reports[0].train_loss is not None
+    assert reports[-1].train_loss < reports[0].train_loss
+    assert validate(network, digits_data)[1] == result.accuracy
+
+
+def test_deterministic_training_repeats_itself_to_the_bit(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    states = []
+    for _ in range(2):
+        network = build(multi_scale, seed=3)
+        train(network, digits_data, Recipe(deterministic=True, dropout=0.1), epochs=2, seed=3, on_epoch=go_on)
+        states.append(network.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_global_generator_is_left_alone(multi_scale: Architecture, digits_data: TrainingData) -> None:
+    before = torch.random.get_rng_state()
+    train(build(multi_scale, seed=1), digits_data, Recipe(), epochs=1, seed=5, on_epoch=go_on)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("instruction", "ending"), [("prune", "pruned"), ("stop", "stopped"), ("lost", "lost")]
+)
+def test_the_answer_to_an_epoch_ends_training(
+    instruction: Instruction, ending: str, multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    result = train(
+        build(multi_scale, seed=1),
+        digits_data,
+        Recipe(),
+        epochs=5,
+        seed=1,
+        on_epoch=lambda report: instruction,
+    )
+    assert (result.ending, result.epochs) == (ending, 1)
+
+
+def test_a_diverging_network_names_the_epoch(multi_scale: Architecture, digits_data: TrainingData) -> None:
+    recipe = Recipe(learning_rate=10.0, schedule="constant", momentum=0.99)
+    network = build(multi_scale, seed=1)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("inf"))
+    with pytest.raises(Diverged, match="epoch 1"):
+        train(network, digits_data, recipe, epochs=3, seed=1, on_epoch=go_on)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_in_channels_last_memory_order(channels: int) -> None:
+    data = images(channels)
+    batch, _ = next(epoch_batches(data, 4, Augmentation(), torch.Generator().manual_seed(0)))
+    assert batch.stride() == torch.empty(batch.shape, memory_format=torch.channels_last).stride()
+
+
+def test_normalised_training_examples_have_mean_zero_and_deviation_one(digits_data: TrainingData) -> None:
+    batch = normalised(digits_data.train.examples, digits_data)
+    assert batch.dtype == torch.float32
+    assert float(batch.mean()) == pytest.approx(0.0, abs=1e-5)
+    assert float(batch.std()) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_epoch_shows_each_example_at_most_once(digits_data: TrainingData) -> None:
+    generator = torch.Generator().manual_seed(1)
+    seen = torch.cat([x.flatten(1) for x, _ in epoch_batches(digits_data, 64, Augmentation(), generator)])
+    assert len(torch.unique(seen, dim=0)) >= len(torch.unique(digits_data.train.examples, dim=0)) - 64
+
+
+def test_crops_move_pixels_and_invent_none() -> None:
+    batch = torch.arange(1.0, 65.0).reshape(1, 1, 8, 8).repeat(32, 1, 1, 1)
+    moved = augmented(batch.clone(), Augmentation(crop_padding=2), torch.Generator().manual_seed(0))
+    assert moved.shape == batch.shape
+    assert not torch.equal(moved, batch)
+    for example in moved:
+        kept = example[example > 0]
+        assert set(kept.tolist()) <= set(range(1, 65))
+        assert len(kept) >= 36
+
+
+def test_flips_mirror_half_of_a_batch() -> None:
+    batch = torch.rand(8, 3, 4, 4)
+    flipped = augmented(batch.clone(), Augmentation(horizontal_flip=True), torch.Generator())
+    assert torch.equal(flipped[4:], batch[4:])
+    assert torch.equal(flipped[:4], batch[:4].flip(-1))
+
+
+def test_one_cycle_rises_then_falls_to_almost_nothing() -> None:
+    recipe = Recipe(learning_rate=0.2)
+    rates = [learning_rate(recipe, step / 100) for step in range(101)]
+    assert max(rates) == pytest.approx(0.2, rel=1e-2)
+    assert rates.index(max(rates)) == 25
+    assert rates[-1] < 1e-3
+    assert learning_rate(Recipe(schedule="constant", learning_rate=0.3), 0.7) == 0.3
+
+
+def test_a_signal_is_trained_without_a_height(multi_scale: Architecture) -> None:
+    stage = {"branches": [[{"op": "conv", "channels": 8, "kernel": 5}]], "channels": 8, "downsample": "max"}
+    network = build(Architecture.from_dict({"input_shape": [1, 32], "classes": 2, "stages": [stage]}), seed=0)
+    generator = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    tones = np.sin(np.arange(32)[None] * np.where(labels, 0.5, 1.5)[:, None] + generator.random((120, 1)) * 6)
+    dataset = Dataset(
+        "tones", tones[:, None].astype(np.float32), labels.astype(np.int64), None, None, ("a", "b")
+    )
+    result = train(network, training_data(dataset, 0.25, 0), Recipe(), epochs=10, seed=0, on_epoch=go_on)
+    assert result.accuracy > 0.9
+
+
+def images(channels: int) -> TrainingData:
+    generator = np.random.default_rng(0)
+    examples = generator.integers(0, 256, (40, channels, 8, 8), dtype=np.uint8)
+    labels = (np.arange(40) % 2).astype(np.int64)
+    return training_data(Dataset("noise", examples, labels, None, None, ("a", "b")), 0.25, 0)
