@@ -59,7 +59,7 @@ class Search(Spec):
     sampler: SamplerName = "auto"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     # A run of this many proposals with nothing feasible among them ends the study.
-    max_infeasible_in_a_row: int = Field(default=2000, ge=1, le=100_000)
+    max_infeasible_in_a_row: int = Field(default=500, ge=1, le=100_000)
 
 
 class Augmentation(Spec):

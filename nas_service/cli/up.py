@@ -23,7 +23,7 @@ FIRST_SEARCH = StudySpec(
     dataset="digits",
     objectives=(Objective(metric="accuracy"), Objective(metric="latency_ms")),
     constraints={"params": Constraint(max=50_000), "latency_ms": Constraint(max=4.0, at="p90")},
-    training=Training(epochs=27),
+    training=Training(epochs=9, early_stopping="none"),
     budget=Budget(trials=60),
 )
 
