@@ -63,10 +63,11 @@ def limit_labels(spec: StudySpec, x: Axis, y: Axis) -> list[dict[str, Any]]:
             "text": text,
             direction: bound,
             f"{direction}ref": direction,
-            ("y" if direction == "x" else "x"): 1,
+            # The lower right corner: what costs most and gives least is seldom there.
+            ("y" if direction == "x" else "x"): 0 if direction == "x" else 1,
             ("yref" if direction == "x" else "xref"): "y domain" if direction == "x" else "x domain",
             "xanchor": "right",
-            "yanchor": "top" if direction == "x" else "bottom",
+            "yanchor": "bottom",
             "showarrow": False,
             "font": {"size": 11},
         }

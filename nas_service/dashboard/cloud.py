@@ -19,6 +19,8 @@ class Cloud:
     # Rejected before they had a value for y: only x is known.
     untrained: Sequence[TrialSummary]
     pruned: Sequence[TrialSummary]
+    # How many each group had before it was thinned.
+    counts: dict[str, int]
 
     @classmethod
     def of(cls, trials: Iterable[TrialSummary], *, on_front: set[int], x: str, y: str) -> Self:
@@ -33,7 +35,7 @@ class Cloud:
             group = _group(trial, y)
             if group and x in trial.metrics and trial.id not in on_front:
                 groups[group].append(trial)
-        return cls(**_thinned(groups))
+        return cls(**_thinned(groups), counts={name: len(group) for name, group in groups.items()})
 
 
 def _group(trial: TrialSummary, y: str) -> str | None:

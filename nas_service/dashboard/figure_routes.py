@@ -62,7 +62,9 @@ def _pareto(
     service: Service, study: StudyView, alive: int, axes: tuple[str, str], show: frozenset[str]
 ) -> Document:
     x, y = axes
-    front = service.front(study.study, axes)
+    objectives = {objective.metric for objective in study.spec.objectives}
+    # Over the objectives themselves the front is most likely known already.
+    front = service.front(study.study, None if objectives == set(axes) else axes)
     trials = all_trials(service, study)
     figure = figures.pareto(study, front, trials, x=x, y=y, show=show)
     return {

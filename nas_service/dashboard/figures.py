@@ -22,6 +22,11 @@ Figure = dict[str, Any]
 FRONT, DOMINATED, INFEASIBLE, PRUNED = "#0072B2", "#8c96a0", "#D55E00", "#CC79A7"
 TRAIN, SECOND = "#E69F00", "#009E73"
 _SYMBOLS = {"accuracy": "circle", "train_loss": "square", "validation_loss": "diamond"}
+_GROUPS = (
+    ("dominated", "circle", DOMINATED, 5),
+    ("pruned", "triangle-up", PRUNED, 8),
+    ("infeasible", "x", INFEASIBLE, 6),
+)
 # Share of the plot's height for candidates that were rejected before they had a value for y.
 _STRIP = 0.07
 
@@ -58,15 +63,14 @@ def pareto(
     """
     cloud = Cloud.of(trials, on_front={member.trial for member in front.front}, x=x, y=y)
     traces = []
-    if "dominated" in show and cloud.dominated:
-        traces.append(_points("dominated", cloud.dominated, x, y, color=DOMINATED, symbol="circle", size=5))
-    if "pruned" in show and cloud.pruned:
-        traces.append(_points("pruned", cloud.pruned, x, y, color=PRUNED, symbol="triangle-up", size=8))
-    if "infeasible" in show and cloud.infeasible:
-        traces.append(_points("infeasible", cloud.infeasible, x, y, color=INFEASIBLE, symbol="x", size=6))
+    for name, symbol, color, size in _GROUPS:
+        trials_of: Sequence[TrialSummary] = getattr(cloud, name)
+        if name in show and trials_of:
+            trace = _points(name, trials_of, x, y, color=color, symbol=symbol, size=size)
+            traces.append({**trace, "meta": {"count": cloud.counts[name]}})
     has_strip = "infeasible" in show and bool(cloud.untrained)
     if has_strip:
-        traces.append(_strip(cloud.untrained, x))
+        traces.append({**_strip(cloud.untrained, x), "meta": {"count": cloud.counts["untrained"]}})
     traces.append(_front_trace(front.front, x, y))
     return {"data": traces, "layout": _pareto_layout(study.spec, cloud, front.front, x, y, has_strip)}
 
@@ -145,11 +149,19 @@ def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
         "y": [m.values[y] for m in drawn],
         # What is attained between two points is what the cheaper of them attains.
         "line": {"color": FRONT, "width": 2, "shape": "hv" if METRICS[x].goal == "min" else "vh"},
-        "marker": {"color": FRONT, "symbol": "circle", "size": 9, "line": {"width": 1, "color": "#ffffff"}},
+        "marker": _front_marker(len(drawn)),
         "customdata": [[m.trial, m.number] for m in drawn],
+        "meta": {"count": len(drawn)},
         "text": [point_text(m.summary, _figures_of(m.values, others)) for m in drawn],
         "hovertemplate": hover_template(x, y, "on the front"),
     }
+
+
+def _front_marker(count: int) -> Figure:
+    """Large and outlined while there is room for that."""
+    is_crowded = count > 40
+    outline = {"width": 0 if is_crowded else 1, "color": "#ffffff"}
+    return {"color": FRONT, "symbol": "circle", "size": 6 if is_crowded else 9, "line": outline}
 
 
 def _points(

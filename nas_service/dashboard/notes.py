@@ -31,16 +31,16 @@ def why_empty(study: StudyView, figure: dict[str, Any], x: str, y: str, alive: i
 
 def pareto_caption(figure: dict[str, Any], trials: Sequence[TrialSummary], x: str, y: str) -> str:
     """What the plot holds, in numbers, and what it leaves out."""
-    drawn: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for trace in figure["data"]:
-        drawn[trace["name"]] = drawn.get(trace["name"], 0) + len(trace["x"])
-    parts = [f"{drawn.pop('front', 0)} on the front"]
-    parts += [f"{count:,} {name}" for name, count in drawn.items() if count]
+        counts[trace["name"]] = counts.get(trace["name"], 0) + trace["meta"]["count"]
+    parts = [f"{counts.pop('front', 0)} on the front"]
+    parts += [f"{count:,} {name}" for name, count in counts.items()]
     text = " · ".join(parts)
     hidden = sum(trial.state == "infeasible" and x not in trial.metrics for trial in trials)
     if hidden:
         text += f". {hidden:,} infeasible candidates were rejected before they had {label(x).lower()}"
-    if sum(drawn.values()) >= MOST_POINTS * 0.95:
+    if sum(counts.values()) > MOST_POINTS:
         text += f". Thinned to {MOST_POINTS:,} points; the front is whole"
     return f"{text}." if any(trace["x"] for trace in figure["data"]) or hidden else ""
 

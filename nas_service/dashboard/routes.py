@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import APIRouter
+from fastapi.responses import FileResponse
 
 from nas_service.dashboard import figure_routes, fragments, pages, plotly_script
 
@@ -11,3 +12,9 @@ STATIC = Path(__file__).parent / "static"
 router = APIRouter(include_in_schema=False)
 for part in (pages.router, fragments.router, figure_routes.router, plotly_script.router):
     router.include_router(part)
+
+
+@router.get("/favicon.ico")
+def icon() -> FileResponse:
+    """The icon, for pages that name none."""
+    return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")

@@ -3,7 +3,7 @@ const KINDS = [
   "message", "study.created", "study.state", "study.deleted", "trial.started", "trial.epoch", "trial.finished",
   "worker.joined", "worker.left", "worker.lost", "dataset.added",
 ];
-const COALESCE_MS = 250;
+const COALESCE_MS = 50;
 const RETRY_MS = 3000;
 
 // Calls `send` with {kind: "connection", state} and {kind: "change", studies: [...], kinds: [...]}.

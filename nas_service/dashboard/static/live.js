@@ -1,5 +1,5 @@
-// Keeps parts of the page up to date: elements with data-live="/address" are fetched again when something
-// happens. Others listen to the "nas:change" and "nas:refresh" events of the document.
+// Keeps parts of the page up to date when something happens: elements with data-live="/address" are fetched
+// again, those with a nasRefresh function of their own (plots) are asked to call it.
 import { follow } from "./follow.js";
 import { tickTimes } from "./times.js";
 
@@ -40,18 +40,29 @@ function showConnection(state) {
   document.getElementById("away").hidden = state !== "away";
 }
 
-let timer = null, lastRun = 0;
+let timer = null, lastRun = 0, isRunning = false, isWanted = false;
 
 // Many events make one refresh: at once after a quiet time, else after a pause.
 export function refreshAll() {
-  if (timer !== null) return;
-  const wait = Math.max(0, lastRun + PAUSE_MS - Date.now());
-  timer = setTimeout(async () => {
-    await Promise.all([...document.querySelectorAll("[data-live]")].map(refresh));
-    document.dispatchEvent(new CustomEvent("nas:refresh"));
-    lastRun = Date.now();
+  // What happens during a refresh may be missing from it.
+  if (isRunning) isWanted = true;
+  else timer ??= setTimeout(run, Math.max(0, lastRun + PAUSE_MS - Date.now()));
+}
+
+async function run() {
+  isRunning = true;
+  try {
+    // One after the other, from the top: what the first answer makes the server work out, the next ones share.
+    for (const part of document.querySelectorAll("[data-live], [data-figure]")) {
+      await (part.nasRefresh ?? refresh)(part);
+    }
+  } finally {
     timer = null;
-  }, wait);
+    lastRun = Date.now();
+    isRunning = false;
+    if (isWanted) refreshAll();
+    isWanted = false;
+  }
 }
 
 export async function refresh(element) {

@@ -75,8 +75,10 @@ async function redraw(plot) {
 
 export function startPlots() {
   const plots = [...document.querySelectorAll("[data-figure]")];
-  for (const plot of plots) draw(plot);
-  document.addEventListener("nas:refresh", () => plots.forEach(draw));
+  for (const plot of plots) {
+    plot.nasRefresh = draw;
+    draw(plot);
+  }
   const again = () => plots.filter((plot) => plot.nasAnswer).forEach(redraw);
   document.addEventListener("nas:theme", again);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);

@@ -42,7 +42,7 @@ def test_pages_answer_without_any_study(client: Client, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("/studies/99", 404, "there is no study 99"),
+        ("/studies/99", 404, "no study 99"),
         ("/studies/abc", 404, "nothing at this address"),
         (f"/studies/{2**70}", 404, "nothing at this address"),
         ("/trials/99", 404, "no trial 99"),
