@@ -1,7 +1,7 @@
 """Pareto dominance, fronts and hypervolume, on plain arrays.
 
-Values are rows of objectives; `directions` says "max" or "min" a column. Rows with a missing value (NaN) are never
-on a front.
+Values are rows of objectives; `directions` says "max" or "min" a column. Rows with a missing value (NaN)
+are never on a front.
 """
 
 from collections.abc import Sequence
@@ -57,10 +57,10 @@ def crowding_distances(values: Values) -> Values:
     for column in range(objectives):
         order = np.argsort(values[:, column], kind="stable")
         ordered = values[order, column]
-        span = ordered[-1] - ordered[0]
         distances[order[[0, -1]]] = np.inf
-        if span > 0 and np.isfinite(span):
-            distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / span
+        # A figure that nobody measured yet is infinite, and infinity minus infinity no distance.
+        if np.isfinite(ordered[[0, -1]]).all() and ordered[-1] > ordered[0]:
+            distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / (ordered[-1] - ordered[0])
     return distances
 
 

@@ -4,7 +4,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import uvicorn
 
@@ -18,12 +18,6 @@ SHUTDOWN_S = 2
 
 class Server(uvicorn.Server):
     """A server that ends its event streams before it waits for connections to close."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        tail = getattr(self._app.state, "tail", None)
-        if tail is not None:
-            tail.close()
-        await super().shutdown(sockets)
 
     def __init__(self, settings: Settings) -> None:
         self._app = create_app(settings)
@@ -40,11 +34,33 @@ class Server(uvicorn.Server):
             )
         )
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        tail = getattr(self._app.state, "tail", None)
+        if tail is not None:
+            tail.close()
+        await super().shutdown(sockets)
+
     @property
     def address(self) -> str:
         """Where the running server listens."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @contextmanager
+    def in_thread(self) -> Iterator[str]:
+        """Run in a thread of this process and yield the address."""
+        thread = threading.Thread(target=self.run, name="server", daemon=True)
+        thread.start()
+        pause = threading.Event()
+        while not self.started and thread.is_alive():
+            pause.wait(0.01)
+        if not self.started:
+            raise ServiceError(f"the server did not start on {self.config.host}:{self.config.port}")
+        try:
+            yield self.address
+        finally:
+            self.should_exit = True
+            thread.join()
 
 
 def serve(settings: Settings) -> None:
@@ -52,22 +68,9 @@ def serve(settings: Settings) -> None:
     Server(settings).run()
 
 
-@contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings) -> AbstractContextManager[str]:
     """Serve from a thread of this process and yield the address; port 0 picks a free one."""
-    server = Server(settings)
-    thread = threading.Thread(target=server.run, name="server", daemon=True)
-    thread.start()
-    pause = threading.Event()
-    while not server.started and thread.is_alive():
-        pause.wait(0.01)
-    if not server.started:
-        raise ServiceError(f"the server did not start on {settings.host}:{settings.port}")
-    try:
-        yield server.address
-    finally:
-        server.should_exit = True
-        thread.join()
+    return Server(settings).in_thread()
 
 
 def main() -> int:

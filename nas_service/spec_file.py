@@ -1,8 +1,10 @@
 """Reading a study's spec from YAML or JSON, with one clear line for each thing that is wrong."""
 
 import difflib
+import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, get_args
 
 import yaml
@@ -45,14 +47,30 @@ def read_data(text: str | bytes) -> dict[str, Any]:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        # PyYAML recurses: the depth is bounded on the tokens before anything is built.
-        _check_depth(text)
-        data = yaml.load(text, Loader=_Loader)
+        data = _parsed(text)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InvalidInput(FieldError("", f"not valid YAML or JSON: {_first_line(error)}")) from error
     if not isinstance(data, dict):
         raise InvalidInput(FieldError("", f"must be a mapping of fields, not {type(data).__name__}"))
     return _plain(data)
+
+
+def _parsed(text: str) -> Any:
+    """Read JSON by its own rules where it is JSON: YAML knows neither its tabs nor its escaped emoji."""
+    with suppress(json.JSONDecodeError):
+        return json.loads(text, object_pairs_hook=_mapping_of)
+    # PyYAML recurses: the depth is bounded on the tokens before anything is built.
+    _check_depth(text)
+    return yaml.load(text, Loader=_Loader)
+
+
+def _mapping_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidInput(FieldError("", f"the key {twice[:60]!r} stands twice"))
+    return mapping
 
 
 def read_spec(source: str | bytes | Mapping[str, Any]) -> StudySpec:
@@ -117,15 +135,17 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _plain(value: Any, pointer: str = "") -> Any:
-    """Refuse what JSON cannot say: keys that are no text, infinities, dates."""
+def _plain(value: Any, pointer: str = "", depth: int = 0) -> Any:
+    """Refuse what JSON cannot say, keys that are no text, infinities, dates, and what is nested too deep."""
+    if depth > MAX_DEPTH:
+        raise InvalidInput(FieldError("", f"nested deeper than {MAX_DEPTH} levels"))
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise InvalidInput(FieldError(pointer, f"the key {_shown(key)} must be text"))
-        return {key: _plain(item, f"{pointer}/{key}") for key, item in value.items()}
+        return {key: _plain(item, f"{pointer}/{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, f"{pointer}/{index}") for index, item in enumerate(value)]
+        return [_plain(item, f"{pointer}/{index}", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInput(FieldError(pointer, f"{value} is no finite number"))
     if value is None or isinstance(value, str | int | float | bool):

@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_studies_state"), "studies", ["state"], unique=False)
     op.create_table(
@@ -107,6 +108,7 @@ def upgrade() -> None:
         sa.Column("data", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("sequence"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_events_study", "events", ["study_id", "sequence"], unique=False)
     op.create_table(
@@ -162,6 +164,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("report_id"),
         sa.UniqueConstraint("study_id", "number"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_trials_state_lease", "trials", ["state", "lease_expires_at"], unique=False)
     op.create_index("ix_trials_study_hash", "trials", ["study_id", "architecture_hash"], unique=False)

@@ -39,7 +39,7 @@ def list_events(
     return service.events(after, study, limit)
 
 
-@router.get("/studies/{study_id:int}/events")
+@router.get("/studies/{study_id:row}/events")
 def list_study_events(
     service: TheService, study_id: Id, after: After = 0, limit: Limit = 500
 ) -> list[EventView]:
@@ -58,9 +58,9 @@ async def stream_events(
 
 
 @router.get(
-    "/studies/{study_id:int}/events/stream", responses=STREAM_ANSWER, response_class=StreamingResponse
+    "/studies/{study_id:row}/events/stream", responses=STREAM_ANSWER, response_class=StreamingResponse
 )
-@router.get("/studies/{study_id:int}/events:stream", include_in_schema=False)
+@router.get("/studies/{study_id:row}/events:stream", include_in_schema=False)
 async def stream_study_events(
     service: TheService, tail: TheTail, study_id: Id, last_event_id: LastEventId = None
 ) -> Response:

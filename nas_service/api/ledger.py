@@ -31,7 +31,7 @@ def register(ledger: TheLedger, worker: WorkerInfo) -> Registration:
     return ledger.register(worker)
 
 
-@router.post("/workers/{worker_id:int}:leave", status_code=204)
+@router.post("/workers/{worker_id:row}:leave", status_code=204)
 def leave(ledger: TheLedger, worker_id: Id) -> None:
     """Say goodbye; unfinished trials go to others at once."""
     ledger.leave(worker_id)
@@ -43,49 +43,49 @@ def acquire(ledger: TheLedger, call: Acquire) -> Work:
     return ledger.next_work(call.worker_id, study_id=call.study_id)
 
 
-@router.post("/leases/{trial_id:int}:heartbeat")
+@router.post("/leases/{trial_id:row}:heartbeat")
 def heartbeat(ledger: TheLedger, trial_id: Id, lease: Lease) -> Told:
     """Extend a lease."""
     return Told(instruction=ledger.heartbeat(_of(trial_id, lease)))
 
 
-@router.post("/leases/{trial_id:int}:report")
+@router.post("/leases/{trial_id:row}:report")
 def report(ledger: TheLedger, trial_id: Id, call: Report) -> Told:
     """Store one epoch and say whether to go on."""
     return Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
 
 
-@router.post("/leases/{trial_id:int}:complete", status_code=204)
+@router.post("/leases/{trial_id:row}:complete", status_code=204)
 def complete(ledger: TheLedger, trial_id: Id, call: Complete) -> None:
     """End a trial; the same report id again is answered like the first time."""
     ledger.complete(_of(trial_id, call.lease), call.outcome)
 
 
-@router.post("/leases/{trial_id:int}:release", status_code=204)
+@router.post("/leases/{trial_id:row}:release", status_code=204)
 def release(ledger: TheLedger, trial_id: Id, lease: Lease) -> None:
     """Give an unfinished trial back."""
     ledger.release(_of(trial_id, lease))
 
 
-@router.post("/studies/{study_id:int}:join")
+@router.post("/studies/{study_id:row}:join")
 def join_study(ledger: TheLedger, study_id: Id, call: Join) -> Seat:
     """Return the worker's seat among those that propose for the study."""
     return Seat(seat=ledger.join_study(study_id, call.worker_id))
 
 
-@router.get("/studies/{study_id:int}/changes")
+@router.get("/studies/{study_id:row}/changes")
 def changes(ledger: TheLedger, study_id: Id, since: Annotated[int, Query(ge=0, le=MAX_ID)] = 0) -> Changes:
     """Return all rows of a study changed after a revision."""
     return ledger.changes(study_id, since)
 
 
-@router.post("/studies/{study_id:int}/proposals")
+@router.post("/studies/{study_id:row}/proposals")
 def reserve(ledger: TheLedger, study_id: Id, call: Reserve) -> Reservation:
     """Write proposals and take leases on those to be trained."""
     return ledger.reserve(study_id, call.worker_id, call.proposals, attributes=call.attributes)
 
 
-@router.post("/studies/{study_id:int}:give_up", status_code=204)
+@router.post("/studies/{study_id:row}:give_up", status_code=204)
 def give_up(ledger: TheLedger, study_id: Id, call: GiveUp) -> None:
     """End a study that holds next to nothing feasible."""
     ledger.give_up(study_id, call.reason)

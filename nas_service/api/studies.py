@@ -86,7 +86,7 @@ def find_study(service: TheService, name: Annotated[str, Query(min_length=1, max
     return service.find_study(name)
 
 
-@router.get("/studies/{study_id:int}")
+@router.get("/studies/{study_id:row}")
 def read_study(request: Request, response: Response, service: TheService, study_id: Id) -> StudyView:
     """Return a study: what was asked and how it stands."""
     study = service.study(study_id)
@@ -94,14 +94,14 @@ def read_study(request: Request, response: Response, service: TheService, study_
     return study
 
 
-@router.get("/studies/{study_id:int}/result")
+@router.get("/studies/{study_id:row}/result")
 def read_result(request: Request, response: Response, service: TheService, study_id: Id) -> StudyResult:
     """Return a study with its front, as `nas search --json` prints it."""
     check(request, response, service.study(study_id))
     return service.result(study_id)
 
 
-@router.get("/studies/{study_id:int}/front")
+@router.get("/studies/{study_id:row}/front")
 def read_front(
     request: Request,
     response: Response,
@@ -115,32 +115,32 @@ def read_front(
     return service.front(study_id, names)
 
 
-@router.delete("/studies/{study_id:int}", status_code=204)
+@router.delete("/studies/{study_id:row}", status_code=204)
 def delete_study(service: TheService, study_id: Id) -> None:
     """Delete an ended study with all its trials."""
     service.delete(study_id)
 
 
-@router.post("/studies/{study_id:int}:pause")
+@router.post("/studies/{study_id:row}:pause")
 def pause_study(service: TheService, study_id: Id) -> StudyView:
     """Propose nothing more until resumed; running trials end."""
     return service.pause(study_id)
 
 
-@router.post("/studies/{study_id:int}:resume")
+@router.post("/studies/{study_id:row}:resume")
 def resume_study(service: TheService, study_id: Id) -> StudyView:
     """Go on with a paused study."""
     return service.resume(study_id)
 
 
-@router.post("/studies/{study_id:int}:drain")
+@router.post("/studies/{study_id:row}:drain")
 def drain_study(service: TheService, study_id: Id) -> StudyView:
     """Finish what runs, propose nothing more."""
     return service.drain(study_id)
 
 
-@router.post("/studies/{study_id:int}:cancel")
-@router.post("/studies/{study_id:int}:stop", include_in_schema=False)
+@router.post("/studies/{study_id:row}:cancel")
+@router.post("/studies/{study_id:row}:stop", include_in_schema=False)
 def cancel_study(service: TheService, study_id: Id) -> StudyView:
     """End a study now; running trials are abandoned."""
     return service.cancel(study_id)

@@ -27,7 +27,7 @@ OrderBy = Annotated[
 SUFFIXES = {"weights": "safetensors", "architecture": "json"}
 
 
-@router.get("/studies/{study_id:int}/trials")
+@router.get("/studies/{study_id:row}/trials")
 def list_trials(
     request: Request,
     response: Response,
@@ -45,7 +45,7 @@ def list_trials(
     )
 
 
-@router.post("/studies/{study_id:int}/trials", status_code=201)
+@router.post("/studies/{study_id:row}/trials", status_code=201)
 def enqueue_trial(
     service: TheService, study_id: Id, architecture: Annotated[dict[str, Any], Body()]
 ) -> TrialView:
@@ -53,25 +53,25 @@ def enqueue_trial(
     return service.enqueue(study_id, architecture)
 
 
-@router.get("/studies/{study_id:int}/trials/{number:int}")
+@router.get("/studies/{study_id:row}/trials/{number:row}")
 def read_trial_by_number(service: TheService, study_id: Id, number: Number) -> TrialView:
     """Return a study's trial by its number."""
     return service.trial_by_number(study_id, number)
 
 
-@router.get("/trials/{trial_id:int}")
+@router.get("/trials/{trial_id:row}")
 def read_trial(service: TheService, trial_id: Id) -> TrialView:
     """Return a trial in full."""
     return service.trial(trial_id)
 
 
-@router.get("/trials/{trial_id:int}/curve")
+@router.get("/trials/{trial_id:row}/curve")
 def read_curve(service: TheService, trial_id: Id) -> list[CurvePoint]:
     """Return a trial's learning curve."""
     return service.curve(trial_id)
 
 
-@router.get("/trials/{trial_id:int}/files/{kind}", responses=FILE_ANSWER, response_class=FileResponse)
+@router.get("/trials/{trial_id:row}/files/{kind}", responses=FILE_ANSWER, response_class=FileResponse)
 def download_file(
     service: TheService, trial_id: Id, kind: Annotated[str, Path(pattern="^[a-z_]{1,40}$")]
 ) -> Response:

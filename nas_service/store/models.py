@@ -22,6 +22,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # SQLite numbers rows by itself only in a column of exactly INTEGER.
 BIG = BigInteger().with_variant(Integer, "sqlite")
+# SQLite would give a deleted row's number to the next one: a late worker would then hold another trial's
+# lease, and a reader of events would wait for numbers that are already behind it.
+NEVER_REUSED = {"sqlite_autoincrement": True}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -60,6 +63,7 @@ class StudyRow(Base):
     """A study with the counters that its budget and its page need, changed only under the row's lock."""
 
     __tablename__ = "studies"
+    __table_args__ = NEVER_REUSED
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -99,6 +103,7 @@ class TrialRow(Base):
         Index("ix_trials_study_state", "study_id", "state", "number"),
         Index("ix_trials_study_hash", "study_id", "architecture_hash"),
         Index("ix_trials_state_lease", "state", "lease_expires_at"),
+        NEVER_REUSED,
     )
 
     id: Mapped[int] = mapped_column(BIG, primary_key=True)
@@ -191,7 +196,7 @@ class EventRow(Base):
     """The append-only list of what happened."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_study", "study_id", "sequence"),)
+    __table_args__ = (Index("ix_events_study", "study_id", "sequence"), NEVER_REUSED)
 
     sequence: Mapped[int] = mapped_column(BIG, primary_key=True)
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
