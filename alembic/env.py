@@ -1,12 +1,13 @@
 """Runs migrations on the connection that `nas_service.store.migrate` hands over, or on NAS_DATABASE_URL."""
 
 from alembic import context
+
 from nas_service.settings import Settings
 from nas_service.store.engine import make_engine, writing
 from nas_service.store.models import Base
 
 
-def migrate(connection) -> None:  # noqa: ANN001
+def migrate(connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -1,9 +1,10 @@
 """What it costs to coordinate a trial: our ledger beside Optuna's RDBStorage, on SQLite and PostgreSQL.
 
-A trial is: see what others did, ask a random sampler for 30 parameters, write the proposal, write the result (three
-objectives, two constraints). Nothing is trained, so coordination is all that is measured. Both sides use the same
-sampler and the same parameters; "ours x8" writes eight proposals in a transaction, as a worker that trains eight
-candidates at once does. Every process first works once outside the clock, so that nobody's cold caches count.
+A trial is: see what others did, ask a random sampler for 30 parameters, write the proposal, write the
+result (three objectives, two constraints). Nothing is trained, so coordination is all that is measured.
+Both sides use the same sampler and the same parameters; "ours x8" writes eight proposals in a transaction,
+as a worker that trains eight candidates at once does. Every process first works once outside the clock, so
+that nobody's cold caches count.
 
     python -m benchmarks.coordination [--quick]
 """

@@ -16,7 +16,8 @@ def violations(
     Args:
         metrics: Figures by metric name; limits on others are left out.
         constraints: The study's limits.
-        latency: The measurement, for limits on another statistic than the median (`median_ms`, `p90_ms`, `p99_ms`).
+        latency: The measurement, for limits on another statistic than the median (`median_ms`, `p90_ms`,
+        `p99_ms`).
     """
     found = {}
     for name, constraint in constraints.items():

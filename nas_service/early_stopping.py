@@ -1,8 +1,8 @@
 """When a candidate is stopped before its last epoch: Pareto-aware asynchronous successive halving.
 
 At each rung a candidate goes on only if it is among the best 1/eta of all that reached the rung, ranked by
-non-dominated sorting of (quality at this rung, known costs) with ties broken by crowding distance: MO-ASHA with
-its stopping rule (Schmucker et al. 2021, arXiv:2106.12639). Nobody waits for anybody.
+non-dominated sorting of (quality at this rung, known costs) with ties broken by crowding distance: MO-ASHA
+with its stopping rule (Schmucker et al. 2021, arXiv:2106.12639). Nobody waits for anybody.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int)
 
 
 def _best_first(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Order rows by rank, then by crowding (lonely first), then by row, so that equal inputs decide equally."""
+    """Order rows by rank, then by crowding (lonely first), then by row: equal inputs decide equally."""
     ranks = non_dominated_ranks(values)
     crowding = np.zeros(len(values))
     for rank in np.unique(ranks):

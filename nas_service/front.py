@@ -17,7 +17,8 @@ Values = NDArray[np.float64]
 
 def minimised(values: Values, directions: Sequence[Goal]) -> Values:
     """Turn every objective into one to be minimised, by sign."""
-    return values * np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
+    signs = np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
+    return np.asarray(values * signs, dtype=np.float64)
 
 
 def non_dominated(values: Values, directions: Sequence[Goal]) -> NDArray[np.bool_]:
@@ -25,7 +26,7 @@ def non_dominated(values: Values, directions: Sequence[Goal]) -> NDArray[np.bool
 
     Equal rows are all marked. Shape (n, m) to (n,).
     """
-    mask = np.isfinite(values).all(axis=1) if len(values) else np.zeros(0, dtype=bool)
+    mask: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
     if mask.any():
         mask[mask] = moocore.is_nondominated(minimised(values[mask], directions), keep_weakly=True)
     return mask

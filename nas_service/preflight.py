@@ -10,7 +10,7 @@ from nas_service.studies import StudySpec
 from nas_service.views import DatasetView, Preflight
 from search_spaces import Architecture, Cost, RandomTrial, SearchSpace, analyse
 
-# Multiply-accumulates that one core trains a second, where no trial has shown it yet; a deliberately modest figure.
+# Multiply-accumulates that one core trains a second, where no trial has shown it yet; a modest guess.
 DEFAULT_MACS_PER_S = 8e9
 # A backward pass costs about two forward passes.
 TRAINING_FACTOR = 3
@@ -106,6 +106,6 @@ def _estimate(
 
 
 def training_speed(shapes: Sequence[tuple[float, float, float]]) -> float | None:
-    """Return the median multiply-accumulates a second from (macs, examples trained, seconds) of earlier trials."""
+    """Return the median MACs a second from (macs, examples trained, seconds) of earlier trials."""
     speeds = [prod(shape[:2]) * TRAINING_FACTOR / shape[2] for shape in shapes if shape[2] > 0]
     return median(speeds) if speeds else None

@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
-    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S and NAS_MAX_UPLOAD_BYTES.
+    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S and
+    NAS_MAX_UPLOAD_BYTES.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)

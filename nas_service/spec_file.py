@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise InvalidInput(FieldError("", "YAML aliases are not accepted"))
-        node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -52,7 +52,8 @@ def read_data(text: str | bytes) -> dict[str, Any]:
         raise InvalidInput(FieldError("", f"not valid YAML or JSON: {_first_line(error)}")) from error
     if not isinstance(data, dict):
         raise InvalidInput(FieldError("", f"must be a mapping of fields, not {type(data).__name__}"))
-    return _plain(data)
+    plain: dict[str, Any] = _plain(data)
+    return plain
 
 
 def _parsed(text: str) -> Any:

@@ -155,8 +155,9 @@ class Changes(Value):
 class Reservation(Value):
     """The answer to proposals, in their order.
 
-    A feasible, new proposal becomes a `running` trial with a lease while the budget lasts; an infeasible one a
-    finished row; a repeat an entry of `repeats`. What no longer fits the budget is refused and leaves no row.
+    A feasible, new proposal becomes a `running` trial with a lease while the budget lasts; an infeasible
+    one a finished row; a repeat an entry of `repeats`. What no longer fits the budget is refused and leaves
+    no row.
     """
 
     trials: list[Trial]

@@ -1,7 +1,7 @@
 """The concrete description of one network: frozen, validated, canonical.
 
-Construction checks every rule and brings the description to its canonical form (branches sorted, fields without
-effect neutral), so that equal networks are equal values with equal JSON and equal hashes.
+Construction checks every rule and brings the description to its canonical form (branches sorted, fields
+without effect neutral), so that equal networks are equal values with equal JSON and equal hashes.
 """
 
 import hashlib
@@ -88,7 +88,8 @@ class Architecture:
         head: What stands behind the last stage.
 
     Raises:
-        ArchitectureError: A rule is broken; the message names stage, branch, field, value and what is allowed.
+        ArchitectureError: A rule is broken; the message names stage, branch, field, value and what is
+        allowed.
     """
 
     input_shape: tuple[int, ...]

@@ -36,9 +36,9 @@ class Cost:
     """The cost of a network on one example.
 
     One MAC is one multiply and one add; bias, normalisation, activation and pooling count as zero.
-    `model_bytes` are the parameters and the floating-point buffers in fp32. `peak_activation_bytes` is the largest
-    sum of fp32 maps alive at once in execution order, where an element-wise layer writes over its input if
-    nothing else reads it.
+    `model_bytes` are the parameters and the floating-point buffers in fp32. `peak_activation_bytes` is the
+    largest sum of fp32 maps alive at once in execution order, where an element-wise layer writes over its
+    input if nothing else reads it.
     """
 
     params: int

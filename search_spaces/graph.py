@@ -120,7 +120,7 @@ def _fuse(graph: _Builder, name: str, stage: Stage, maps: list[int]) -> int:
 
 
 def _shortcut(graph: _Builder, name: str, stage: Stage, node: int) -> int:
-    """Bring the stage's input to the shape of its output: pooled like the stage, 1x1 where channels differ."""
+    """Bring the stage's input to the shape of its output: pooled alike, 1x1 where channels differ."""
     strides = stage.downsample == "stride"
     if stage.downsample in ("max", "avg") and stage.pool_position == "before_norm":
         node = graph.add(f"{name}.shortcut.pool", Pool(stage.downsample), node)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 import onnx
@@ -67,7 +68,7 @@ def _operators(graph: Graph, node: Node) -> list[onnx.NodeProto]:
     ]
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, object]:
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 

@@ -95,7 +95,7 @@ def finished_study(service: Service, ledger: SqlLedger, make_proposal: Callable[
 
 
 def _end(ledger: SqlLedger, trial: Trial, lease: Lease, place: int) -> int:
-    """End a trial by its place: of each six, four are complete, one pruned, one failed; some break the latency."""
+    """End a trial by its place: of each six, four are complete, one pruned, one failed."""
     figures = {
         "accuracy": 0.90 + 0.005 * place,
         "latency_ms": 0.1 + 0.1 * place,

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-
 from nas_service.errors import ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.ledger.sql import SqlLedger
@@ -35,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="nas-worker",
-        description="Propose, measure and train candidates for studies, on this machine's data folder or on a server.",
+        description="Propose, measure and train candidates, on this machine's data folder or on a server.",
     )
     parser.add_argument("--server", default=os.environ.get("NAS_SERVER"), help="address of the server")
     parser.add_argument("--token-file", type=Path, help="file with the worker token; NAS_TOKEN otherwise")

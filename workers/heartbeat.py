@@ -10,8 +10,8 @@ from nas_service.trials import Instruction, Lease
 class Heartbeat:
     """Extends a lease from a thread of its own; `verdict` is what the ledger last said.
 
-    While the ledger is away the verdict stays: training goes on, and whoever took the trial over meanwhile is told
-    apart by the attempt number when the result is delivered.
+    While the ledger is away the verdict stays: training goes on, and whoever took the trial over meanwhile
+    is told apart by the attempt number when the result is delivered.
     """
 
     def __init__(self, ledger: Ledger, lease: Lease, every_s: float) -> None:

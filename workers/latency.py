@@ -1,8 +1,8 @@
 """Latency of one inference, measured in the runtime that will be used.
 
-Protocol: one thread, batch 1, warm-up, then rounds of runs. The shortest run of a round is what the machine can do
-undisturbed; the median over rounds is reported as the latency, the quantiles over all runs beside it. Rounds go on
-until they agree or the time is up.
+Protocol: one thread, batch 1, warm-up, then rounds of runs. The shortest run of a round is what the machine
+can do undisturbed; the median over rounds is reported as the latency, the quantiles over all runs beside
+it. Rounds go on until they agree or the time is up.
 """
 
 import os

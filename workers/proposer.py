@@ -23,8 +23,8 @@ PROPOSALS_A_CALL = 200
 class Proposer:
     """Proposes candidates of one study for one worker.
 
-    With a single worker the sequence of proposals is that of a plain `optuna.Study` with the same sampler and seed
-    that is told the same results.
+    With a single worker the sequence of proposals is that of a plain `optuna.Study` with the same sampler
+    and seed that is told the same results.
     """
 
     def __init__(self, study: Study, ledger: Ledger, worker_id: int) -> None:
@@ -44,7 +44,7 @@ class Proposer:
         )
 
     def propose(self) -> tuple[Trial, Lease] | None:
-        """Return a new feasible candidate and the right to train it; None if the study takes no more for now."""
+        """Return a new feasible candidate and the right to train it; None if none is wanted now."""
         for _ in range(PROPOSALS_A_CALL):
             self._catch_up()
             proposal = self._ask()

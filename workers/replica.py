@@ -1,7 +1,7 @@
 """Optuna's view of one study, in memory, fed from the ledger's rows.
 
-Optuna knows a trial or repeat by its ordinal, as number and as id alike: ordinals come from the database and are the
-same for every worker, which NSGA-II needs, since it remembers parents by trial id.
+Optuna knows a trial or repeat by its ordinal, as number and as id alike: ordinals come from the database
+and are the same for every worker, which NSGA-II needs, since it remembers parents by trial id.
 """
 
 import copy
@@ -28,7 +28,8 @@ FAR_AWAY = 1e12
 class ReplicaStorage(BaseStorage):
     """A storage of one study whose trials can be replaced by what the ledger says of them.
 
-    `ask` appends a provisional trial; `drop_provisional` takes it away again once the ledger has a row for it.
+    `ask` appends a provisional trial; `drop_provisional` takes it away again once the ledger has a row for
+    it.
     """
 
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
@@ -156,7 +157,7 @@ class ReplicaStorage(BaseStorage):
         return copy.deepcopy(chosen) if deepcopy else chosen
 
     def _changed(self, trial_id: int) -> FrozenTrial:
-        """Return a fresh copy in place of a trial: lists given out earlier must not change under the sampler."""
+        """Put a fresh copy in a trial's place: lists given out earlier must not change."""
         trial = copy.copy(self.get_trial(trial_id))
         self._trials[trial_id] = trial
         return trial
@@ -170,7 +171,8 @@ class Replica:
 
         Args:
             spec: Whose objectives and constraints to read.
-            teaches_infeasible: Show infeasible candidates to the sampler as constraint violations; a sampler that
+            teaches_infeasible: Show infeasible candidates to the sampler as constraint violations; a
+            sampler that
                 would take their stand-in values for real ones must not see them.
         """
         self._spec = spec
@@ -216,8 +218,8 @@ class Replica:
     def _outcome(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
         """Return state and objective values as the sampler should see them.
 
-        A trial that was stopped early counts with its last figures: Optuna ranks PRUNED trials by reports, which it
-        refuses for several objectives.
+        A trial that was stopped early counts with its last figures: Optuna ranks PRUNED trials by reports,
+        which it refuses for several objectives.
         """
         if trial.state in ("waiting", "running"):
             return TrialState.RUNNING, None

@@ -17,7 +17,7 @@ from optuna.samplers import (
 from nas_service.studies import SamplerName
 
 MAKERS: dict[SamplerName, Callable[[int], BaseSampler]] = {
-    # The tree-structured Parzen estimator learns from the first dozen trials on and copes with conditional spaces.
+    # The tree-structured Parzen estimator learns from a dozen trials on and copes with conditional spaces.
     "auto": lambda seed: TPESampler(seed=seed),
     "random": lambda seed: RandomSampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed),
@@ -39,8 +39,8 @@ def make_sampler(name: SamplerName, seed: int) -> BaseSampler:
 def sampler_seed(study_seed: int, seat: int, proposals: int) -> int:
     """Return the seed of a worker's sampler.
 
-    The first worker of an empty study uses the study's own seed, so that its proposals are those of plain Optuna;
-    everybody else, and whoever comes back later, gets one of their own.
+    The first worker of an empty study uses the study's own seed, so that its proposals are those of plain
+    Optuna; everybody else, and whoever comes back later, gets one of their own.
 
     Args:
         study_seed: The study's seed.

@@ -226,7 +226,8 @@ class Worker:
     def _patiently(self, call: Callable[[], Answer], *, even_at_end: bool = False) -> Answer | None:
         """Repeat a call for as long as the ledger is away; None when told to end meanwhile.
 
-        With `even_at_end` one more try is made after the end was asked for, and `LedgerUnavailable` then raised.
+        With `even_at_end` one more try is made after the end was asked for, and `LedgerUnavailable` then
+        raised.
         """
         delay = FIRST_RETRY_S
         while True:

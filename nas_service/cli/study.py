@@ -1,7 +1,7 @@
 """`nas study`: look at studies and steer them."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def show_front(
         show(front_rows(backend, number), form=form, columns=FRONT_COLUMNS)
 
 
-def front_rows(backend: Backend, study: int) -> list[dict[str, object]]:
+def front_rows(backend: Backend, study: int) -> list[dict[str, Any]]:
     """Return the members of a study's front as flat rows, most accurate first."""
     members = backend.front(study).front
     rows = [{"number": member.number, **member.values, "network": member.summary} for member in members]

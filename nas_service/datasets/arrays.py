@@ -108,17 +108,16 @@ def _read_npy(archive: zipfile.ZipFile, member: str, key: str) -> Array:
 
 def _read_idx_file(path: Path, stem: str) -> Array:
     try:
-        opened = gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
-        with opened as stream:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
             content = stream.read(MAX_BYTES // 8)
     except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
         raise refuse(f"is no readable file: {error}", stem) from error
-    stream = io.BytesIO(content)
-    head = stream.read(4)
+    data = io.BytesIO(content)
+    head = data.read(4)
     if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 3:
         raise refuse("does not start as an IDX file of unsigned bytes does", stem)
-    shape = struct.unpack(f">{head[3]}I", stream.read(4 * head[3]).ljust(4 * head[3], b"\x00"))
-    data = stream.read()
-    if prod(shape) != len(data):
-        raise refuse(f"says {shape} but holds {len(data)} bytes", stem)
-    return np.frombuffer(data, dtype=np.uint8).reshape(shape).copy()
+    shape = struct.unpack(f">{head[3]}I", data.read(4 * head[3]).ljust(4 * head[3], b"\x00"))
+    rest = data.read()
+    if prod(shape) != len(rest):
+        raise refuse(f"says {shape} but holds {len(rest)} bytes", stem)
+    return np.frombuffer(rest, dtype=np.uint8).reshape(shape).copy()

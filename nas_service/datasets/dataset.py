@@ -65,7 +65,8 @@ def make_dataset(
 
     Args:
         name: What people call the data set.
-        train: Examples and labels; examples are (N, C, *S), (N, *S) without channels, or (N, H, W, C) with 1, 3 or 4
+        train: Examples and labels; examples are (N, C, *S), (N, *S) without channels, or (N, H, W, C) with
+        1, 3 or 4
             channels last.
         test: The set's own test part, if it has one.
         class_names: Names of classes 0, 1, ...; otherwise the labels' own values.

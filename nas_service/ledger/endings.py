@@ -1,4 +1,4 @@
-"""How trials and studies end: state, counters, event and the study's own state in the caller's transaction."""
+"""How trials and studies end: state, counters, event and the study's own state in one transaction."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ MEASURED_REJECT_WEIGHT = 20
 
 
 def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
-    """End a running trial; raises `LeaseLost` unless the lease is its newest attempt or the report is known."""
+    """End a running trial; raises `LeaseLost` unless the lease is its newest attempt."""
     query = select(
         TRIAL.c.study_id,
         TRIAL.c.metrics,

@@ -1,4 +1,4 @@
-"""Writing proposals: each becomes a running trial, an infeasible row, a repeat, or is refused by the budget."""
+"""Writing proposals: each becomes a running trial, an infeasible row or a repeat, or is refused."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ def free_budget(study: Any) -> int | None:
 def _sorted_out(
     proposals: list[Proposal], known: set[str], room: int | None
 ) -> tuple[list[tuple[int, Proposal]], list[tuple[int, Proposal]], int]:
-    """Tell new proposals from repeats, with their place among the ordinals, and count what the budget refuses."""
+    """Tell new proposals from repeats, with their places, and count what the budget refuses."""
     fresh: list[tuple[int, Proposal]] = []
     again: list[tuple[int, Proposal]] = []
     seen, refused = set(known), 0

@@ -60,7 +60,7 @@ class Ledger(Protocol):
         """
 
     def join_study(self, study_id: int, worker_id: int) -> int:
-        """Return the worker's seat (0, 1, ...) among those that propose for the study; it keeps it for good."""
+        """Return the worker's seat (0, 1, ...) among those that propose for the study; it keeps it."""
 
     def changes(self, study_id: int, since: int) -> Changes:
         """Return all rows of the study changed after revision `since` (0: everything)."""

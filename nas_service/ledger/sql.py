@@ -1,8 +1,8 @@
 """The ledger on a database: SQLite in the data folder, or PostgreSQL.
 
-Each call is one transaction of few statements. What changes a study's counters first takes the study row's lock
-(SQLite: the one write lock), so that the budget is exact and revisions become visible in their order. Locks are always
-taken study first, trial second.
+Each call is one transaction of few statements. What changes a study's counters first takes the study row's
+lock (SQLite: the one write lock), so that the budget is exact and revisions become visible in their order.
+Locks are always taken study first, trial second.
 """
 
 from collections.abc import Iterator

@@ -29,12 +29,14 @@ NETWORK_FILE_SYSTEMS = frozenset(
 def make_engine(url: str, *, pings: bool = True) -> Engine:
     """Return an engine for SQLite or PostgreSQL.
 
-    SQLite runs in WAL mode with `synchronous=NORMAL`: a committed result survives the death of any process; a power
-    cut may undo the last commits, never damage the file. Transactions of SQLite begin IMMEDIATE, see `writing`.
+    SQLite runs in WAL mode with `synchronous=NORMAL`: a committed result survives the death of any process;
+    a power cut may undo the last commits, never damage the file. Transactions of SQLite begin IMMEDIATE,
+    see `writing`.
 
     Args:
         url: An SQLAlchemy URL.
-        pings: Try a pooled PostgreSQL connection before use. Without it a call after a restart of the database
+        pings: Try a pooled PostgreSQL connection before use. Without it a call after a restart of the
+        database
             fails once, which is right for a worker: it repeats its calls anyway.
 
     Raises:
@@ -50,7 +52,7 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that will write: on SQLite it takes the write lock at once, so it never fails to upgrade."""
+    """Open a transaction that will write: on SQLite it takes the write lock at once."""
     with engine.execution_options(nas_writes=True).begin() as connection:
         yield connection
 
@@ -59,8 +61,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection that only reads.
 
-    On PostgreSQL each statement stands for itself, which saves the round trips of BEGIN and COMMIT: a reader that
-    needs several statements asks for what may be newer last.
+    On PostgreSQL each statement stands for itself, which saves the round trips of BEGIN and COMMIT: a
+    reader that needs several statements asks for what may be newer last.
     """
     if engine.dialect.name == "postgresql":
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

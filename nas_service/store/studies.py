@@ -41,7 +41,7 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
         "deadline": now + timedelta(minutes=minutes) if minutes else None,
         "created_at": now,
     }
-    study_id = connection.execute(insert(StudyRow).values(values).returning(STUDY.c.id)).scalar_one()
+    study_id: int = connection.execute(insert(StudyRow).values(values).returning(STUDY.c.id)).scalar_one()
     events.append(connection, study_id, ("study.created", {"name": spec.name}))
     return study_id
 
@@ -76,7 +76,7 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
     sources, target = MOVES[request]
     if study["state"] not in sources:
         raise Conflict(
-            f"cannot {request} study {study_id}: it is {study['state']} (allowed while {' or '.join(sources)})"
+            f"cannot {request} study {study_id}: it is {study['state']}, not {' or '.join(sources)}"
         )
     if target == "draining":
         endings.drain_study(connection, study, "drained on request")

@@ -50,7 +50,7 @@ class Activation(Layer):
     def module(self, inputs: Sequence[Shape]) -> "nn.Module":
         from torch import nn
 
-        modules = {
+        modules: dict[str, type[nn.Module]] = {
             "relu": nn.ReLU,
             "leaky_relu": nn.LeakyReLU,
             "elu": nn.ELU,

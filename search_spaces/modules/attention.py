@@ -15,4 +15,5 @@ class SqueezeExcitationBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         means = x.mean(tuple(range(2, x.dim())))
         gate = self.excite(self.squeeze(means).relu()).sigmoid()
-        return x * gate.reshape(*gate.shape, *(1,) * (x.dim() - 2))
+        scaled: torch.Tensor = x * gate.reshape(*gate.shape, *(1,) * (x.dim() - 2))
+        return scaled

@@ -6,9 +6,9 @@ from torch import nn
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int | None) -> None:
-    """Draw He-normal weights for convolutions and dense layers (He et al. 2015, arXiv:1502.01852), zero biases.
+    """Draw He-normal weights for convolutions and dense layers, and zero biases.
 
-    The last dense layer starts small, so that the first logits are near zero.
+    Source: He et al. 2015, arXiv:1502.01852.
     """
     generator = torch.Generator()
     if seed is None:
@@ -16,7 +16,7 @@ def initialise(network: nn.Module, seed: int | None) -> None:
     else:
         generator.manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or isinstance(module, nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
         else:
             continue

@@ -18,7 +18,7 @@ from search_spaces.operations.operation import (
 @register("depthwise_separable")
 @dataclass(frozen=True, slots=True)
 class DepthwiseSeparable(Operation):
-    """Depthwise convolution with a depth multiplier, then a 1x1 convolution (Chollet 2017, arXiv:1610.02357)."""
+    """Depthwise convolution with a multiplier, then a 1x1 convolution (Chollet 2017, arXiv:1610.02357)."""
 
     kernel: Any = 3
     dilation: int = 1

@@ -94,7 +94,7 @@ def test_a_searched_out_space_finishes_with_what_was_found(
 
 
 class AwayLedger(SqlLedger):
-    """A real ledger whose answer to the first results gets lost on the way, after it was written or before."""
+    """A real ledger whose answers to the first results get lost, after the write or before."""
 
     failures = 3
 

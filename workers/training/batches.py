@@ -1,4 +1,4 @@
-"""From resident examples to normalised, augmented batches, without a loader and without a loop over examples."""
+"""From resident examples to normalised, augmented batches, without a loop over examples."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,8 @@ def epoch_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch of (B, C, *S) float batches and (B,) labels, in an order drawn from the generator.
 
-    The examples are shuffled once, in their small type; each batch is then a slice. The last, incomplete batch is
-    left out unless it is the only one.
+    The examples are shuffled once, in their small type; each batch is then a slice. The last, incomplete
+    batch is left out unless it is the only one.
     """
     order = torch.randperm(len(data.train), generator=generator)
     examples, labels = data.train.examples[order], data.train.labels[order]
@@ -36,17 +36,18 @@ def validation_batches(data: TrainingData, batch_size: int) -> Iterator[tuple[Te
 
 
 def normalised(examples: Tensor, data: TrainingData) -> Tensor:
-    """Return examples as floats of mean 0 and deviation 1 per channel; images in channels_last memory order."""
+    """Return examples as floats of mean 0 and deviation 1 per channel; images in channels_last order."""
     memory_format = torch.channels_last if examples.dim() == 4 else torch.contiguous_format
-    # An explicit empty tensor: one channel leaves the format ambiguous, and a conversion would keep the slow one.
+    # An explicit empty tensor: one channel leaves the format ambiguous, and a conversion keeps the slow one.
     batch = torch.empty(examples.shape, dtype=torch.float32, memory_format=memory_format)
     batch.copy_(examples)
     return batch.sub_(data.mean).div_(data.deviation)
 
 
 def augmented(batch: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Return a batch after the augmentations that are on; each is drawn once a batch or half batch, never once an
-    example, which keeps all of them slices of memory.
+    """Return a batch after the augmentations that are on.
+
+    Each is drawn once for a part of the batch, never once an example: all of them stay slices of memory.
     """
     if augmentation.crop_padding:
         batch = _shifted(batch, augmentation.crop_padding, generator)
