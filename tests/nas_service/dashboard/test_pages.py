@@ -65,7 +65,7 @@ def test_a_study_without_workers_says_so(
 ) -> None:
     search = new_search()
     search.ledger.leave(search.worker)
-    assert "No worker is alive" in client.get(f"/studies/{search.study}").text
+    assert "no worker is alive" in client.get(f"/studies/{search.study}").text
     figure = client.get(f"/figures/studies/{search.study}/pareto.json").json()
     assert "No worker is alive" in figure["message"]
 
