@@ -5,8 +5,8 @@ Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5
 
 import os
 import sys
+from typing import cast
 
-import click
 import typer
 
 from nas_service import __version__
@@ -14,6 +14,9 @@ from nas_service.cli import data, database, family, search, study, trial, up, wo
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
 
+# Typer carries a copy of click and exports only leaves of its exceptions; what is raised are their bases.
+UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+ClickException = cast(type[Exception], typer.BadParameter.__mro__[2])
 EXIT_CODES: tuple[tuple[type[ServiceError], int], ...] = (
     (InvalidInput, 2),
     (NotFound, 3),
@@ -64,17 +67,12 @@ def run(arguments: list[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         outcome = command.main(args=arguments, prog_name="nas", standalone_mode=False)
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "nas"
-        say(f"{path}: {error.format_message()} (see '{path} --help')")
-        return 2
-    except click.ClickException as error:
-        say(f"nas: {error.format_message()}")
-        return error.exit_code
+    except ClickException as error:
+        return _explain(error)
     except ServiceError as error:
         say(f"nas: {error}")
         return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("nas: interrupted")
         return 130
     except BrokenPipeError:
@@ -82,3 +80,13 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return outcome if isinstance(outcome, int) else 0
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line what is wrong with the arguments; a bare group prints its help instead."""
+    text = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "nas"
+    is_usage = isinstance(error, UsageError)
+    say(text if "\n" in text else f"{path}: {text} (see '{path} --help')" if is_usage else f"nas: {text}")
+    return 2 if is_usage else 1

@@ -1,0 +1,146 @@
+"""The service on a real database."""
+
+from collections.abc import Callable
+
+import pytest
+
+from nas_service.errors import Conflict, InvalidInput, NotFound
+from nas_service.service import Service
+from nas_service.studies import Budget, Constraint, StudySpec
+from nas_service.trials import Proposal
+
+
+def launch(service: Service, **changes: object) -> int:
+    return service.create_study(StudySpec.model_validate({"dataset": "digits", **changes})).study
+
+
+def test_nothing_but_complete_feasible_trials_is_on_the_front(service: Service, finished_study: int) -> None:
+    front = service.front(finished_study)
+    assert front.front
+    for member in front.front:
+        trial = service.trial(member.trial)
+        assert trial.state == "complete"
+        assert trial.is_feasible
+        assert trial.is_on_front
+    flags = {item.number for item in service.trials(finished_study, page_size=500).items if item.is_on_front}
+    assert flags == {member.number for member in front.front}
+    counts = service.study(finished_study).trials
+    assert counts.pruned
+    assert counts.failed
+    assert counts.infeasible
+    for metric in ("accuracy", "params", "latency_ms"):
+        for member in service.front(finished_study, (metric,)).front:
+            assert service.trial(member.trial).state == "complete"
+
+
+def test_a_study_waits_for_workers_in_words(service: Service) -> None:
+    view = service.study(launch(service))
+    assert (view.state, view.trials.trained) == ("running", 0)
+    assert "no worker is alive" in view.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "word"),
+    [
+        ({"dataset": "letters"}, "/dataset", "digits"),
+        ({"space": "pyramid"}, "/space", "pyramidal"),
+        ({"space": {"family": "two_conv", "override": {"deep": 3}}}, "/space/override/deep", "deep"),
+    ],
+)
+def test_a_spec_that_cannot_run_is_refused_by_field(
+    changes: dict[str, object], pointer: str, word: str, service: Service
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        launch(service, **changes)
+    assert caught.value.errors[0].pointer == pointer
+    assert word in str(caught.value)
+    assert service.studies().items == []
+
+
+def test_states_change_only_as_allowed(service: Service) -> None:
+    study = launch(service)
+    assert service.pause(study).state == "paused"
+    with pytest.raises(Conflict, match="paused"):
+        service.pause(study)
+    assert service.resume(study).state == "running"
+    with pytest.raises(Conflict, match="cancel it"):
+        service.delete(study)
+    assert service.cancel(study).state == "cancelled"
+    with pytest.raises(Conflict):
+        service.resume(study)
+    service.delete(study)
+    with pytest.raises(NotFound):
+        service.study(study)
+
+
+def test_a_drained_study_without_running_trials_is_finished(service: Service) -> None:
+    assert service.drain(launch(service)).state == "finished"
+
+
+def test_studies_are_paged_newest_first_and_found_by_name(service: Service) -> None:
+    ids = [launch(service, name=f"study-{number}") for number in range(5)]
+    first = service.studies(page_size=2)
+    second = service.studies(page_size=2, page_token=first.next_page_token)
+    assert [view.study for view in [*first.items, *second.items]] == ids[:0:-1]
+    assert service.find_study("study-2").study == ids[2]
+    assert service.find_study(str(ids[3])).name == "study-3"
+    with pytest.raises(NotFound):
+        service.find_study("study-9")
+    with pytest.raises(InvalidInput):
+        service.studies(page_token="nonsense")
+
+
+def test_trials_are_ordered_best_first(service: Service, finished_study: int) -> None:
+    items = service.trials(finished_study, state="complete", order_by="accuracy", page_size=500).items
+    figures = [item.metrics["accuracy"] for item in items]
+    assert figures == sorted(figures, reverse=True)
+    pages, token = [], None
+    while True:
+        page = service.trials(finished_study, page_size=4, page_token=token)
+        pages += [item.number for item in page.items]
+        token = page.next_page_token
+        if token is None:
+            break
+    assert pages == list(range(len(pages)))
+    with pytest.raises(InvalidInput, match="order_by"):
+        service.trials(finished_study, order_by="metrics->>'x'; drop table trials")
+
+
+def test_an_enqueued_architecture_takes_its_place_in_the_budget(
+    service: Service, make_proposal: Callable[..., Proposal]
+) -> None:
+    study = launch(service, budget={"trials": 1})
+    first, second = make_proposal(1).architecture, make_proposal(2).architecture
+    assert service.enqueue(study, first).state == "waiting"
+    with pytest.raises(Conflict, match="budget"):
+        service.enqueue(study, second)
+    other = launch(service)
+    service.enqueue(other, first)
+    with pytest.raises(Conflict, match="knows this architecture"):
+        service.enqueue(other, first)
+    with pytest.raises(InvalidInput, match="stages"):
+        service.enqueue(other, {"stages": []})
+
+
+def test_preflight_reports_what_binds(service: Service) -> None:
+    spec = StudySpec(dataset="digits", constraints={"params": Constraint(max=5000)}, budget=Budget(trials=10))
+    report = service.preflight(spec, samples=200)
+    assert 0 < report.feasible_share < 1
+    assert report.binding is not None
+    assert "params" in report.binding
+    assert report.largest_feasible is not None
+    assert report.largest_feasible["params"] <= 5000 < report.largest["params"]
+    assert report.estimated_minutes is not None
+    hopeless = service.preflight(spec.model_copy(update={"constraints": {"params": Constraint(max=10)}}), 50)
+    assert hopeless.feasible_share == 0
+    assert hopeless.estimated_minutes is None
+
+
+def test_events_tell_a_study_from_launch_to_end(service: Service, finished_study: int) -> None:
+    kinds = [event.kind for event in service.events(study_id=finished_study)]
+    assert kinds[0] == "study.created"
+    assert kinds[-1] == "study.state"
+    assert {"trial.started", "trial.epoch", "trial.finished"} <= set(kinds)
+    sequences = [event.sequence for event in service.events()]
+    assert sequences == sorted(set(sequences))
+    assert service.events(after=service.latest_event()) == []
