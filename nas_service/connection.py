@@ -51,11 +51,11 @@ class Connection:
     """
 
     def __init__(self, server: str, token: str | None) -> None:
-        self.server = server.rstrip("/")
+        self.server = server
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             self._client = httpx.Client(
-                base_url=self.server,
+                base_url=server.rstrip("/"),
                 headers=headers,
                 timeout=TIMEOUT,
                 limits=LIMITS,

@@ -72,7 +72,8 @@ async def _stream(service: Service, tail: Tail, study_id: int | None, last_event
     if not tail.has_room:
         raise HTTPException(429, "this server follows as many streams as it can")
     after = _sequence(last_event_id)
-    sequence, snapshot = await run_in_threadpool(_snapshot, service, study_id)
+    sequence = await tail.newest()
+    snapshot = await run_in_threadpool(_snapshot, service, sequence, study_id)
     frames = _frames(tail, study_id, sequence, snapshot, after)
     return StreamingResponse(
         frames,
@@ -100,13 +101,11 @@ def _frame(event: EventView) -> str:
     return f"id: {event.sequence}\ndata: {event.model_dump_json()}\n\n"
 
 
-def _snapshot(service: Service, study_id: int | None) -> tuple[int, dict[str, Any]]:
-    sequence = service.latest_event()
+def _snapshot(service: Service, sequence: int, study_id: int | None) -> dict[str, Any]:
     if study_id is not None:
-        study = service.study(study_id)
-        return sequence, {"sequence": sequence, "study": study.model_dump(mode="json")}
-    studies = service.studies().items
-    return sequence, {"sequence": sequence, "studies": [study.model_dump(mode="json") for study in studies]}
+        return {"sequence": sequence, "study": service.study(study_id).model_dump(mode="json")}
+    studies = [study.model_dump(mode="json") for study in service.studies().items]
+    return {"sequence": sequence, "studies": studies}
 
 
 def _sequence(last_event_id: str | None) -> int | None:

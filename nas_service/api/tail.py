@@ -32,7 +32,7 @@ class Tail:
 
     Args:
         read: Events after a sequence, of one study or of all, at most so many; oldest first.
-        latest: The newest sequence.
+        latest: The newest sequence so far.
     """
 
     def __init__(self, read: Read, latest: Callable[[], int]) -> None:
@@ -45,11 +45,17 @@ class Tail:
         self._is_closed = False
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._reading = asyncio.Lock()
 
     @property
     def has_room(self) -> bool:
         """Whether one more stream is taken."""
         return self._streams < MAX_STREAMS
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody follows at present."""
+        return self._streams > 0
 
     def close(self) -> None:
         """End all streams, and `run`."""
@@ -70,8 +76,11 @@ class Tail:
 
     async def follow(self, after: int, study_id: int | None) -> AsyncGenerator[list[EventView], None]:
         """Yield the events after a sequence as they come, several at once; an empty list is a heartbeat."""
-        await self._join()
+        self._streams += 1
         try:
+            self._wanted.set()
+            if self._streams == 1:
+                await self._restart()
             position = after
             while not self._is_closed:
                 news = self._news
@@ -85,29 +94,35 @@ class Tail:
         finally:
             self._leave()
 
-    async def _join(self) -> None:
-        self._streams += 1
-        if self._streams == 1:
-            self._recent.clear()
-            self._complete_after = await run_in_threadpool(self._latest)
-            self._wanted.set()
-            # A second stream may have joined in the meantime and looked at nothing yet.
-            self._announce()
+    async def newest(self) -> int:
+        """Return the sequence up to which no event will turn up any more: where a new stream starts."""
+        if self._streams == 0:
+            await self._restart()
+        return self._newest
+
+    @property
+    def _newest(self) -> int:
+        return self._recent[-1].sequence if self._recent else self._complete_after
 
     def _leave(self) -> None:
         self._streams -= 1
         if self._streams == 0 and not self._is_closed:
             self._wanted.clear()
 
+    async def _restart(self) -> None:
+        async with self._reading:
+            newest = await run_in_threadpool(self._latest)
+            self._recent.clear()
+            self._complete_after = max(0, newest - BATCH)
+        await self._poll()
+
     async def _poll(self) -> bool:
-        newest = self._recent[-1].sequence if self._recent else self._complete_after
-        found = await run_in_threadpool(self._read, newest, None, BATCH)
-        events = _settled(newest, found, datetime.now(UTC) - SETTLE)
-        if not events:
-            return False
-        self._recent.extend(events)
-        while len(self._recent) > RECENT:
-            self._complete_after = self._recent.popleft().sequence
+        async with self._reading:
+            found = await run_in_threadpool(self._read, self._newest, None, BATCH)
+            events = _settled(self._newest, found, datetime.now(UTC) - SETTLE)
+            self._recent.extend(events)
+            while len(self._recent) > RECENT:
+                self._complete_after = self._recent.popleft().sequence
         self._announce()
         return len(events) == BATCH
 
