@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from nas_service.errors import AccessDenied
 from nas_service.store.engine import reading, writing
@@ -96,10 +97,9 @@ async def require_bearer(request: Request) -> None:
 def register_token(engine: Engine, token: str) -> None:
     """Make the database know a token; one that was revoked stays revoked."""
     with writing(engine) as connection:
-        known = connection.execute(select(TOKEN.c.id).where(TOKEN.c.sha256 == hash_token(token))).scalar()
-        if known is None:
-            values = {"sha256": hash_token(token), "role": "all", "created_at": datetime.now(UTC)}
-            connection.execute(insert(TOKEN).values(values))
+        values = {"sha256": hash_token(token), "role": "all", "created_at": datetime.now(UTC)}
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(TokenRow).values(values).on_conflict_do_nothing())
 
 
 def is_registered(engine: Engine, hashed: str) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from nas_service.errors import Conflict, FieldError, InvalidInput
 from nas_service.store.engine import writing
@@ -47,11 +48,12 @@ def answer_once(engine: Engine, key: str, body: bytes, act: Callable[[], Answer]
 def _claim(connection: Connection, key: str, digest: str) -> Answer | None:
     """Return the key's answer; None where the caller is to act, with the key taken in its name."""
     now = datetime.now(UTC)
-    row = connection.execute(select(REQUEST).where(REQUEST.c.key == key)).one_or_none()
-    if row is None:
-        values = {"key": key, "body_sha256": digest, "status": UNANSWERED, "answer": {}, "created_at": now}
-        connection.execute(insert(REQUEST).values(values))
+    values = {"key": key, "body_sha256": digest, "status": UNANSWERED, "answer": {}, "created_at": now}
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    taken = dialect.insert(RequestRow).values(values).on_conflict_do_nothing().returning(RequestRow.key)
+    if connection.execute(taken).one_or_none() is not None:
         return None
+    row = connection.execute(select(REQUEST).where(REQUEST.c.key == key)).one()
     if row.body_sha256 != digest:
         raise InvalidInput(FieldError("", "this Idempotency-Key was used with another body"))
     if row.status != UNANSWERED:

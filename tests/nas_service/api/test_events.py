@@ -62,7 +62,7 @@ def test_a_reader_who_comes_back_sees_each_event_once(http: httpx.Client, create
     for verb in ("pause", "resume", "pause"):
         http.post(f"/api/v1/studies/{study}:{verb}")
     expected = [event["sequence"] for event in http.get("/api/v1/events", params={"after": last}).json()]
-    seen = []
+    seen: list[int] = []
     while len(seen) < 3:
         with streaming(http, last=last) as frames:
             snapshot = next(frames)
@@ -100,7 +100,7 @@ def test_a_stream_survives_the_deletion_of_the_newest_study(
 
 @pytest.mark.parametrize("last", ["nonsense", "-3", "9" * 5000, "²"])
 def test_a_position_that_is_none_is_ignored(http: httpx.Client, last: str) -> None:
-    with http.stream("GET", STREAM, headers={"Last-Event-ID": last.encode()}) as answer:
+    with http.stream("GET", STREAM, headers=[(b"Last-Event-ID", last.encode())]) as answer:
         assert next(parse(answer.iter_lines())).kind == "snapshot"
 
 

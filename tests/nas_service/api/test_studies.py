@@ -1,6 +1,7 @@
 """Studies over REST, as curl would use them."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -56,6 +57,16 @@ def test_a_key_with_another_body_is_refused(http: httpx.Client, spec: dict[str, 
     answer = http.post(STUDIES, json={**spec, "name": "other"}, headers=headers)
     assert answer.status_code == 422
     assert "Idempotency-Key" in answer.json()["detail"]
+
+
+def test_one_key_sent_many_times_at_once_launches_one_study(http: httpx.Client, spec: dict[str, Any]) -> None:
+    def launch(_: int) -> int:
+        return http.post(STUDIES, json=spec, headers={"Idempotency-Key": "first"}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        # A second request may come while the first is still being answered.
+        assert set(pool.map(launch, range(16))) <= {201, 409}
+    assert len(http.get(STUDIES).json()["items"]) == 1
 
 
 def test_a_refused_spec_may_be_corrected_under_its_key(http: httpx.Client, spec: dict[str, Any]) -> None:
