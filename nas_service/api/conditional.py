@@ -3,7 +3,6 @@
 import zlib
 
 from fastapi import Request, Response
-from fastapi.responses import Response as EmptyResponse
 
 from nas_service.views import StudyView
 
@@ -30,4 +29,4 @@ def check(request: Request, response: Response, study: StudyView) -> None:
 async def not_modified(_request: Request, error: Exception) -> Response:
     """Answer `NotModified`."""
     assert isinstance(error, NotModified)
-    return EmptyResponse(status_code=304, headers={"ETag": error.etag})
+    return Response(status_code=304, headers={"ETag": error.etag})
