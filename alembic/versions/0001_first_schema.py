@@ -163,11 +163,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["worker_id"], ["workers.id"], ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("report_id"),
+        sa.UniqueConstraint("study_id", "architecture_hash"),
         sa.UniqueConstraint("study_id", "number"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_trials_state_lease", "trials", ["state", "lease_expires_at"], unique=False)
-    op.create_index("ix_trials_study_hash", "trials", ["study_id", "architecture_hash"], unique=False)
     op.create_index("ix_trials_study_revision", "trials", ["study_id", "revision"], unique=False)
     op.create_index("ix_trials_study_state", "trials", ["study_id", "state", "number"], unique=False)
     op.create_table(
@@ -206,7 +206,6 @@ def downgrade() -> None:
     op.drop_table("epochs")
     op.drop_index("ix_trials_study_state", table_name="trials")
     op.drop_index("ix_trials_study_revision", table_name="trials")
-    op.drop_index("ix_trials_study_hash", table_name="trials")
     op.drop_index("ix_trials_state_lease", table_name="trials")
     op.drop_table("trials")
     op.drop_table("study_attributes")

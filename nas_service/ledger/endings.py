@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
@@ -31,7 +31,9 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         raise LeaseLost(f"trial {lease.trial_id} is gone")
     if before.report_id == outcome.report_id:
         return
-    study = _count_ended(connection, before.study_id, outcome.state)
+    data = {"trial": lease.trial_id, "number": before.number, "state": outcome.state}
+    # Before the study's lock is taken, to keep that short; a lost lease undoes it with the rest.
+    events.append(connection, before.study_id, ("trial.finished", data))
     values = {
         **outcome.model_dump(
             include={"state", "reason", "latency", "versions", "error", "artifacts", "report_id"}
@@ -41,17 +43,32 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         "timings": {**before.timings, **outcome.timings},
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
-        "revision": study["revision"],
     }
     guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
-    if connection.execute(update(TRIAL).where(guard).values(values)).rowcount != 1:
-        # The caller's transaction is undone, and with it the count above.
+    study = _end_row(connection, before.study_id, outcome.state, guard, values)
+    if study is None:
         raise LeaseLost(
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
         )
-    data = {"trial": lease.trial_id, "number": before.number, "state": outcome.state}
-    events.append(connection, before.study_id, ("trial.finished", data))
     _end_if_done(connection, study)
+
+
+def _end_row(
+    connection: Connection, study_id: int, state: str, guard: ColumnElement[bool], values: dict[str, Any]
+) -> Any:
+    """Count a trial's end under the study's lock and write its row; None if the guard holds no longer.
+
+    On PostgreSQL both are one statement, so that the lock is held for one round trip and the commit.
+    """
+    counted = _counting(study_id, state)
+    if connection.dialect.name != "postgresql":
+        study = connection.execute(counted).mappings().one()
+        written = update(TRIAL).where(guard).values(**values, revision=study["revision"])
+        return study if connection.execute(written).rowcount == 1 else None
+    locked = counted.cte("counted")
+    written = update(TRIAL).where(guard, TRIAL.c.study_id == locked.c.id)
+    statement = written.values(**values, revision=locked.c.revision).returning(*locked.c)
+    return connection.execute(statement).mappings().one_or_none()
 
 
 def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
@@ -74,6 +91,10 @@ def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
 
 def _count_ended(connection: Connection, study_id: int, state: str) -> Any:
     """Take the study's lock, move one trial from running to its end in the counters, and return the row."""
+    return connection.execute(_counting(study_id, state)).mappings().one()
+
+
+def _counting(study_id: int, state: str) -> Any:
     counters: dict[str, Any] = {
         "revision": STUDY.c.revision + 1,
         "running": STUDY.c.running - 1,
@@ -83,8 +104,7 @@ def _count_ended(connection: Connection, study_id: int, state: str) -> Any:
         counters["fruitless_in_a_row"] = 0
     elif state == "infeasible":
         counters["fruitless_in_a_row"] = STUDY.c.fruitless_in_a_row + MEASURED_REJECT_WEIGHT
-    locked = update(STUDY).where(STUDY.c.id == study_id).values(counters).returning(STUDY)
-    return connection.execute(locked).mappings().one()
+    return update(STUDY).where(STUDY.c.id == study_id).values(counters).returning(STUDY)
 
 
 def _end_if_done(connection: Connection, study: Any) -> None:

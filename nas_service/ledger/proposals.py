@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nas_service.ledger import endings
+from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store import events
+from nas_service.store.engine import now_seconds
 from nas_service.store.models import RepeatRow, StudyAttributeRow, StudyRow, TrialRow, table
 from nas_service.store.rows import lease_of, trial_from
 from nas_service.trials import Proposal, Repeat, Reservation, Trial
 
 STUDY, TRIAL = table(StudyRow), table(TrialRow)
+# Proposals with their place in the batch's ordinals.
+Placed = list[tuple[int, Proposal]]
 USED = ("waiting", "running", "complete", "pruned", "failed")
 
 
@@ -28,41 +32,74 @@ class Holder:
 
 def write(
     connection: Connection,
-    study: Any,
+    study_id: int,
     holder: Holder,
     proposals: list[Proposal],
     attributes: dict[str, Any],
 ) -> Reservation:
-    """Write proposals of a study whose row is locked, with the clock read beside it; see `Ledger.reserve`."""
-    if study["state"] != "running":
-        return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
-    room = free_budget(study)
-    known = _known_hashes(connection, study["id"], {proposal.architecture_hash for proposal in proposals})
-    fresh, again, refused = _sorted_out(proposals, set(known), room)
-    trials = _insert_trials(connection, study, holder, fresh)
+    """Write proposals of a study; see `Ledger.reserve`.
+
+    Repeats are looked up before the study's lock is taken, which keeps the lock short. A proposal that somebody
+    else writes in between runs into the uniqueness of hashes within a study: `IntegrityError`, and the caller
+    tries again.
+    """
+    hashes = {proposal.architecture_hash for proposal in proposals}
+    known = _known_hashes(connection, study_id, hashes)
+    fresh, again, refused = _sorted_out(proposals, set(known), None)
+    study = _count_in(connection, study_id, fresh, again)
+    if study is None:
+        # The study does not run, or its budget is too short for all of them: look closely.
+        study = _locked(connection, study_id)
+        if study["state"] != "running":
+            return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
+        fresh, again, refused = _sorted_out(proposals, set(known), free_budget(study))
+        study = _count_in(connection, study_id, fresh, again)
+        assert study is not None, "a study that is locked, runs and has room takes them in"
+    trials = _insert_trials(connection, study, holder, fresh, len(again))
     known.update({trial.architecture_hash: trial.id for trial in trials})
-    repeats = _insert_repeats(connection, study, again, known)
-    _keep_attributes(connection, study["id"], attributes)
-    running = [trial for trial in trials if trial.state == "running"]
-    fruitless = study["fruitless_in_a_row"] + len(trials) - len(running) + len(repeats)
-    counters = {
-        "next_number": study["next_number"] + len(trials),
-        "next_ordinal": study["next_ordinal"] + len(trials) + len(repeats),
-        "running": study["running"] + len(running),
-        "infeasible": study["infeasible"] + len(trials) - len(running),
-        "repeats": study["repeats"] + len(repeats),
-        "fruitless_in_a_row": fruitless,
-    }
-    connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
-    events.append(connection, study["id"], *(_event(trial) for trial in trials))
-    endings.end_if_fruitless(connection, {**study, **counters})
+    repeats = _insert_repeats(connection, study, again, known, len(fresh))
+    _keep_attributes(connection, study_id, attributes)
+    events.append(connection, study_id, *(_event(trial) for trial in trials))
+    endings.end_if_fruitless(connection, study)
     return Reservation(
         trials=trials,
-        leases=[lease_of(trial, holder.worker_id) for trial in running],
+        leases=[lease_of(trial, holder.worker_id) for trial in trials if trial.state == "running"],
         repeats=repeats,
         refused=refused,
-        fruitless_in_a_row=fruitless,
+        fruitless_in_a_row=study["fruitless_in_a_row"],
     )
+
+
+def _locked(connection: Connection, study_id: int) -> Any:
+    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
+    study = connection.execute(bump).mappings().one_or_none()
+    if study is None:
+        raise LedgerRefused(f"there is no study {study_id}")
+    return study
+
+
+def _count_in(
+    connection: Connection,
+    study_id: int,
+    fresh: Placed,
+    again: Placed,
+) -> Any:
+    """Take the study's lock, a new revision and the counters' share; None if it does not run or has no room."""
+    feasible = sum(proposal.is_feasible for _, proposal in fresh)
+    used = sum((STUDY.c[state] for state in USED), start=literal(feasible))
+    counters = {
+        "revision": STUDY.c.revision + 1,
+        "next_number": STUDY.c.next_number + len(fresh),
+        "next_ordinal": STUDY.c.next_ordinal + len(fresh) + len(again),
+        "running": STUDY.c.running + feasible,
+        "infeasible": STUDY.c.infeasible + len(fresh) - feasible,
+        "repeats": STUDY.c.repeats + len(again),
+        "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + len(fresh) - feasible + len(again),
+    }
+    has_room = or_(STUDY.c.budget_trials.is_(None), used <= STUDY.c.budget_trials, literal(feasible) == 0)
+    statement = update(STUDY).where(STUDY.c.id == study_id, STUDY.c.state == "running", has_room)
+    clock = now_seconds(connection).label("clock")
+    return connection.execute(statement.values(counters).returning(STUDY, clock)).mappings().one_or_none()
 
 
 def free_budget(study: Any) -> int | None:
@@ -72,12 +109,10 @@ def free_budget(study: Any) -> int | None:
     return int(study["budget_trials"] - sum(study[state] for state in USED))
 
 
-def _sorted_out(
-    proposals: list[Proposal], known: set[str], room: int | None
-) -> tuple[list[tuple[int, Proposal]], list[tuple[int, Proposal]], int]:
+def _sorted_out(proposals: list[Proposal], known: set[str], room: int | None) -> tuple[Placed, Placed, int]:
     """Tell new proposals from repeats, with their places, and count what the budget refuses."""
-    fresh: list[tuple[int, Proposal]] = []
-    again: list[tuple[int, Proposal]] = []
+    fresh: Placed = []
+    again: Placed = []
     seen, refused = set(known), 0
     for proposal in proposals:
         place = len(fresh) + len(again)
@@ -102,11 +137,16 @@ def _known_hashes(connection: Connection, study_id: int, hashes: set[str]) -> di
 
 
 def _insert_trials(
-    connection: Connection, study: Any, holder: Holder, fresh: list[tuple[int, Proposal]]
+    connection: Connection, study: Any, holder: Holder, fresh: Placed, repeats: int
 ) -> list[Trial]:
     if not fresh:
         return []
-    rows = [_trial_values(study, place, offset, proposal) for offset, (place, proposal) in enumerate(fresh)]
+    number = study["next_number"] - len(fresh)
+    ordinal = study["next_ordinal"] - len(fresh) - repeats
+    rows = [
+        _trial_values(study, ordinal + place, number + offset, proposal)
+        for offset, (place, proposal) in enumerate(fresh)
+    ]
     lease = {
         "worker_id": holder.worker_id,
         "worker": holder.name,
@@ -120,13 +160,13 @@ def _insert_trials(
     return [trial_from({**row, "id": trial_id}) for row, trial_id in zip(rows, ids, strict=True)]  # type: ignore[arg-type]
 
 
-def _trial_values(study: Any, place: int, offset: int, proposal: Proposal) -> dict[str, Any]:
+def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> dict[str, Any]:
     now = datetime.now(UTC)
     is_feasible = proposal.is_feasible
     return {
         "study_id": study["id"],
-        "number": study["next_number"] + offset,
-        "ordinal": study["next_ordinal"] + place,
+        "number": number,
+        "ordinal": ordinal,
         "revision": study["revision"],
         "state": "running" if is_feasible else "infeasible",
         "reason": None if is_feasible else broken_limits(proposal.violations),
@@ -161,11 +201,16 @@ def broken_limits(violations: dict[str, float]) -> str:
 
 
 def _insert_repeats(
-    connection: Connection, study: Any, again: list[tuple[int, Proposal]], known: dict[str, int]
+    connection: Connection,
+    study: Any,
+    again: Placed,
+    known: dict[str, int],
+    fresh: int,
 ) -> list[Repeat]:
+    ordinal = study["next_ordinal"] - len(again) - fresh
     repeats = [
         Repeat(
-            ordinal=study["next_ordinal"] + place,
+            ordinal=ordinal + place,
             trial_id=known[proposal.architecture_hash],
             params=proposal.params,
             distributions=proposal.distributions,

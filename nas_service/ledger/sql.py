@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, case, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from nas_service.ledger import endings, files, proposals
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
@@ -157,10 +157,14 @@ class SqlLedger:
         *,
         attributes: dict[str, Any] | None = None,
     ) -> Reservation:
-        with self._writing() as connection:
-            study = _lock_study(connection, study_id)
-            holder = proposals.Holder(worker_id, self._name_of(connection, worker_id), self._lease_s)
-            return proposals.write(connection, study, holder, proposals_, attributes or {})
+        while True:
+            try:
+                with self._writing() as connection:
+                    holder = proposals.Holder(worker_id, self._name_of(connection, worker_id), self._lease_s)
+                    return proposals.write(connection, study_id, holder, proposals_, attributes or {})
+            except IntegrityError:
+                # Another worker wrote one of these architectures meanwhile: now it is known as a repeat.
+                continue
 
     def heartbeat(self, lease: Lease) -> Instruction:
         self._beat(lease.worker_id)

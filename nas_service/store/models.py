@@ -101,7 +101,8 @@ class TrialRow(Base):
         UniqueConstraint("study_id", "number"),
         Index("ix_trials_study_revision", "study_id", "revision"),
         Index("ix_trials_study_state", "study_id", "state", "number"),
-        Index("ix_trials_study_hash", "study_id", "architecture_hash"),
+        # No architecture is trained twice within a study.
+        UniqueConstraint("study_id", "architecture_hash"),
         Index("ix_trials_state_lease", "state", "lease_expires_at"),
         NEVER_REUSED,
     )
