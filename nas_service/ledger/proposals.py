@@ -39,7 +39,7 @@ def write(
 ) -> Reservation:
     """Write proposals of a study; see `Ledger.reserve`.
 
-    Repeats are looked up before the study's lock is taken, which keeps the lock short. A proposal that somebody
+    Repeats are looked up before the lock on the study is taken, to keep it short. A proposal that somebody
     else writes in between runs into the uniqueness of hashes within a study: `IntegrityError`, and the caller
     tries again.
     """
@@ -84,7 +84,7 @@ def _count_in(
     fresh: Placed,
     again: Placed,
 ) -> Any:
-    """Take the study's lock, a new revision and the counters' share; None if it does not run or has no room."""
+    """Take the study's lock and a new revision, and count; None if it does not run or has no room."""
     feasible = sum(proposal.is_feasible for _, proposal in fresh)
     used = sum((STUDY.c[state] for state in USED), start=literal(feasible))
     counters = {
