@@ -1,9 +1,6 @@
 """A data set in memory: checked arrays, and the canonical file that workers fetch by hash."""
 
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nas_service.content import store_content
 from nas_service.errors import FieldError, InvalidInput
 
 MIN_EXAMPLES_A_CLASS = 3
@@ -98,21 +96,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> str:
     content = save(
         {key: np.ascontiguousarray(array) for key, array in arrays.items()}, {"class_names": names}
     )
-    sha256 = hashlib.sha256(content).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{sha256}.safetensors"
-    if not target.exists():
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".part-")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    return sha256
+    return store_content(folder, content, ".safetensors")
 
 
 def load_dataset(path: Path, name: str = "") -> Dataset:

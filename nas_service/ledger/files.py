@@ -1,9 +1,6 @@
 """Files by sha256: written whole or not at all, checked when read."""
 
-import hashlib
-import os
 import re
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,26 +12,6 @@ from nas_service.settings import Settings
 from nas_service.store.models import ArtifactRow
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def store(folder: Path, content: bytes) -> str:
-    """Write bytes under their sha256: temporary file, fsync, rename."""
-    sha256 = hashlib.sha256(content).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / sha256
-    if target.exists():
-        return sha256
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".part-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return sha256
 
 
 def record(connection: Connection, sha256: str, size: int) -> None:

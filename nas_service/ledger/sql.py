@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, case, func, insert, or_, select, upda
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
+from nas_service.content import store_content
 from nas_service.ledger import endings, files, proposals
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from nas_service.ledger.rungs import goes_on
@@ -219,7 +220,7 @@ class SqlLedger:
         return files.dataset_path(self._settings, sha256)
 
     def put_artifact(self, content: bytes) -> str:
-        sha256 = files.store(self._settings.artifacts_folder, content)
+        sha256 = store_content(self._settings.artifacts_folder, content)
         with self._writing() as connection:
             files.record(connection, sha256, len(content))
         return sha256

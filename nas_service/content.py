@@ -1,0 +1,26 @@
+"""Files named by their sha256, written whole or not at all."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def store_content(folder: Path, content: bytes, suffix: str = "") -> str:
+    """Write bytes under their sha256 and return it: temporary file, fsync, rename."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{sha256}{suffix}"
+    if target.exists():
+        return sha256
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".part-")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return sha256
