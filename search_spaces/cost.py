@@ -63,15 +63,15 @@ class Cost:
 def analyse(architecture: Architecture) -> Cost:
     """Return the exact cost of an architecture on one example."""
     graph = lower(architecture)
-    fields = _receptive_fields(graph)
-    layers = tuple(_layer_cost(node, field) for node, field in zip(graph.nodes, fields, strict=True))
-    params = sum(layer.params for layer in layers)
-    buffers = sum(layer.buffers for layer in layers)
-    counters = sum(layer.kind == "batch_norm" for layer in layers)
+    seen = _receptive_fields(graph)
+    layers = tuple(_layer_cost(node, seen.get(index)) for index, node in enumerate(graph.nodes))
+    params = sum([layer.params for layer in layers])
+    buffers = sum([layer.buffers for layer in layers])
+    counters = sum([layer.kind == "batch_norm" for layer in layers])
     return Cost(
         params=params,
         buffers=buffers,
-        macs=sum(layer.macs for layer in layers),
+        macs=sum([layer.macs for layer in layers]),
         model_bytes=FLOAT_BYTES * (params + buffers - counters),
         peak_activation_bytes=FLOAT_BYTES * _peak_elements(graph),
         receptive_field=next(layer.receptive_field for layer in reversed(layers) if layer.receptive_field),
@@ -79,66 +79,69 @@ def analyse(architecture: Architecture) -> Cost:
     )
 
 
-def _layer_cost(node: Node, field: "_Seen | None") -> LayerCost:
+def _layer_cost(node: Node, seen: "_Seen | None") -> LayerCost:
+    layer, inputs = node.layer, node.input_shapes
     return LayerCost(
         name=node.name,
-        kind=node.layer.kind,
+        kind=layer.kind,
         output_shape=node.shape,
-        params=sum(prod(shape) for shape in node.layer.parameter_shapes(node.input_shapes).values()),
-        buffers=node.layer.buffers(node.input_shapes),
-        macs=node.layer.macs(node.input_shapes, node.shape),
-        receptive_field=ReceptiveField(field.smallest, field.largest) if field else None,
+        params=sum(map(prod, layer.parameter_shapes(inputs).values())),
+        buffers=layer.buffers(inputs),
+        macs=layer.macs(inputs, node.shape),
+        receptive_field=seen[0] if seen else None,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    smallest: tuple[int, ...]
-    largest: tuple[int, ...]
-    # Distance in the input between two neighbours of the map, an axis each.
-    jump: tuple[int, ...]
+# The receptive field of a map, and the distance in the input between two neighbours of it, an axis each.
+_Seen = tuple[ReceptiveField, tuple[int, ...]]
 
 
-def _receptive_fields(graph: Graph) -> list[_Seen | None]:
-    """Carry the receptive field through the graph: a window of extent k adds (k - 1) jumps."""
+def _receptive_fields(graph: Graph) -> dict[int, _Seen]:
+    """Carry the receptive field through all maps: a window of extent k adds (k - 1) steps."""
     axes = len(graph.input_shape) - 1
-    start = _Seen((1,) * axes, (1,) * axes, (1,) * axes)
-    seen: list[_Seen | None] = []
-    for node in graph.nodes:
-        sources = [start if source == INPUT else seen[source] for source in node.inputs]
-        known = [source for source in sources if source is not None]
-        is_map = len(node.shape) == axes + 1 and len(known) == len(sources)
-        seen.append(_through(node, known, axes) if is_map else None)
+    one = (1,) * axes
+    seen: dict[int, _Seen] = {INPUT: (ReceptiveField(one, one), one)}
+    for index, node in enumerate(graph.nodes):
+        if len(node.shape) != axes + 1:
+            break
+        field, step = _union([seen[source] for source in node.inputs])
+        window = node.layer.window(axes)
+        seen[index] = (field, step) if window is None else _widened(field, step, window)
     return seen
 
 
-def _through(node: Node, sources: list[_Seen], axes: int) -> _Seen:
-    smallest = tuple(min(sides) for sides in zip(*(source.smallest for source in sources), strict=True))
-    largest = tuple(max(sides) for sides in zip(*(source.largest for source in sources), strict=True))
-    jump, window = sources[0].jump, node.layer.window(axes)
-    if window is None:
-        return _Seen(smallest, largest, jump)
-    grown = tuple((extent - 1) * step for (extent, _), step in zip(window, jump, strict=True))
-    return _Seen(
-        tuple(side + more for side, more in zip(smallest, grown, strict=True)),
-        tuple(side + more for side, more in zip(largest, grown, strict=True)),
-        tuple(stride * step for (_, stride), step in zip(window, jump, strict=True)),
-    )
+def _union(sources: list[_Seen]) -> _Seen:
+    if len(sources) == 1:
+        return sources[0]
+    step = sources[0][1]
+    smallest = tuple(map(min, *(source.smallest for source, _ in sources)))
+    largest = tuple(map(max, *(source.largest for source, _ in sources)))
+    return ReceptiveField(smallest, largest), step
+
+
+def _widened(field: ReceptiveField, step: tuple[int, ...], window: tuple[tuple[int, int], ...]) -> _Seen:
+    smallest, largest, steps = [], [], []
+    for axis, (extent, stride) in enumerate(window):
+        more = (extent - 1) * step[axis]
+        smallest.append(field.smallest[axis] + more)
+        largest.append(field.largest[axis] + more)
+        steps.append(stride * step[axis])
+    return ReceptiveField(tuple(smallest), tuple(largest)), tuple(steps)
 
 
 def _peak_elements(graph: Graph) -> int:
-    last = graph.last_uses()
-    input_last = max(index for index, node in enumerate(graph.nodes) if INPUT in node.inputs)
-    alive: dict[int, int] = {INPUT: prod(graph.input_shape)}
-    peak = alive[INPUT]
+    # The input stands at the end, where the index INPUT finds it.
+    sizes = [*[prod(node.shape) for node in graph.nodes], prod(graph.input_shape)]
+    input_last = max([index for index, node in enumerate(graph.nodes) if INPUT in node.inputs])
+    last = [*graph.last_uses(), input_last]
+    peak = alive = sizes[INPUT]
     for index, node in enumerate(graph.nodes):
-        first = node.inputs[0]
-        dies = first != INPUT and last[first] == index
-        alive[index] = prod(node.shape)
-        if node.layer.in_place and dies and alive.get(first) == alive[index]:
-            del alive[first]
-        peak = max(peak, sum(alive.values()))
-        for source in set(node.inputs):
-            if (input_last if source == INPUT else last[source]) == index:
-                alive.pop(source, None)
+        first, size = node.inputs[0], sizes[index]
+        dying = [source for source in set(node.inputs) if last[source] == index]
+        # The caller's input is never written over.
+        is_free = node.layer.in_place and first != INPUT and last[first] == index
+        alive += size
+        peak = max(peak, alive - size if is_free and sizes[first] == size else alive)
+        for source in dying:
+            alive -= sizes[source]
     return peak

@@ -1,8 +1,8 @@
 """An architecture as an ONNX file, written straight from the graph; needs `onnx`, not torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import prod, sqrt
-from typing import Any
 
 import numpy as np
 import onnx
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from search_spaces.architecture import Architecture
-from search_spaces.graph import INPUT, Graph, Node, lower
+from search_spaces.graph import INPUT, Graph, lower
 from search_spaces.layers.layer import OnnxNode, Shape
 
 # HardSwish needs 14, Split with num_outputs 18, Gelu 20.
@@ -27,26 +27,20 @@ def to_onnx(
         architecture: What to write.
         state: Weights and buffers by the names of the torch module's state dict; random ones where None.
         seed: Seeds the random weights.
+
+    Raises:
+        ValueError: The state lacks an entry; the message names it.
     """
     graph = lower(architecture)
-    weights = state if state is not None else _random_state(graph, seed)
-    nodes = [part for node in graph.nodes for part in _operators(graph, node)]
-    nodes[-1] = helper.make_node(
-        nodes[-1].op_type, list(nodes[-1].input), ["logits"], **_attributes(nodes[-1])
-    )
-    used = {name for node in nodes for name in node.input}
-    tensors = [
-        numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name)
-        for name, value in weights.items()
-        if name in used
-    ]
+    operators = _operators(graph)
+    weights = _random_state(graph, seed) if state is None else state
     model = helper.make_model(
         helper.make_graph(
-            nodes,
+            [_node(operator) for operator in operators],
             "network",
             [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *architecture.input_shape])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", architecture.classes])],
-            [*tensors, *_constants(graph)],
+            [*_weights(operators, weights), *_constants(operators)],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
@@ -56,28 +50,37 @@ def to_onnx(
     return bytes(model.SerializeToString())
 
 
-def _parts(graph: Graph, node: Node) -> list[OnnxNode]:
-    inputs = ["input" if source == INPUT else graph.nodes[source].name for source in node.inputs]
-    return node.layer.onnx(node.name, inputs, node.input_shapes)
+def _operators(graph: Graph) -> list[OnnxNode]:
+    operators: list[OnnxNode] = []
+    for node in graph.nodes:
+        inputs = ["input" if source == INPUT else graph.nodes[source].name for source in node.inputs]
+        operators += node.layer.onnx(node.name, inputs, node.input_shapes)
+    operators[-1] = replace(operators[-1], outputs=("logits",))
+    return operators
 
 
-def _operators(graph: Graph, node: Node) -> list[onnx.NodeProto]:
-    return [
-        helper.make_node(part.op_type, list(part.inputs), list(part.outputs), **part.attributes)
-        for part in _parts(graph, node)
-    ]
+def _node(operator: OnnxNode) -> onnx.NodeProto:
+    return helper.make_node(operator.op_type, operator.inputs, operator.outputs, **operator.attributes)
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+def _weights(
+    operators: list[OnnxNode], state: Mapping[str, NDArray[np.float32]]
+) -> Iterator[onnx.TensorProto]:
+    """Yield what the operators read and none of them computes; the state may hold more, such as counters."""
+    known = {"input", *(name for operator in operators for name in (*operator.outputs, *operator.constants))}
+    for name in dict.fromkeys(name for operator in operators for name in operator.inputs):
+        if name in known:
+            continue
+        if name not in state:
+            raise ValueError(f"the state lacks {name}")
+        yield numpy_helper.from_array(np.ascontiguousarray(state[name], dtype=np.float32), name)
 
 
-def _constants(graph: Graph) -> list[onnx.TensorProto]:
+def _constants(operators: list[OnnxNode]) -> list[onnx.TensorProto]:
     return [
         numpy_helper.from_array(np.array(data, dtype=kind), name)
-        for node in graph.nodes
-        for part in _parts(graph, node)
-        for name, (data, kind) in part.constants.items()
+        for operator in operators
+        for name, (data, kind) in operator.constants.items()
     ]
 
 

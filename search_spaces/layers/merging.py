@@ -72,6 +72,11 @@ class WeightedSum(Layer):
         ]
 
 
+def squeezed_channels(channels: int, ratio: int) -> int:
+    """Return the width that squeeze-and-excitation narrows to."""
+    return max(1, channels // ratio)
+
+
 @dataclass(frozen=True, slots=True)
 class SqueezeExcitation(Layer):
     """Channel gate: global average, two dense layers, sigmoid (Hu et al. 2018, arXiv:1709.01507)."""
@@ -80,11 +85,9 @@ class SqueezeExcitation(Layer):
     in_place: ClassVar[bool] = True
     ratio: int
 
-    def _squeezed(self, channels: int) -> int:
-        return max(1, channels // self.ratio)
-
     def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
-        channels, squeezed = inputs[0][0], self._squeezed(inputs[0][0])
+        channels = inputs[0][0]
+        squeezed = squeezed_channels(channels, self.ratio)
         return {
             "squeeze.weight": (squeezed, channels),
             "squeeze.bias": (squeezed,),
@@ -93,12 +96,12 @@ class SqueezeExcitation(Layer):
         }
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
-        return 2 * inputs[0][0] * self._squeezed(inputs[0][0])
+        return 2 * inputs[0][0] * squeezed_channels(inputs[0][0], self.ratio)
 
     def module(self, inputs: Sequence[Shape]) -> "nn.Module":
         from search_spaces.modules.attention import SqueezeExcitationBlock
 
-        return SqueezeExcitationBlock(inputs[0][0], self._squeezed(inputs[0][0]))
+        return SqueezeExcitationBlock(inputs[0][0], squeezed_channels(inputs[0][0], self.ratio))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         x, axes = inputs[0], len(shapes[0]) - 1

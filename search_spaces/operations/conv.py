@@ -7,11 +7,12 @@ from search_spaces.layers.convolution import Convolution
 from search_spaces.operations.operation import (
     Lowering,
     Operation,
-    is_count,
-    kernel_problem,
-    per_axis,
+    Problem,
+    fitted_window,
     register,
+    window_problem,
 )
+from search_spaces.validation import is_count
 
 
 @register("conv")
@@ -22,19 +23,19 @@ class Conv(Operation):
     kernel: Any = 3
     groups: int = 1
     dilation: int = 1
+    # Without effect before batch norm, which has a bias of its own.
     bias: bool = False
 
     def fitted(self, axes: int) -> "Conv":
-        kernel = per_axis(self.kernel, axes)
-        is_pointwise = isinstance(kernel, tuple) and all(side == 1 for side in kernel)
-        return replace(self, kernel=kernel, dilation=1 if is_pointwise else self.dilation)
+        kernel, dilation = fitted_window(self.kernel, self.dilation, axes)
+        return replace(self, kernel=kernel, dilation=dilation)
 
-    def problem(self, in_channels: int, size: tuple[int, ...]) -> tuple[str, Any, str] | None:
+    def problem(self, in_channels: int, size: tuple[int, ...]) -> Problem | None:
         if not is_count(self.groups, in_channels) or in_channels % self.groups or self.channels % self.groups:
             return "groups", self.groups, f"a divisor of {in_channels} and {self.channels} channels"
         if not isinstance(self.bias, bool):
             return "bias", self.bias, "true, false"
-        return kernel_problem(self.kernel, self.dilation, size)
+        return window_problem(self.kernel, self.dilation, len(size))
 
     def lower(self, graph: Lowering, name: str, node: int, stride: int) -> int:
         layer = Convolution(self.channels, self.kernel, stride, self.groups, self.dilation, self.bias)

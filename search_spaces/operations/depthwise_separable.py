@@ -8,11 +8,12 @@ from search_spaces.operations.operation import (
     MAX_CHANNELS,
     Lowering,
     Operation,
-    is_count,
-    kernel_problem,
-    per_axis,
+    Problem,
+    fitted_window,
     register,
+    window_problem,
 )
+from search_spaces.validation import is_count
 
 
 @register("depthwise_separable")
@@ -25,14 +26,14 @@ class DepthwiseSeparable(Operation):
     multiplier: int = 1
 
     def fitted(self, axes: int) -> "DepthwiseSeparable":
-        kernel = per_axis(self.kernel, axes)
-        is_pointwise = isinstance(kernel, tuple) and all(side == 1 for side in kernel)
-        return replace(self, kernel=kernel, dilation=1 if is_pointwise else self.dilation)
+        kernel, dilation = fitted_window(self.kernel, self.dilation, axes)
+        return replace(self, kernel=kernel, dilation=dilation)
 
-    def problem(self, in_channels: int, size: tuple[int, ...]) -> tuple[str, Any, str] | None:
-        if not is_count(self.multiplier, max(1, MAX_CHANNELS // in_channels)):
-            return "multiplier", self.multiplier, f"1 to {max(1, MAX_CHANNELS // in_channels)}"
-        return kernel_problem(self.kernel, self.dilation, size)
+    def problem(self, in_channels: int, size: tuple[int, ...]) -> Problem | None:
+        most = MAX_CHANNELS // in_channels
+        if not is_count(self.multiplier, most):
+            return "multiplier", self.multiplier, f"1 to {most}"
+        return window_problem(self.kernel, self.dilation, len(size))
 
     def lower(self, graph: Lowering, name: str, node: int, stride: int) -> int:
         inputs = graph.channels(node)

@@ -1,15 +1,19 @@
 """The contract of an operation, and the register of all of them."""
 
-import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from search_spaces.errors import ArchitectureError
 from search_spaces.layers.layer import Layer
+from search_spaces.validation import is_count, nearest, shown
 
 MAX_CHANNELS = 4096
 MAX_KERNEL = 63
+MAX_DILATION = 32
+
+# (field, value, what is allowed) of a broken rule.
+Problem = tuple[str, Any, str]
 
 
 class Lowering(Protocol):
@@ -27,6 +31,8 @@ class Operation:
     """One step of a branch: a description that knows its rules and the layers it stands for.
 
     Subclasses are frozen dataclasses with a default for each field but `channels`, registered by `register`.
+    Whoever builds an architecture calls `fitted`, then `problem` on what came back, and `lower` only on what
+    has no problem; fields may hold anything until then.
     """
 
     kind: ClassVar[str]
@@ -36,8 +42,8 @@ class Operation:
         """Return the canonical form for maps of `axes` axes: kernels an axis each, dead fields neutral."""
         return self
 
-    def problem(self, in_channels: int, size: tuple[int, ...]) -> tuple[str, Any, str] | None:
-        """Return (field, value, what is allowed) of the first broken rule, or None."""
+    def problem(self, in_channels: int, size: tuple[int, ...]) -> Problem | None:
+        """Return the first broken rule, or None."""
         return None
 
     def lower(self, graph: Lowering, name: str, node: int, stride: int) -> int:
@@ -70,62 +76,51 @@ def options(kind: str) -> frozenset[str]:
     return frozenset(field.name for field in fields(_lookup(kind)))
 
 
-def create(kind: str, **values: Any) -> Operation:
+def create(kind: str, /, **values: Any) -> Operation:
     """Return the operation of that name; raises `ArchitectureError` for unknown names or fields."""
+    return read(kind, values)
+
+
+def read(kind: Any, values: Mapping[Any, Any]) -> Operation:
+    """Return the operation of that name with fields from plain data, whatever either holds.
+
+    Raises:
+        ArchitectureError: The name or a field is unknown, or `channels` is missing.
+    """
     operation = _lookup(kind)
-    unknown = sorted(values.keys() - options(kind))
-    if unknown:
-        raise ArchitectureError(f"{kind} has no field {unknown[0]!r}{nearest(unknown[0], options(kind))}")
+    known = options(kind)
+    for name in values:
+        if name not in known:
+            raise ArchitectureError(f"{kind} has no field {shown(name)}{nearest(name, known)}")
     if "channels" not in values:
         raise ArchitectureError(f"{kind} needs the field channels")
     return operation(**values)
 
 
-def per_axis(value: Any, axes: int) -> Any:
-    """Spread one number over all axes; anything else is left for the rules to judge."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value,) * axes
-    return tuple(value) if isinstance(value, list | tuple) else value
+def fitted_window(kernel: Any, dilation: Any, axes: int) -> tuple[Any, Any]:
+    """Return kernel and dilation in canonical form, and as they are where `window_problem` will refuse them.
+
+    One number stands for all axes; a kernel of 1 has nothing to dilate.
+    """
+    if isinstance(kernel, int) and not isinstance(kernel, bool):
+        kernel = (kernel,) * axes
+    elif isinstance(kernel, list):
+        kernel = tuple(kernel)
+    is_pointwise = isinstance(kernel, tuple) and all(side == 1 for side in kernel)
+    return kernel, 1 if is_pointwise and is_count(dilation, MAX_DILATION) else dilation
 
 
-def kernel_problem(kernel: Any, dilation: Any, size: tuple[int, ...]) -> tuple[str, Any, str] | None:
-    """Judge a kernel: one odd number an axis, and a dilation."""
+def window_problem(kernel: Any, dilation: Any, axes: int) -> Problem | None:
+    """Judge a kernel (one odd number an axis) and a dilation."""
     sides = kernel if isinstance(kernel, tuple) else ()
-    if len(sides) != len(size) or not all(is_count(side, MAX_KERNEL) and side % 2 for side in sides):
-        return "kernel", kernel, f"one odd number from 1 to {MAX_KERNEL} for each of {len(size)} axes"
-    if not is_count(dilation, 32):
-        return "dilation", dilation, "1 to 32"
+    if len(sides) != axes or not all(is_count(side, MAX_KERNEL) and side % 2 for side in sides):
+        return "kernel", kernel, f"one odd number from 1 to {MAX_KERNEL} for each of {axes} axes"
+    if not is_count(dilation, MAX_DILATION):
+        return "dilation", dilation, f"1 to {MAX_DILATION}"
     return None
-
-
-def is_count(value: Any, most: int) -> bool:
-    """Whether a value is a whole number from 1 to `most`."""
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-
-
-def nearest(word: str, known: Any) -> str:
-    """Return ' (did you mean ...?)' or what is allowed."""
-    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(sorted(known))}"
 
 
 def _lookup(kind: Any) -> type[Operation]:
     if not isinstance(kind, str) or kind not in _REGISTER:
-        raise ArchitectureError(f"unknown operation {str(kind)[:60]!r}{nearest(str(kind)[:60], names())}")
+        raise ArchitectureError(f"unknown operation {shown(kind)}{nearest(kind, names())}")
     return _REGISTER[kind]
-
-
-__all__ = [
-    "MAX_CHANNELS",
-    "Lowering",
-    "Operation",
-    "create",
-    "is_count",
-    "kernel_problem",
-    "names",
-    "nearest",
-    "options",
-    "per_axis",
-    "register",
-    "replace",
-]
