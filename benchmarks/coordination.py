@@ -161,7 +161,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     sizes, processes, seconds = (
-        ((1000,), (1, 4), 2.0) if options.quick else ((100, 1000, 5000), (1, 4, 16), 4.0)
+        ((1000,), (1, 4), 2.0) if options.quick else ((100, 1000, 5000), (1, 4, 16), 3.0)
     )
     cells = []
     with tempfile.TemporaryDirectory() as folder:
