@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import pytest
 import uvicorn
-from nas_service.app import create_app
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
+from nas_service.app import create_app
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
