@@ -10,7 +10,10 @@ from search_spaces.layers.layer import FLOAT_BYTES, Shape
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """What one output sees of the input along each axis, over all paths."""
+    """What one output sees of the input along each axis, over all paths from map to map.
+
+    A gate's means over the whole map do not count.
+    """
 
     smallest: tuple[int, ...]
     largest: tuple[int, ...]
@@ -62,7 +65,11 @@ class Cost:
 
 def analyse(architecture: Architecture) -> Cost:
     """Return the exact cost of an architecture on one example."""
-    graph = lower(architecture)
+    return graph_cost(lower(architecture))
+
+
+def graph_cost(graph: Graph) -> Cost:
+    """Return the exact cost of a graph on one example."""
     seen = _receptive_fields(graph)
     layers = tuple(_layer_cost(node, seen.get(index)) for index, node in enumerate(graph.nodes))
     params = sum([layer.params for layer in layers])
@@ -138,10 +145,10 @@ def _peak_elements(graph: Graph) -> int:
     for index, node in enumerate(graph.nodes):
         first, size = node.inputs[0], sizes[index]
         dying = [source for source in set(node.inputs) if last[source] == index]
-        # The caller's input is never written over.
-        is_free = node.layer.in_place and first != INPUT and last[first] == index
+        # The caller's input is never written over, nor a map that is read again.
+        writes_over = node.layer.in_place and first != INPUT and last[first] == index
         alive += size
-        peak = max(peak, alive - size if is_free and sizes[first] == size else alive)
+        peak = max(peak, alive - size if writes_over else alive)
         for source in dying:
             alive -= sizes[source]
     return peak

@@ -32,7 +32,7 @@ class Layer:
     """
 
     kind: ClassVar[str]
-    # Whether the output may take the place of the first input in memory.
+    # Whether the output, of the same size, may take the place of the first input in memory.
     in_place: ClassVar[bool] = False
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:

@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from search_spaces import Architecture, Stage, analyse, lower
-from search_spaces.cost import ReceptiveField
+from search_spaces.cost import ReceptiveField, graph_cost
+from search_spaces.graph import INPUT, Graph, Node
+from search_spaces.layers.convolution import Convolution
+from search_spaces.layers.merging import Add
+from search_spaces.layers.pointwise import Activation
 from search_spaces.modules import Network, build
 
 
@@ -76,6 +80,18 @@ def test_a_shortcut_keeps_its_source_alive() -> None:
     residual = analyse(network_of(narrow, {**deep, "connection": "residual"})).peak_activation_bytes
     assert plain == 4 * 64 * (8 + 8)
     assert residual == 4 * 64 * (2 + 8 + 8)
+
+
+def test_a_map_that_is_read_again_is_not_written_over() -> None:
+    shape = (4, 8, 8)
+    nodes = [
+        Node("map", Convolution(4, (3, 3)), (INPUT,), (shape,), shape),
+        Node("active", Activation(), (0,), (shape,), shape),
+        Node("sum", Add(), (1, 0), (shape, shape), shape),
+    ]
+    assert graph_cost(Graph(shape, tuple(nodes))).peak_activation_bytes == 4 * 2 * 256
+    last = Node("last", Activation(), (INPUT,), (shape,), shape)
+    assert graph_cost(Graph(shape, (last,))).peak_activation_bytes == 4 * 2 * 256
 
 
 FIELDS: list[tuple[list[dict[str, Any]], tuple[int, ...]]] = [

@@ -85,6 +85,37 @@ def test_canonical_two_conv_networks(shape: list[int], pool: str, has_bias: bool
     assert analyse(Architecture.from_dict(data)).params == expected
 
 
+def test_resnet_8_of_mlperf_tiny() -> None:
+    """Two of its three shortcuts carry a biased projection; here these are normalised instead."""
+    wide = [(16, "none"), (32, "stride"), (64, "stride")]
+    stages = [{"branches": [[conv(16, 3, bias=True)]], "channels": 16}]
+    for width, downsample in wide:
+        steps = [conv(width, 3, bias=True), conv(width, 3, bias=True)]
+        block = {"branches": [steps], "channels": width, "branch_activation": True}
+        stages.append({**block, "connection": "residual", "downsample": downsample})
+    cost = analyse(Architecture.from_dict({"input_shape": [3, 32, 32], "classes": 10, "stages": stages}))
+    assert cost.macs == 12_501_632
+    assert cost.params == 78_186 + (32 + 64)
+
+
+def test_mobilenet_v1_quarter_of_mlperf_tiny() -> None:
+    """It also has norms behind the depthwise parts, and a bias in each convolution."""
+    first = conv(8, 3)
+    rows = [[16], [32, 32], [64, 64], [128, 128, 128], [128, 128, 128], [256, 256]]
+    downsamples = ["stride", "stride", "stride", "stride", "none", "stride"]
+    stages = []
+    for row, downsample in zip(rows, downsamples, strict=True):
+        steps = [{"op": "depthwise_separable", "channels": width} for width in row]
+        branch = [first, *steps] if row == [16] else steps
+        block = {"branches": [branch], "channels": row[-1], "branch_activation": True}
+        stages.append({**block, "downsample": downsample})
+    cost = analyse(Architecture.from_dict({"input_shape": [3, 96, 96], "classes": 2, "stages": stages}))
+    widths = [8, *(width for row in rows for width in row)]
+    norms, biases = 2 * sum(widths[:-1]), sum(widths) + sum(widths[:-1])
+    assert cost.macs == 7_489_664
+    assert cost.params == 216_322 - norms - biases
+
+
 def test_macs_count_outputs_times_what_each_sees() -> None:
     stage = stage_of([conv(16, 3)], channels=16, downsample="stride")
     data = {"input_shape": [3, 32, 32], "classes": 10, "stages": [stage]}
