@@ -4,7 +4,8 @@ from search_spaces.architecture import Architecture, Branch, Head, Stage
 from search_spaces.cost import Cost, analyse
 from search_spaces.errors import ArchitectureError, SearchSpaceError, SpaceError
 from search_spaces.families import resolve_space
-from search_spaces.graph import Graph, lower
+from search_spaces.graph import Graph
+from search_spaces.lowering import lower
 from search_spaces.random_trial import RandomTrial
 from search_spaces.space import SearchSpace
 

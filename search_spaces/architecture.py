@@ -13,6 +13,7 @@ from typing import Any
 
 from search_spaces.branch import MAX_OPERATIONS, Branch
 from search_spaces.head import HEAD_POOLS, Head, canonical_head, check_head, head_from, head_to_data
+from search_spaces.layers.normalisation import NORMS
 from search_spaces.operations.operation import MAX_CHANNELS
 from search_spaces.stage import (
     ATTENTION_RATIOS,
@@ -20,8 +21,8 @@ from search_spaces.stage import (
     DOWNSAMPLES,
     FUSIONS,
     MAX_BRANCHES,
-    NORMS,
     POOL_POSITIONS,
+    SELF_ATTENTION_RATIOS,
     Stage,
     fit_stage,
     size_after,
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_STAGES",
     "NORMS",
     "POOL_POSITIONS",
+    "SELF_ATTENTION_RATIOS",
     "Architecture",
     "Branch",
     "Head",
@@ -59,7 +61,7 @@ class Architecture:
     """A network from input to logits.
 
     Args:
-        input_shape: (channels, *spatial) of one example, with one or two spatial axes.
+        input_shape: (channels, *spatial) of one example, with one, two or three spatial axes.
         classes: Number of logits, at least 2.
         stages: One to six.
         head: What stands behind the last stage.
@@ -105,7 +107,7 @@ class Architecture:
         need(known, ("input_shape", "classes", "stages"), "architecture", "")
         stages = as_items(known["stages"], 1, MAX_STAGES, "stages", "/stages")
         return cls(
-            input_shape=tuple(as_items(known["input_shape"], 2, 3, "input_shape", "/input_shape")),
+            input_shape=tuple(as_items(known["input_shape"], 2, 4, "input_shape", "/input_shape")),
             classes=known["classes"],
             stages=tuple(stage_from(stage, number) for number, stage in enumerate(stages, start=1)),
             head=head_from(known.get("head", {})),
@@ -122,8 +124,8 @@ class Architecture:
 
 
 def _check_input(shape: tuple[int, ...]) -> None:
-    allowed = "[channels, length] or [channels, height, width]"
-    if not isinstance(shape, tuple) or not 2 <= len(shape) <= 3:
+    allowed = "[channels, length], [channels, height, width] or [channels, depth, height, width]"
+    if not isinstance(shape, tuple) or not 2 <= len(shape) <= 4:
         refuse("input", "input_shape", shape, allowed, "/input_shape")
     if not is_count(shape[0], MAX_CHANNELS) or not all(is_count(side, MAX_SIDE) for side in shape[1:]):
         limits = f"{allowed}, channels to {MAX_CHANNELS}, sides to {MAX_SIDE}"

@@ -1,18 +1,22 @@
 """Exact cost of an architecture from its description alone, without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
-from search_spaces.architecture import Architecture
-from search_spaces.graph import INPUT, Graph, Node, lower
-from search_spaces.layers.layer import FLOAT_BYTES, Shape
+from search_spaces.architecture import Architecture, Stage
+from search_spaces.branch_lowering import branch_piece, running_order
+from search_spaces.graph import INPUT, Graph, Node
+from search_spaces.layers.layer import Layer, Shape, figures
+from search_spaces.lowering import Builder, lower, lower_head, lower_stages, style_of
+from search_spaces.walks import Seen, Step, merged, peak_elements, widened
 
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
     """What one output sees of the input along each axis, over all paths from map to map.
 
-    A gate's means over the whole map do not count.
+    What gates and self-attention gather from the whole map does not count.
     """
 
     smallest: tuple[int, ...]
@@ -30,28 +34,37 @@ class LayerCost:
     params: int
     buffers: int
     macs: int
+    elementwise: int
     # None behind a layer that sees the whole map.
     receptive_field: ReceptiveField | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cost:
     """The cost of a network on one example.
 
-    One MAC is one multiply and one add; bias, normalisation, activation and pooling count as zero.
-    `model_bytes` are the parameters and the floating-point buffers in fp32. `peak_activation_bytes` is the
-    largest sum of fp32 maps alive at once in execution order, where an element-wise layer writes over its
-    input if nothing else reads it.
+    One MAC is one multiply and one add of a convolution, a dense layer or an attention product; norms,
+    activations, sums, gates and pooling are counted apart, as element-wise operations. `model_bytes` are the
+    parameters and the floating-point buffers in fp32; in `model_bytes_int8` each matrix takes a byte an entry
+    and a scale of four for each output channel. `peak_activation_bytes` is the largest sum of fp32 maps alive
+    at once in execution order, where an element-wise layer writes over its input if nothing else reads it.
     """
 
     params: int
     buffers: int
     macs: int
+    elementwise: int
     model_bytes: int
+    model_bytes_int8: int
     peak_activation_bytes: int
     # Of the last map before the head.
     receptive_field: ReceptiveField
-    layers: tuple[LayerCost, ...]
+    _architecture: Architecture = field(compare=False, repr=False)
+
+    @cached_property
+    def layers(self) -> tuple[LayerCost, ...]:
+        """The cost of each layer in execution order; computed when first asked for."""
+        return layer_costs(lower(self._architecture))
 
     def metrics(self) -> dict[str, int]:
         """Return the figures that studies can optimise or limit, by metric name."""
@@ -65,90 +78,130 @@ class Cost:
 
 def analyse(architecture: Architecture) -> Cost:
     """Return the exact cost of an architecture on one example."""
-    return graph_cost(lower(architecture))
-
-
-def graph_cost(graph: Graph) -> Cost:
-    """Return the exact cost of a graph on one example."""
-    seen = _receptive_fields(graph)
-    layers = tuple(_layer_cost(node, seen.get(index)) for index, node in enumerate(graph.nodes))
-    params = sum([layer.params for layer in layers])
-    buffers = sum([layer.buffers for layer in layers])
-    counters = sum([layer.kind == "batch_norm" for layer in layers])
+    tally = Tally(architecture.input_shape)
+    last = lower_stages(tally, architecture.stages)
+    seen = tally.seen[last]
+    assert seen is not None
+    lower_head(tally, architecture.head, architecture.classes, last)
     return Cost(
-        params=params,
-        buffers=buffers,
-        macs=sum([layer.macs for layer in layers]),
-        model_bytes=FLOAT_BYTES * (params + buffers - counters),
-        peak_activation_bytes=FLOAT_BYTES * _peak_elements(graph),
-        receptive_field=next(layer.receptive_field for layer in reversed(layers) if layer.receptive_field),
-        layers=layers,
+        params=tally.params,
+        buffers=tally.buffers,
+        macs=tally.macs,
+        elementwise=tally.elementwise,
+        model_bytes=tally.model_bytes,
+        model_bytes_int8=tally.model_bytes_int8,
+        peak_activation_bytes=4 * tally.peak(),
+        receptive_field=ReceptiveField(seen.smallest, seen.largest),
+        _architecture=architecture,
     )
 
 
-def _layer_cost(node: Node, seen: "_Seen | None") -> LayerCost:
-    layer, inputs = node.layer, node.input_shapes
+class Tally(Builder):
+    """A builder that adds up figures instead of collecting layers.
+
+    Nodes are positions in lists, 0 the network's input; a branch is one position, whose figures come from
+    `branch_piece`.
+    """
+
+    start = 0
+
+    def __init__(self, input_shape: Shape) -> None:
+        one = (1,) * (len(input_shape) - 1)
+        self.shapes: list[Shape] = [input_shape]
+        self.seen: list[Seen | None] = [Seen(one, one, one)]
+        self.steps: list[Step] = []
+        self.params = self.buffers = self.macs = self.elementwise = 0
+        self.model_bytes = self.model_bytes_int8 = 0
+
+    def add(self, name: str, layer: Layer, *inputs: int) -> int:
+        shapes = self.shapes
+        counts = figures(layer, tuple([shapes[node] for node in inputs]))
+        seen = None
+        if layer.gives_map:
+            seen = self.seen[inputs[0]] if len(inputs) == 1 else merged([self.seen[node] for node in inputs])
+            if counts.window is not None and seen is not None:
+                seen = widened(seen, counts.window)
+        self._count(counts.params, counts.buffers, counts.macs, counts.elementwise)
+        self.model_bytes += counts.model_bytes
+        self.model_bytes_int8 += counts.model_bytes_int8
+        self.steps.append(Step(inputs, counts.elements, layer.in_place))
+        self.seen.append(seen)
+        shapes.append(counts.shape)
+        return len(shapes) - 1
+
+    def branches(self, name: str, stage: Stage, node: int) -> list[int]:
+        style, shape = style_of(stage), self.shapes[node]
+        pieces = [branch_piece(branch, style, shape) for branch in stage.branches]
+        maps = [node] * len(pieces)
+        for index in running_order(pieces):
+            piece = pieces[index]
+            if not piece.has_layers:
+                continue
+            seen = self.seen[node]
+            assert seen is not None
+            self._count(piece.params, piece.buffers, piece.macs, piece.elementwise)
+            self.model_bytes += piece.model_bytes
+            self.model_bytes_int8 += piece.model_bytes_int8
+            self.steps.append(Step((node,), piece.size, False, piece.inside))
+            self.seen.append(seen if piece.window is None else widened(seen, piece.window))
+            self.shapes.append(piece.shape)
+            maps[index] = len(self.shapes) - 1
+        return maps
+
+    def shape(self, node: int) -> Shape:
+        return self.shapes[node]
+
+    def channels(self, node: int) -> int:
+        return self.shapes[node][0]
+
+    def peak(self) -> int:
+        """Return the largest number of elements alive at once."""
+        return peak_elements(prod(self.shapes[0]), self.steps)
+
+    def _count(self, params: int, buffers: int, macs: int, elementwise: int) -> None:
+        self.params += params
+        self.buffers += buffers
+        self.macs += macs
+        self.elementwise += elementwise
+
+
+def layer_costs(graph: Graph) -> tuple[LayerCost, ...]:
+    """Return the cost of each node of a graph."""
+    one = (1,) * (len(graph.input_shape) - 1)
+    seen: dict[int, Seen | None] = {INPUT: Seen(one, one, one)}
+    costs = []
+    for index, node in enumerate(graph.nodes):
+        seen[index] = _seen_through(node, seen)
+        costs.append(_layer_cost(node, seen[index]))
+    return tuple(costs)
+
+
+def graph_peak_bytes(graph: Graph) -> int:
+    """Return the peak activation bytes of a graph on one example, from its layers one by one."""
+    steps = [
+        Step(tuple([source + 1 for source in node.inputs]), prod(node.shape), node.layer.in_place)
+        for node in graph.nodes
+    ]
+    return 4 * peak_elements(prod(graph.input_shape), steps)
+
+
+def _seen_through(node: Node, seen: dict[int, Seen | None]) -> Seen | None:
+    if not node.layer.gives_map:
+        return None
+    source = merged([seen[other] for other in node.inputs])
+    window = figures(node.layer, node.input_shapes).window
+    return source if source is None or window is None else widened(source, window)
+
+
+def _layer_cost(node: Node, seen: Seen | None) -> LayerCost:
+    counts = figures(node.layer, node.input_shapes)
     return LayerCost(
         name=node.name,
-        kind=layer.kind,
+        kind=node.layer.kind,
         output_shape=node.shape,
-        params=sum(map(prod, layer.parameter_shapes(inputs).values())),
-        buffers=layer.buffers(inputs),
-        macs=layer.macs(inputs, node.shape),
-        receptive_field=seen[0] if seen else None,
+        params=counts.params,
+        buffers=counts.buffers,
+        macs=counts.macs,
+        elementwise=counts.elementwise,
+        receptive_field=ReceptiveField(seen.smallest, seen.largest) if seen else None,
     )
-
-
-# The receptive field of a map, and the distance in the input between two neighbours of it, an axis each.
-_Seen = tuple[ReceptiveField, tuple[int, ...]]
-
-
-def _receptive_fields(graph: Graph) -> dict[int, _Seen]:
-    """Carry the receptive field through all maps: a window of extent k adds (k - 1) steps."""
-    axes = len(graph.input_shape) - 1
-    one = (1,) * axes
-    seen: dict[int, _Seen] = {INPUT: (ReceptiveField(one, one), one)}
-    for index, node in enumerate(graph.nodes):
-        if len(node.shape) != axes + 1:
-            break
-        field, step = _union([seen[source] for source in node.inputs])
-        window = node.layer.window(axes)
-        seen[index] = (field, step) if window is None else _widened(field, step, window)
-    return seen
-
-
-def _union(sources: list[_Seen]) -> _Seen:
-    if len(sources) == 1:
-        return sources[0]
-    step = sources[0][1]
-    smallest = tuple(map(min, *(source.smallest for source, _ in sources)))
-    largest = tuple(map(max, *(source.largest for source, _ in sources)))
-    return ReceptiveField(smallest, largest), step
-
-
-def _widened(field: ReceptiveField, step: tuple[int, ...], window: tuple[tuple[int, int], ...]) -> _Seen:
-    smallest, largest, steps = [], [], []
-    for axis, (extent, stride) in enumerate(window):
-        more = (extent - 1) * step[axis]
-        smallest.append(field.smallest[axis] + more)
-        largest.append(field.largest[axis] + more)
-        steps.append(stride * step[axis])
-    return ReceptiveField(tuple(smallest), tuple(largest)), tuple(steps)
-
-
-def _peak_elements(graph: Graph) -> int:
-    # The input stands at the end, where the index INPUT finds it.
-    sizes = [*[prod(node.shape) for node in graph.nodes], prod(graph.input_shape)]
-    input_last = max([index for index, node in enumerate(graph.nodes) if INPUT in node.inputs])
-    last = [*graph.last_uses(), input_last]
-    peak = alive = sizes[INPUT]
-    for index, node in enumerate(graph.nodes):
-        first, size = node.inputs[0], sizes[index]
-        dying = [source for source in set(node.inputs) if last[source] == index]
-        # The caller's input is never written over, nor a map that is read again.
-        writes_over = node.layer.in_place and first != INPUT and last[first] == index
-        alive += size
-        peak = max(peak, alive - size if writes_over else alive)
-        for source in dying:
-            alive -= sizes[source]
-    return peak

@@ -39,11 +39,27 @@ def whole(default: int, low: int, high: int) -> Field:
     return Field(default, f"a whole number from {low} to {high}", lambda v: is_whole(v, low, high))
 
 
-def odd(default: int, high: int) -> Field:
-    """An odd number up to `high`."""
-    return Field(
-        default, f"an odd number from 1 to {high}", lambda v: is_whole(v, 1, high) and int(v or 0) % 2 == 1
-    )
+def kernel(default: int, high: int) -> Field:
+    """An odd number for all axes, or one an axis written 3x9."""
+
+    def accepts(value: Scalar) -> bool:
+        if isinstance(value, str):
+            sides = value.split("x")
+            return 2 <= len(sides) <= 3 and all(
+                side.isascii() and side.isdigit() and len(side) < 4 and is_odd(int(side), high)
+                for side in sides
+            )
+        return is_odd(value, high)
+
+    return Field(default, f"an odd number from 1 to {high}, or one an axis such as 3x9", accepts)
+
+
+def kernel_sides(value: int | str, axes: int) -> tuple[int, ...]:
+    """Return a kernel an axis each; where it names too few or too many, the last repeats or is left out."""
+    if isinstance(value, int):
+        return (value,) * axes
+    sides = tuple(map(int, value.split("x")))
+    return (*sides, *sides[-1:] * axes)[:axes]
 
 
 def number(default: float, low: float, below: float) -> Field:
@@ -67,6 +83,11 @@ def width(default: int, high: int) -> Field:
 def is_whole(value: Scalar, low: int, high: int) -> bool:
     """Whether the value is an integer (no boolean) from `low` to `high`."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_odd(value: Scalar, high: int) -> bool:
+    """Whether the value is an odd integer from 1 to `high`."""
+    return is_whole(value, 1, high) and int(value or 0) % 2 == 1
 
 
 def is_relative(value: Scalar) -> bool:

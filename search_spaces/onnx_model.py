@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from search_spaces.architecture import Architecture
-from search_spaces.graph import INPUT, Graph, lower
+from search_spaces.graph import INPUT, Graph
 from search_spaces.layers.layer import OnnxNode, Shape
+from search_spaces.lowering import lower
 
 # HardSwish needs 14, Split with num_outputs 18, Gelu 20.
-OPSET = 20
+OPSET = 21
 IR_VERSION = 10
 
 

@@ -36,7 +36,11 @@ class RandomTrial:
 
     def suggest_categorical(self, name: str, choices: Sequence[Drawn]) -> Drawn:
         """Return one of `choices`, each as likely as the others."""
-        return self._answer(name, lambda: self._random.choice(choices), lambda value: value in choices)
+        if name in self._fixed or name in self.params:
+            return self._answer(name, lambda: choices[0], lambda value: value in choices)
+        value = choices[int(self._random.random() * len(choices))]
+        self.params[name] = value
+        return value
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """Return an integer from `low` to `high`, both included, in steps of `step`."""

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from search_spaces import fields, operations
@@ -16,19 +17,21 @@ from search_spaces.architecture import (
     MAX_BRANCHES,
     NORMS,
     POOL_POSITIONS,
+    SELF_ATTENTION_RATIOS,
 )
 from search_spaces.errors import SpaceError
-from search_spaces.fields import Field
+from search_spaces.fields import Choices, Field
+from search_spaces.head import MAX_BINS
 from search_spaces.layers.pointwise import ACTIVATIONS
 
 # The layout that repeats the stage's `branch` as often as `branches` says.
 FREE = "free"
 _LAYOUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
-BRANCH_FIELDS: dict[str, Field] = {
-    "operation": fields.one_of("conv", *(name for name in operations.names() if name != "conv")),
-    "kernel": fields.odd(3, 31),
-    # Square, kx1, 1xk, or kx1 and then 1xk, which together cover the square.
+# What every branch has; operations bring fields of their own.
+_COMMON_FIELDS: dict[str, Field] = {
+    "kernel": fields.kernel(3, 31),
+    # Square, kx1, 1xk, or kx1 and then 1xk, which together cover the square; in volumes kx1x1 and 1xkxk.
     "shape": fields.one_of("square", "column", "row", "column_row"),
     # A level: the sampled network has the largest group count up to it that divides both channel counts.
     "groups": fields.whole(1, 1, 512),
@@ -48,62 +51,98 @@ STAGE_FIELDS: dict[str, Field] = {
     "branch_activation": fields.one_of(False, True),
     "connection": fields.one_of(*CONNECTIONS),
     "attention": fields.one_of("none", *ATTENTION_RATIOS),
+    "self_attention": fields.one_of("none", *SELF_ATTENTION_RATIOS),
     "norm": fields.one_of(*NORMS),
     "activation": fields.one_of(*ACTIVATIONS),
     "downsample": fields.one_of(*DOWNSAMPLES),
     "pool_position": fields.one_of(*POOL_POSITIONS),
+    "dropout": fields.number(0.0, 0.0, 1.0),
 }
 STAGE_KEYS = ("layout", "branch", *STAGE_FIELDS)
 # Those that mean something in every stage may be drawn once for all of them.
-TIED_FIELDS = ("connection", "attention", "norm", "activation", "downsample", "pool_position")
+TIED_FIELDS = (
+    "connection",
+    "attention",
+    "self_attention",
+    "norm",
+    "activation",
+    "downsample",
+    "pool_position",
+    "dropout",
+)
 HEAD_FIELDS: dict[str, Field] = {
     "pool": fields.one_of(*HEAD_POOLS),
+    "bins": fields.whole(1, 1, MAX_BINS),
     "dense_layers": fields.whole(0, 0, 2),
     "dense_width": fields.whole(64, 1, 1024),
     "dropout": fields.number(0.0, 0.0, 1.0),
 }
 
 
+def branch_fields() -> dict[str, Field]:
+    """Return the fields of a branch: the common ones and those that operations bring."""
+    others = (name for name in operations.names() if name != "conv")
+    known = {"operation": fields.one_of("conv", *others), **_COMMON_FIELDS}
+    for name in operations.names():
+        known.update(operations.get(name).searched)
+    return known
+
+
 @dataclass(frozen=True, slots=True)
 class BranchRange:
-    """What one branch may be; each field holds its possible values."""
+    """What one branch may be: the possible values by field."""
 
-    operation: tuple[str, ...]
-    kernel: tuple[int, ...]
-    shape: tuple[str, ...]
-    groups: tuple[int, ...]
-    dilation: tuple[int, ...]
-    repeat: tuple[int, ...]
-    bottleneck: tuple[int, ...]
-    share: tuple[int, ...]
+    values: Mapping[str, Choices]
 
     @classmethod
     def parse(cls, data: object, pointer: str) -> "BranchRange":
-        known = fields.as_mapping(data, BRANCH_FIELDS, pointer)
-        return cls(**fields.parse_fields(BRANCH_FIELDS, known, pointer))
+        known = branch_fields()
+        return cls(fields.parse_fields(known, fields.as_mapping(data, known, pointer), pointer))
 
     def size(self, *, only_single: bool = False) -> int:
         """Count the distinct parameter combinations where maps and channel counts suit all of them.
 
         Args:
-            only_single: Count those of one operation alone, without a second one in series.
+            only_single: Count those of one plain operation alone, which has one place for an activation.
         """
-        if only_single and not (1 in self.repeat and 1 in self.bottleneck):
+        repeat, bottleneck = self.values["repeat"], self.values["bottleneck"]
+        if only_single and not (1 in repeat and 1 in bottleneck):
             return 0
-        repeats = 1 if only_single else len(self.repeat) * len(self.bottleneck)
-        shapes = [shape for shape in self.shape if not (only_single and shape == "column_row")]
-        kinds = ((name, kernel) for name in self.operation for kernel in self._kernels(name))
-        return len(self.share) * repeats * sum(self._kinds(*kind, len(shapes)) for kind in kinds)
+        repeats = 1 if only_single else len(repeat) * len(bottleneck)
+        names = [name for name in self.values["operation"] if not only_single or _is_plain(name)]
+        return len(self.values["share"]) * repeats * sum(self._kinds(name, only_single) for name in names)
 
-    def _kernels(self, operation: str) -> tuple[int, ...]:
-        return self.kernel if "kernel" in operations.options(operation) else (1,)
+    def _kinds(self, name: str, only_single: bool) -> int:
+        """Count the combinations of one operation's own fields."""
+        operation, known = operations.get(name), operations.options(name)
+        shapes = 1
+        if operation.can_be_asymmetric:
+            shapes = sum(not (only_single and shape == "column_row") for shape in self.values["shape"])
+        dilations = len(self.values["dilation"]) if "dilation" in known else 1
+        wide = sum(max(fields.kernel_sides(kernel, 3)) > 1 for kernel in self.values["kernel"])
+        windows = wide * shapes * dilations + len(self.values["kernel"]) - wide if "kernel" in known else 1
+        return windows * self._own(name)
 
-    def _kinds(self, operation: str, kernel: int, shapes: int) -> int:
-        known = operations.options(operation)
-        groups = len(self.groups) if "groups" in known else 1
-        if kernel == 1:
-            return groups
-        return groups * shapes * (len(self.dilation) if "dilation" in known else 1)
+    def _own(self, name: str) -> int:
+        operation = operations.get(name)
+        asked = ("groups", *operation.searched) if has_levels(name) else tuple(operation.searched)
+        distinct = set()
+        for drawn in product(*(self.values[field] for field in asked)):
+            values = {"groups": 1, **dict(zip(asked, drawn, strict=True))}
+            distinct.add(
+                tuple(value if operation.is_asked(field, values) else None for field, value in values.items())
+            )
+        return len(distinct)
+
+
+def has_levels(operation: str) -> bool:
+    """Whether an operation has a number of groups, for which a level is drawn."""
+    return "groups" in operations.options(operation)
+
+
+def _is_plain(operation: str) -> bool:
+    kind = operations.get(operation)
+    return not kind.has_inside and not kind.keeps_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +160,12 @@ class StageRange:
     branch_activation: tuple[bool, ...]
     connection: tuple[str, ...]
     attention: tuple[int | str, ...]
+    self_attention: tuple[int | str, ...]
     norm: tuple[str, ...]
     activation: tuple[str, ...]
     downsample: tuple[str, ...]
     pool_position: tuple[str, ...]
+    dropout: tuple[float, ...]
 
     @classmethod
     def parse(
@@ -177,6 +218,7 @@ class HeadRange:
     """What the head may be."""
 
     pool: tuple[str, ...]
+    bins: tuple[int, ...]
     dense_layers: tuple[int, ...]
     dense_width: tuple[int, ...]
     dropout: tuple[float, ...]
@@ -193,7 +235,8 @@ class HeadRange:
     def size(self) -> int:
         """Count the distinct parameter combinations."""
         dense: int = sum(len(self.dense_width) ** layers for layers in self.dense_layers)
-        return len(self.pool) * len(self.dropout) * dense
+        pools = sum(1 if pool == "flatten" else len(self.bins) for pool in self.pool)
+        return pools * len(self.dropout) * dense
 
 
 def parse_layouts(data: object, pointer: str) -> dict[str, tuple[BranchRange, ...]]:

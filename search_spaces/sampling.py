@@ -6,38 +6,48 @@ the same name in every trial.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar, cast
 
 from search_spaces import fields, operations
-from search_spaces.architecture import MAX_OPERATIONS, Branch, Head, Stage, size_after
+from search_spaces.architecture import MAX_OPERATIONS, Branch, Head, Stage
+from search_spaces.branch import channels_out, fit_branch
 from search_spaces.operations import Operation
+from search_spaces.operations.operation import clipped_window, largest_groups
 from search_spaces.random_trial import Suggests
-from search_spaces.ranges import FREE, BranchRange, HeadRange, StageRange
+from search_spaces.ranges import FREE, BranchRange, HeadRange, StageRange, has_levels
+from search_spaces.stage import GROWING, MAX_BRANCHES, size_behind
 
 MAX_WIDTH = 1024
+# A larger map gets no self-attention, which compares all positions with all.
+LARGEST_ATTENDED = 1024
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
 class Ask:
-    """Asks a trial for choices whose names start with `prefix`."""
+    """Asks a trial for choices whose names start with `prefix`.
 
-    trial: Suggests
-    prefix: str = ""
+    A choice of one is not asked, unless the trial wants to hear of all (`asks_all`).
+    """
+
+    __slots__ = ("asks_all", "prefix", "suggest", "trial")
+
+    def __init__(self, trial: Suggests, prefix: str = "") -> None:
+        self.trial, self.prefix = trial, prefix
+        self.suggest = trial.suggest_categorical
+        self.asks_all: bool = getattr(trial, "asks_all", False)
 
     def __call__(self, name: str, choices: tuple[Value, ...]) -> Value:
         """Return the only choice unasked, else what the trial suggests."""
-        if len(choices) == 1:
+        if len(choices) == 1 and not self.asks_all:
             return choices[0]
-        return cast(Value, self.trial.suggest_categorical(self.prefix + name, cast(Any, choices)))
+        return cast(Value, self.suggest(self.prefix + name, cast(Any, choices)))
 
     def below(self, name: str) -> "Ask":
         return Ask(self.trial, f"{self.prefix}{name}.")
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureMap:
+class FeatureMap(NamedTuple):
     """What flows between two stages: channels and spatial size."""
 
     channels: int
@@ -45,7 +55,7 @@ class FeatureMap:
 
 
 def sample_stage(
-    stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], smallest_map: int
+    stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], space: "Bounds"
 ) -> Stage:
     """Draw one stage that can stand behind `before`."""
 
@@ -55,70 +65,135 @@ def sample_stage(
     layout, ranges = _layout(stage, ask)
     width = _width(ask("width", stage.width), before.channels)
     fusion, splits = _fusion(stage, ask, len(ranges))
-    inner = ask if layout == FREE else ask.below(layout)
-    branches = _branches(ranges, inner, before, width, splits)
-    is_single = len(branches) == 1 and len(branches[0].operations) == 1
-    attention = own("attention")
+    connection = _fitting_connection(own("connection"), space.is_first)
+    dense = connection in GROWING
+    branches = _branches(ranges, ask if layout == FREE else ask.below(layout), before, width, splits, dense)
+    if splits:
+        width = sum([channels_out(branch, dense=dense) for branch in branches])
+    attention, self_attention = own("attention"), own("self_attention")
+    downsample = _fitting_downsample(own("downsample"), before.size, space.smallest_map, dense)
+    size = size_behind(downsample, before.size)
     return Stage(
         branches=branches,
         fusion=fusion,
-        channels=sum(branch.channels for branch in branches) if splits else width,
-        connection=own("connection"),
+        channels=width + before.channels if dense else width,
+        connection="dense" if connection == "dual_path" and width < 2 else connection,
         attention=None if attention == "none" else attention,
+        self_attention=_fitting_self_attention(self_attention, size),
         norm=own("norm"),
         activation=own("activation"),
-        branch_activation=False if is_single else ask("branch_activation", stage.branch_activation),
-        downsample=own("downsample") if min(before.size) // 2 >= smallest_map else "none",
+        branch_activation=False
+        if _has_one_place(branches)
+        else ask("branch_activation", stage.branch_activation),
+        downsample=downsample,
         pool_position=own("pool_position"),
+        dropout=own("dropout"),
     )
+
+
+class Bounds(NamedTuple):
+    """What a stage must heed beside its own range."""
+
+    smallest_map: int
+    is_first: bool
 
 
 def after(stage: Stage, before: FeatureMap) -> FeatureMap:
     """Return what flows out of a stage."""
-    return FeatureMap(stage.channels, size_after(stage, before.size))
+    return FeatureMap(stage.channels, size_behind(stage.downsample, before.size))
 
 
-def sample_branch(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int) -> Branch:
+def sample_branch(
+    branch: BranchRange, ask: Ask, before: FeatureMap, channels: int, dense: bool = False
+) -> Branch:
     """Draw one branch from `before` to `channels` channels."""
-    name = ask("operation", branch.operation)
-    kernels, dilation = _kernels(branch, ask, name, before.size)
-    repeat = ask("repeat", branch.repeat)
-    narrow = channels // ask("bottleneck", branch.bottleneck)
-    chain: list[Operation] = []
-    inputs = before.channels
-    if 1 <= narrow < min(channels, inputs):
-        chain.append(operations.create("conv", channels=narrow, kernel=1))
-        inputs = narrow
-    can_group = "groups" in operations.options(name) and math.gcd(inputs, channels) > 1
-    level = ask("groups", branch.groups) if can_group else 1
-    for kernel in kernels * min(repeat, (MAX_OPERATIONS - len(chain)) // len(kernels)):
-        groups = repaired_groups(level, inputs, channels)
-        chain.append(_operation(name, channels, kernel=kernel, dilation=dilation, groups=groups))
-        inputs = channels
-    return Branch(tuple(chain))
+    values = branch.values
+    name = ask("operation", values["operation"])
+    axes = len(before.size)
+    if axes not in operations.get(name).axes:
+        name = "conv"
+    operation, known = operations.get(name), operations.options(name)
+    kernel = ask("kernel", values["kernel"]) if "kernel" in known else 1
+    sides = clipped_window(fields.kernel_sides(kernel, axes), 1, before.size)[0]
+    shape, dilation = "square", 1
+    if max(sides) > 1:
+        if axes > 1 and operation.can_be_asymmetric:
+            shape = ask("shape", values["shape"])
+        if "dilation" in known:
+            dilation = ask("dilation", values["dilation"])
+    repeat = ask("repeat", values["repeat"])
+    narrow = channels // ask("bottleneck", values["bottleneck"])
+    inputs = narrow if 1 <= narrow < min(channels, before.channels) else before.channels
+    groups = 1
+    if has_levels(name) and math.gcd(inputs, channels) > 1:
+        groups = largest_groups(ask("groups", values["groups"]), inputs, channels)
+    drawn: dict[str, Any] = {"groups": groups}
+    for field in operation.searched:
+        if operation.is_asked(field, drawn):
+            drawn[field] = ask(field, values[field])
+    plan = _Plan(name, kernel, shape, dilation, tuple(drawn.items()), repeat, narrow, channels, dense)
+    return _built(plan, before)
 
 
 def sample_head(head: HeadRange, ask: Ask, before: FeatureMap) -> Head:
     """Draw the head that stands behind the last map."""
     pool = ask("pool", head.pool)
+    bins = 1 if pool == "flatten" else ask("bins", head.bins)
     is_too_large = pool == "flatten" and math.prod(before.size) > head.largest_flatten
     layers = ask("dense_layers", head.dense_layers)
     return Head(
         pool="avg" if is_too_large else pool,
-        dense=tuple(ask(f"dense{number}", head.dense_width) for number in range(1, layers + 1)),
+        bins=bins,
+        dense=tuple([ask(f"dense{number}", head.dense_width) for number in range(1, layers + 1)]),
         dropout=ask("dropout", head.dropout),
     )
 
 
-def repaired_groups(level: int, inputs: int, outputs: int) -> int:
-    """Return the largest group count up to `level` that divides both channel counts.
+class _Plan(NamedTuple):
+    """What was drawn for a branch."""
 
-    Example:
-        >>> repaired_groups(8, 12, 32)
-        4
-    """
-    common = math.gcd(inputs, outputs)
-    return next(groups for groups in range(min(level, common), 0, -1) if common % groups == 0)
+    operation: str
+    kernel: int | str
+    shape: str
+    dilation: int
+    fields: tuple[tuple[str, Any], ...]
+    repeat: int
+    narrow: int
+    channels: int
+    is_dense: bool
+
+
+@lru_cache(maxsize=2**16)
+def _built(plan: _Plan, before: FeatureMap) -> Branch:
+    """Return the branch that a plan comes to behind a map; remembered, for most plans come back."""
+    inputs, size = before
+    chain: list[Operation] = []
+    if 1 <= plan.narrow < min(plan.channels, inputs):
+        chain.append(operations.create("conv", channels=plan.narrow, kernel=1))
+        inputs = inputs + plan.narrow if plan.is_dense else plan.narrow
+    steps = _shaped(fields.kernel_sides(plan.kernel, len(size)), plan.shape)
+    room = MAX_OPERATIONS - len(chain)
+    for kernel in steps * min(plan.repeat, max(1, room // len(steps))):
+        operation = _operation(plan, kernel, inputs, size)
+        chain.append(operation)
+        inputs = inputs + operation.channels if plan.is_dense else operation.channels
+    if chain[-1].channels != plan.channels:
+        chain = [*chain[: MAX_OPERATIONS - 1], operations.create("conv", channels=plan.channels, kernel=1)]
+    return fit_branch(Branch(tuple(chain)), "sampled branch", "", before.channels, size, dense=plan.is_dense)
+
+
+def _operation(plan: _Plan, kernel: tuple[int, ...], inputs: int, size: tuple[int, ...]) -> Operation:
+    kind, known = operations.get(plan.operation), operations.options(plan.operation)
+    channels = inputs if kind.keeps_channels else plan.channels
+    values = {**dict(plan.fields), "kernel": kernel, "dilation": plan.dilation}
+    wanted = {name: value for name, value in values.items() if name in known or name in kind.searched}
+    return kind.drawn(channels, wanted).fitted(inputs, size).repaired(inputs, size).fitted(inputs, size)
+
+
+def _has_one_place(branches: tuple[Branch, ...]) -> bool:
+    """Whether norm and activation inside the branches and behind them are the same."""
+    first = branches[0].operations
+    return len(branches) == 1 and len(first) == 1 and not first[0].has_inside
 
 
 def _layout(stage: StageRange, ask: Ask) -> tuple[str, tuple[BranchRange, ...]]:
@@ -138,18 +213,40 @@ def _fusion(stage: StageRange, ask: Ask, branches: int) -> tuple[str, bool]:
     return fusion, fusion == "concat"
 
 
+def _fitting_connection(connection: str, is_first: bool) -> str:
+    return "residual" if connection == "across" and is_first else connection
+
+
+def _fitting_downsample(downsample: str, size: tuple[int, ...], smallest_map: int, dense: bool) -> str:
+    if min(size) // 2 < smallest_map:
+        return "none"
+    return "max" if downsample == "stride" and dense else downsample
+
+
+def _fitting_self_attention(ratio: int | str, size: tuple[int, ...]) -> int | None:
+    if isinstance(ratio, str) or math.prod(size) > LARGEST_ATTENDED:
+        return None
+    return ratio
+
+
+_BRANCH_NAMES = tuple(f"branch{number}" for number in range(1, MAX_BRANCHES + 1))
+
+
 def _branches(
-    ranges: tuple[BranchRange, ...], ask: Ask, before: FeatureMap, width: int, splits: bool
+    ranges: tuple[BranchRange, ...], ask: Ask, before: FeatureMap, width: int, splits: bool, dense: bool
 ) -> tuple[Branch, ...]:
     channels = [width] * len(ranges)
     if splits and len(ranges) > 1:
-        channels = _split([branch.share for branch in ranges], ask, width)
+        channels = _split([branch.values["share"] for branch in ranges], ask, width)
     return tuple(
-        sample_branch(branch, ask.below(f"branch{number}"), before, count)
-        for number, (branch, count) in enumerate(zip(ranges, channels, strict=True), start=1)
+        [
+            sample_branch(branch, ask.below(name), before, count, dense)
+            for name, branch, count in zip(_BRANCH_NAMES, ranges, channels, strict=False)
+        ]
     )
 
 
+@lru_cache(maxsize=4096)
 def _width(value: int | str, before: int) -> int:
     if isinstance(value, int):
         return value
@@ -169,42 +266,7 @@ def _whole_channels(channels: float) -> int:
     return max(step, step * round(channels / step))
 
 
-def _kernels(
-    branch: BranchRange, ask: Ask, operation: str, size: tuple[int, ...]
-) -> tuple[list[tuple[int, ...]], int]:
-    """Draw the kernels of the operations in series, and their dilation."""
-    level = ask("kernel", branch.kernel) if "kernel" in operations.options(operation) else 1
-    if max(_fitted(level, 1, size)) == 1:
-        return [_fitted(level, 1, size)], 1
-    shape = ask("shape", branch.shape) if len(size) == 2 else "square"
-    dilation = 1
-    if "dilation" in operations.options(operation):
-        dilation = _fitted_dilation(level, ask("dilation", branch.dilation), size)
-    return _shaped(_fitted(level, dilation, size), shape), dilation
-
-
-def _fitted(kernel: int, dilation: int, size: tuple[int, ...]) -> tuple[int, ...]:
-    """Clip a kernel, axis by axis, so that no tap sees nothing but padding."""
-    return tuple(min(kernel, 2 * ((side - 1) // dilation) + 1) for side in size)
-
-
-def _fitted_dilation(kernel: int, dilation: int, size: tuple[int, ...]) -> int:
-    return max(1, min(dilation, (min(size) - 1) // max(1, (kernel - 1) // 2)))
-
-
 def _shaped(kernel: tuple[int, ...], shape: str) -> list[tuple[int, ...]]:
-    if shape == "square":
-        return [kernel]
-    sides: dict[str, list[tuple[int, ...]]] = {
-        "column": [(kernel[0], 1)],
-        "row": [(1, kernel[1])],
-        "column_row": [(kernel[0], 1), (1, kernel[1])],
-    }
-    return sides[shape]
-
-
-def _operation(name: str, channels: int, **wanted: Any) -> Operation:
-    """Create an operation with those of the wanted fields that it has."""
-    known = operations.options(name)
-    values = {key: value for key, value in wanted.items() if key in known}
-    return operations.create(name, channels=channels, **values)
+    """Part a kernel: a column has its first axis, a row the others."""
+    column, row = (kernel[0], *(1,) * (len(kernel) - 1)), (1, *kernel[1:])
+    return {"square": [kernel], "column": [column], "row": [row], "column_row": [column, row]}[shape]

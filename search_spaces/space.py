@@ -9,12 +9,13 @@ from typing import Any
 from search_spaces import fields
 from search_spaces.architecture import MAX_STAGES, Architecture
 from search_spaces.errors import SpaceError
+from search_spaces.forbid import Rule, parse_rules
 from search_spaces.random_trial import Suggests
 from search_spaces.ranges import STAGE_KEYS, TIED_FIELDS, HeadRange, StageRange, parse_layouts
-from search_spaces.sampling import Ask, FeatureMap, after, sample_head, sample_stage
+from search_spaces.sampling import Ask, Bounds, FeatureMap, after, sample_head, sample_stage
 
 _STAGE_NAMES = tuple(f"stage{number}" for number in range(1, MAX_STAGES + 1))
-_KEYS = ("depth", "smallest_map", "tied", "layouts", "stage", *_STAGE_NAMES, "head")
+_KEYS = ("depth", "smallest_map", "tied", "layouts", "stage", *_STAGE_NAMES, "head", "forbid")
 _DEPTH = fields.whole(2, 1, MAX_STAGES)
 _SMALLEST_MAP = fields.whole(3, 1, 1024)
 
@@ -32,6 +33,7 @@ class SearchSpace:
     - `tied`: stage fields that are drawn once for the network. A stage that sets one itself has its own.
     - `head`: pool, dense_layers, dense_width, dropout; a map of more than `largest_flatten` positions is
       averaged where flatten was drawn.
+    - `forbid`: combinations of fields that no candidate may have; see `search_spaces.forbid.Rule`.
     - `smallest_map`: no stage makes a map's smallest side smaller than this.
 
     Example:
@@ -45,6 +47,7 @@ class SearchSpace:
     tied: Mapping[str, fields.Choices]
     head: HeadRange
     smallest_map: int
+    rules: tuple[Rule, ...]
     _data: Mapping[str, Any] = field(compare=False, repr=False)
 
     @classmethod
@@ -64,6 +67,7 @@ class SearchSpace:
             tied={name: getattr(every, name) for name in TIED_FIELDS if name in names},
             head=HeadRange.parse(known.get("head", {}), "/head"),
             smallest_map=fields.parse_fixed(_SMALLEST_MAP, known, "smallest_map", ""),
+            rules=parse_rules(known.get("forbid", ()), "/forbid"),
             _data=copy.deepcopy(dict(known)),
         )
         _check_first_width(known, space.stages[0])
@@ -101,10 +105,15 @@ class SearchSpace:
         tied = {name: ask(name, choices) for name, choices in self.tied.items()}
         flow, stages = FeatureMap(input_shape[0], tuple(input_shape[1:])), []
         for number, stage in enumerate(self.stages[:depth], start=1):
-            stages.append(sample_stage(stage, ask.below(f"stage{number}"), flow, tied, self.smallest_map))
+            bounds = Bounds(self.smallest_map, is_first=number == 1)
+            stages.append(sample_stage(stage, ask.below(f"stage{number}"), flow, tied, bounds))
             flow = after(stages[-1], flow)
         head = sample_head(self.head, ask.below("head"), flow)
         return Architecture(tuple(input_shape), classes, tuple(stages), head)
+
+    def forbidden(self, architecture: Architecture) -> str | None:
+        """Return the first of the space's rules that forbids an architecture, in words; None without one."""
+        return next((str(rule) for rule in self.rules if rule.forbids(architecture)), None)
 
 
 def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """The contract of a primitive layer: everything the rest of the package asks of a node of the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from torch import nn
 
 # (channels, *spatial) of one example.
 Shape = tuple[int, ...]
+# What one output sees of the input along one axis: (smallest extent, largest extent, stride).
+Reach = tuple[int, int, int]
 FLOAT_BYTES = 4
 
 
@@ -21,7 +25,7 @@ class OnnxNode:
     outputs: tuple[str, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
     # Constant inputs by name: (data, kind), kind "int64" or "float32".
-    constants: dict[str, tuple[tuple[float, ...], str]] = field(default_factory=dict)
+    constants: Mapping[str, tuple[tuple[float, ...], str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Layer:
     kind: ClassVar[str]
     # Whether the output, of the same size, may take the place of the first input in memory.
     in_place: ClassVar[bool] = False
+    # Whether a map of features comes out, whose positions stand for places of the input.
+    gives_map: ClassVar[bool] = True
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return the shape (channels, *spatial) that comes out."""
@@ -44,15 +50,23 @@ class Layer:
         return {}
 
     def buffers(self, inputs: Sequence[Shape]) -> int:
-        """Count the elements of non-trainable tensors."""
+        """Count the elements of non-trainable tensors, integer counters included."""
+        return 0
+
+    def counters(self) -> int:
+        """Count the integer elements among the buffers, which no exported file holds."""
         return 0
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         """Count multiply-accumulates; bias, normalisation, activation and pooling count as zero."""
         return 0
 
-    def window(self, axes: int) -> tuple[tuple[int, int], ...] | None:
-        """Return (extent, stride) an axis that one output sees of the input; None for a pointwise layer."""
+    def elementwise(self, inputs: Sequence[Shape], output: Shape) -> int:
+        """Count the operations that are no multiply-accumulate of a convolution or a dense layer."""
+        return 0
+
+    def window(self, axes: int) -> tuple[Reach, ...] | None:
+        """Return what one output sees of the input, an axis each; None for a pointwise layer."""
         return None
 
     def module(self, inputs: Sequence[Shape]) -> "nn.Module":
@@ -62,3 +76,43 @@ class Layer:
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         """Return the operators that compute output `name`; a state entry is named `name.entry`."""
         raise NotImplementedError
+
+
+class Figures(NamedTuple):
+    """All counts of one layer behind maps of given shapes."""
+
+    shape: Shape
+    elements: int
+    params: int
+    buffers: int
+    macs: int
+    elementwise: int
+    model_bytes: int
+    model_bytes_int8: int
+    # None for a pointwise layer.
+    window: tuple[Reach, ...] | None
+
+
+@lru_cache(maxsize=2**16)
+def figures(layer: Layer, inputs: tuple[Shape, ...]) -> Figures:
+    """Return the counts of a layer; remembered, for the same layers come back in most networks."""
+    shape = layer.output_shape(inputs)
+    shapes = layer.parameter_shapes(inputs).values()
+    params, buffers = sum(map(prod, shapes)), layer.buffers(inputs)
+    kept = buffers - layer.counters()
+    # A matrix takes a byte an entry and a scale for each output channel; all else stays as it is.
+    saved = sum(
+        (FLOAT_BYTES - 1) * prod(shape) - FLOAT_BYTES * shape[0] for shape in shapes if len(shape) > 1
+    )
+    size = FLOAT_BYTES * (params + kept)
+    return Figures(
+        shape=shape,
+        elements=prod(shape),
+        params=params,
+        buffers=buffers,
+        macs=layer.macs(inputs, shape),
+        elementwise=layer.elementwise(inputs, shape),
+        model_bytes=size,
+        model_bytes_int8=size - saved,
+        window=layer.window(len(inputs[0]) - 1),
+    )

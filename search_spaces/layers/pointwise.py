@@ -1,7 +1,9 @@
-"""Layers that keep the shape: normalisation, activation, dropout, channel gate."""
+"""Layers that act on each element: activation, dropout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.layers.layer import Layer, OnnxNode, Shape
@@ -14,38 +16,15 @@ LEAKY_SLOPE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNorm(Layer):
-    """Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167).
-
-    Buffers are the running mean and variance and torch's one counter of batches.
-    """
-
-    kind: ClassVar[str] = "batch_norm"
-    in_place: ClassVar[bool] = True
-
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
-        return {"weight": (inputs[0][0],), "bias": (inputs[0][0],)}
-
-    def buffers(self, inputs: Sequence[Shape]) -> int:
-        return 2 * inputs[0][0] + 1
-
-    def module(self, inputs: Sequence[Shape]) -> "nn.Module":
-        from torch import nn
-
-        return (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[len(inputs[0]) - 2](inputs[0][0])
-
-    def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
-        entries = (f"{name}.{entry}" for entry in ("weight", "bias", "running_mean", "running_var"))
-        return [OnnxNode("BatchNormalization", (inputs[0], *entries), (name,), {"epsilon": 1e-5})]
-
-
-@dataclass(frozen=True, slots=True)
 class Activation(Layer):
     """One of the ReLU family, by name."""
 
     kind: ClassVar[str] = "activation"
     in_place: ClassVar[bool] = True
     function: str = "relu"
+
+    def elementwise(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return prod(output)
 
     def module(self, inputs: Sequence[Shape]) -> "nn.Module":
         from torch import nn
@@ -86,3 +65,9 @@ class Dropout(Layer):
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         return [OnnxNode("Identity", (inputs[0],), (name,))]
+
+
+@lru_cache(maxsize=64)
+def activation_layer(function: str) -> Activation:
+    """Return the layer of an activation's name."""
+    return Activation(function)

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.graph import INPUT, Graph, lower
+from search_spaces.graph import INPUT, Graph
+from search_spaces.lowering import lower
 from search_spaces.modules.initialisation import initialise
 
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from search_spaces.layers.attention import SqueezeExcitation, squeezed_channels
 from search_spaces.layers.convolution import Convolution
 from search_spaces.layers.layer import Layer, Shape
-from search_spaces.layers.merging import Add, Concat, SqueezeExcitation, WeightedSum, squeezed_channels
-from search_spaces.layers.pointwise import ACTIVATIONS, Activation, BatchNorm, Dropout
+from search_spaces.layers.merging import Add, Concat, WeightedSum
+from search_spaces.layers.normalisation import BatchNorm
+from search_spaces.layers.pointwise import ACTIVATIONS, Activation, Dropout
 from search_spaces.layers.reduction import Flatten, GlobalPool, Linear, Pool
 from search_spaces.onnx_model import IR_VERSION, OPSET
 
@@ -109,7 +111,7 @@ def test_macs_count_outputs_times_what_each_sees() -> None:
 
 
 def test_a_dilated_window_spans_its_holes() -> None:
-    assert Convolution(8, (3, 5), stride=2, dilation=3).window(2) == ((7, 2), (13, 2))
+    assert Convolution(8, (3, 5), stride=2, dilation=3).window(2) == ((7, 7, 2), (13, 13, 2))
     assert Activation("relu").window(2) is None
 
 

@@ -30,16 +30,17 @@ def refusal(step: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("kind", operations.names())
 def test_every_operation_needs_only_channels(kind: str) -> None:
-    created = operations.create(kind, channels=8)
+    created = operations.create(kind, channels=64)
     assert created.kind == kind
-    assert created.fitted(2).problem(4, (8, 8)) is None
-    assert created.fitted(1).problem(4, (8,)) is None
+    for axes in created.axes:
+        size = (8,) * axes
+        assert created.fitted(64, size).problem(64, size) is None
 
 
 @pytest.mark.parametrize("kind", operations.names())
 def test_the_canonical_form_is_final(kind: str) -> None:
-    fitted = operations.create(kind, channels=8).fitted(2)
-    assert fitted.fitted(2) == fitted
+    fitted = operations.create(kind, channels=64).fitted(64, (8, 8))
+    assert fitted.fitted(64, (8, 8)) == fitted
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9, 11, [3, 1], [1, 3], [5, 3]])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from search_spaces import analyse, families
 from search_spaces.errors import SpaceError
 from search_spaces.families import resolve_space
+from search_spaces.operations.operation import largest_groups
 from search_spaces.random_trial import RandomTrial
-from search_spaces.sampling import repaired_groups
 from search_spaces.space import SearchSpace
 
 LARGE = (64, 96, 96)
@@ -160,10 +160,10 @@ def test_groups_are_asked_only_for_convolutions_with_channels_to_group() -> None
 
 
 def test_group_levels_become_the_largest_common_divisor_below_them() -> None:
-    assert repaired_groups(4, 64, 128) == 4
-    assert repaired_groups(16, 24, 36) == 12
-    assert repaired_groups(8, 3, 64) == 1
-    assert repaired_groups(5, 64, 64) == 4
+    assert largest_groups(4, 64, 128) == 4
+    assert largest_groups(16, 24, 36) == 12
+    assert largest_groups(8, 3, 64) == 1
+    assert largest_groups(5, 64, 64) == 4
 
 
 def test_kernels_shrink_to_what_the_map_shows() -> None:
