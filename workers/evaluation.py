@@ -87,13 +87,13 @@ def _evaluate(
         if not _keeps_limits(evaluation, spec):
             return
     data = load_data()
-    network = build(architecture, seed=seed)
+    recipe = spec.training.recipe
+    network = build(architecture, seed=seed, initialisation=recipe.initialisation)
 
     def tell(report: EpochReport) -> Instruction:
         # The latency travels with the first epoch only: early stopping weighs it from then on.
         return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
 
-    recipe = spec.training.recipe
     result = train(network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell)
     _record(evaluation, result)
     if result.ending == "complete":

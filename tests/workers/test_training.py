@@ -10,7 +10,8 @@ from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture
 from search_spaces.modules import build
 from workers.data.arrays import TrainingData, training_data
-from workers.training.batches import augmented, epoch_batches, normalised
+from workers.training.augmentation import augmented
+from workers.training.batches import epoch_batches, normalised
 from workers.training.optimisation import learning_rate
 from workers.training.trainer import Diverged, train, validate
 
