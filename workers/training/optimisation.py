@@ -1,7 +1,6 @@
 """Optimisers and learning-rate schedules of a recipe."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,7 +31,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     optimizer = _optimizer([group for group in groups if group["params"]], recipe)
     if is_apart and recipe.weight_decay:
-        _decay_before_steps(optimizer, weights, recipe.weight_decay)
+        _decay_before_steps(optimizer, tuple(weights), recipe.weight_decay)
     return optimizer
 
 
@@ -51,7 +50,7 @@ def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Opti
             return torch.optim.Adagrad(groups, lr=rate, fused=True)
 
 
-def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], decay: float) -> None:
+def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: tuple[Tensor, ...], decay: float) -> None:
     """Multiply the weights by 1 - rate x decay before each step (Loshchilov and Hutter, arXiv:1711.05101)."""
 
     @torch.no_grad()

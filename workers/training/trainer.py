@@ -14,6 +14,7 @@ from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
 from workers.training.batches import MEMORY_FORMATS, epoch_batches, validation_batches
+from workers.training.checkpointing import Checkpointed
 from workers.training.losses import training_loss, validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer, set_learning_rate
 from workers.training.precision import autocast
@@ -72,6 +73,7 @@ class _Run:
     ) -> None:
         memory_format = MEMORY_FORMATS.get(data.train.examples.dim())
         self.network = network.to(memory_format=memory_format) if memory_format else network  # type: ignore[call-overload]
+        self.forward = Checkpointed(network) if recipe.checkpointing else network
         self.data, self.recipe, self.epochs = data, recipe, epochs
         self.optimizer = make_optimizer(network, recipe)
         self.generator = torch.Generator().manual_seed(seed)
@@ -105,7 +107,7 @@ class _Run:
             progress = ((epoch - 1) * self.steps + step) / (self.epochs * self.steps)
             set_learning_rate(self.optimizer, learning_rate(self.recipe, progress))
             with autocast(self.recipe):
-                logits = self.network(batch)
+                logits = self.forward(batch)
             loss = training_loss(logits.float(), labels, self.recipe)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
