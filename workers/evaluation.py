@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal
 
+import torch
+from torch import nn
+
 from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
-from nas_service.studies import StudySpec
+from nas_service.studies import Recipe, StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
 from search_spaces.modules import build
@@ -16,7 +19,8 @@ from workers.checkpoint import architecture_file, weights_file
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
 from workers.latency import Latency, measure
-from workers.training.trainer import Diverged, TrainingResult, train
+from workers.training.metrics import quality_metrics
+from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
 Ending = Literal["complete", "pruned", "infeasible", "failed", "stopped", "lost"]
 
@@ -96,6 +100,8 @@ def _evaluate(
 
     result = train(network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell)
     _record(evaluation, result)
+    if result.ending in ("complete", "pruned"):
+        evaluation.metrics |= _quality(network, data, recipe)
     if result.ending == "complete":
         evaluation.files = {
             "weights": weights_file(network, architecture),
@@ -121,7 +127,6 @@ def _measured(evaluation: Evaluation, architecture: Architecture, device: str, s
 
 def _record(evaluation: Evaluation, result: TrainingResult) -> None:
     evaluation.state = result.ending
-    evaluation.metrics |= {"accuracy": result.accuracy, "error": 1.0 - result.accuracy}
     evaluation.timings |= {
         "training_s": result.seconds,
         "trained_examples": float(result.trained_examples),
@@ -129,6 +134,11 @@ def _record(evaluation: Evaluation, result: TrainingResult) -> None:
     }
     if result.ending == "pruned":
         evaluation.reason = f"stopped early after epoch {result.epochs}"
+
+
+def _quality(network: nn.Module, data: TrainingData, recipe: Recipe) -> dict[str, float]:
+    logits, labels = zip(*predictions(network, data, recipe), strict=True)
+    return quality_metrics(torch.cat(logits), torch.cat(labels))
 
 
 def _reason(error: Exception) -> str:
