@@ -40,7 +40,8 @@ def focal(logits: Tensor, labels: Tensor, gamma: float, smoothing: float = 0.0) 
     Source: Lin et al. 2017, arXiv:1708.02002, equation 4, over a softmax; gamma 0 is cross-entropy.
     """
     log_shares = F.log_softmax(logits, 1)
-    weights = (1 - log_shares.exp()).clamp_min(0.0) ** gamma
+    # Below gamma 1 the power's slope at zero, of a certain example, is infinite.
+    weights = (-torch.expm1(log_shares)).clamp_min(torch.finfo(logits.dtype).eps) ** gamma
     return -(_targets(logits, labels, smoothing) * weights * log_shares).sum(1).mean()
 
 
