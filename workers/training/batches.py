@@ -9,11 +9,9 @@ from torch import Tensor
 from nas_service.studies import Augmentation
 from workers.data.arrays import Part, TrainingData
 from workers.training.augmentation import augmented
+from workers.training.precision import MEMORY_FORMATS
 
 Normalisation = Literal["dataset", "example"]
-
-# Memory order by the number of axes of a batch; signals have only one.
-MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def epoch_batches(
@@ -55,7 +53,7 @@ def normalised(examples: Tensor, data: TrainingData, normalisation: Normalisatio
         data: Knows the training part's mean and deviation.
         normalisation: "dataset" takes these, one a channel; "example" each example's own over all channels.
     """
-    memory_format = MEMORY_FORMATS.get(examples.dim(), torch.contiguous_format)
+    memory_format = MEMORY_FORMATS.get(examples.dim() - 2, torch.contiguous_format)
     # An explicit empty tensor: one channel leaves the format ambiguous, and a conversion keeps the slow one.
     batch = torch.empty(examples.shape, dtype=torch.float32, memory_format=memory_format)
     batch.copy_(examples)

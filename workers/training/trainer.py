@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
-from workers.training.batches import MEMORY_FORMATS, epoch_batches, validation_batches
+from workers.training.batches import epoch_batches, validation_batches
 from workers.training.checkpointing import Checkpointed
 from workers.training.losses import training_loss, validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer, set_learning_rate
-from workers.training.precision import autocast
+from workers.training.precision import MEMORY_FORMATS, autocast
 from workers.training.regularisation import classifier_dropout
 
 VALIDATION_BATCH = 512
@@ -71,7 +71,8 @@ class _Run:
     def __init__(
         self, network: nn.Module, data: TrainingData, recipe: Recipe, epochs: int, seed: int
     ) -> None:
-        memory_format = MEMORY_FORMATS.get(data.train.examples.dim())
+        self.axes = data.train.examples.dim() - 2
+        memory_format = MEMORY_FORMATS.get(self.axes)
         self.network = network.to(memory_format=memory_format) if memory_format else network  # type: ignore[call-overload]
         self.forward = Checkpointed(network) if recipe.checkpointing else network
         self.data, self.recipe, self.epochs = data, recipe, epochs
@@ -106,7 +107,7 @@ class _Run:
         for step, (batch, labels) in enumerate(self._batches()):
             progress = ((epoch - 1) * self.steps + step) / (self.epochs * self.steps)
             set_learning_rate(self.optimizer, learning_rate(self.recipe, progress))
-            with autocast(self.recipe):
+            with autocast(self.recipe, self.axes):
                 logits = self.forward(batch)
             loss = training_loss(logits.float(), labels, self.recipe)
             self.optimizer.zero_grad(set_to_none=True)
