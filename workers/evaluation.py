@@ -11,7 +11,7 @@ from torch import nn
 
 from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
-from nas_service.studies import Recipe, StudySpec
+from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
 from search_spaces.modules import build
@@ -101,7 +101,7 @@ def _evaluate(
     result = train(network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell)
     _record(evaluation, result)
     if result.ending in ("complete", "pruned"):
-        evaluation.metrics |= _quality(network, data, recipe)
+        _score(evaluation, network, data, spec)
     if result.ending == "complete":
         evaluation.files = {
             "weights": weights_file(network, architecture),
@@ -136,9 +136,11 @@ def _record(evaluation: Evaluation, result: TrainingResult) -> None:
         evaluation.reason = f"stopped early after epoch {result.epochs}"
 
 
-def _quality(network: nn.Module, data: TrainingData, recipe: Recipe) -> dict[str, float]:
-    logits, labels = zip(*predictions(network, data, recipe), strict=True)
-    return quality_metrics(torch.cat(logits), torch.cat(labels))
+def _score(evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec) -> None:
+    logits, labels = zip(*predictions(network, data, spec.training.recipe), strict=True)
+    evaluation.metrics |= quality_metrics(torch.cat(logits), torch.cat(labels))
+    # Limits on qualities can be judged only now: a trial that breaks one is complete, but not feasible.
+    evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
 
 
 def _reason(error: Exception) -> str:

@@ -91,6 +91,15 @@ def test_weights_are_drawn_as_the_recipe_says(multi_scale: Architecture, digits_
     assert torch.allclose(weight @ weight.T, torch.eye(10), atol=1e-5)
 
 
+def test_a_limit_on_a_quality_is_judged_after_training(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    limits = {"f1_macro": Constraint(min=1.1), "params": Constraint(max=50_000)}
+    evaluation, _ = run(multi_scale, lambda: digits_data, constraints=limits)
+    assert evaluation.state == "complete"
+    assert evaluation.violations["f1_macro"] > 0 > evaluation.violations["params"]
+
+
 def test_a_candidate_that_is_stopped_early_is_measured_as_far_as_it_came(
     multi_scale: Architecture, digits_data: TrainingData
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from nas_service.datasets import Dataset, load_dataset, read_dataset, save_dataset
@@ -157,6 +158,15 @@ def test_every_field_of_a_recipe_has_a_row() -> None:
     assert varied == Recipe.model_fields.keys() - {"augmentation", "learning_rate"}
     rows = (*IMAGE_ROWS, *SPECTROGRAM_ROWS, *SIGNAL_ROWS)
     assert {name for row in rows for name in row} == Augmentation.model_fields.keys()
+
+
+def test_the_documented_recipe_names_every_field() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text()
+    documented = yaml.safe_load(text.split("```yaml")[1].split("```")[0])
+    assert documented.keys() == Recipe.model_fields.keys()
+    assert Recipe.model_validate(documented | {"augmentation": {}}) == Recipe()
+    assert Recipe.model_validate(documented).augmentation.unfit_fields(2) == {}
+    assert all(f"`{name}`" in text for name in Augmentation.model_fields)
 
 
 @pytest.fixture(scope="module")
