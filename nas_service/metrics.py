@@ -27,6 +27,11 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("accuracy", "quality", "max", "Validation accuracy", "", 0.0),
         Metric("error", "quality", "min", "Validation error", "", 1.0),
+        Metric("f1_macro", "quality", "max", "Validation F1, mean over classes", "", 0.0),
+        Metric("precision_macro", "quality", "max", "Validation precision, mean over classes", "", 0.0),
+        Metric("recall_macro", "quality", "max", "Validation recall, mean over classes", "", 0.0),
+        Metric("roc_auc", "quality", "max", "Validation ROC AUC, mean over classes", "", 0.0),
+        Metric("top3_accuracy", "quality", "max", "Validation accuracy of the first three", "", 0.0),
         Metric("params", "cost", "min", "Trainable parameters", "", float("inf")),
         Metric("macs", "cost", "min", "Multiply-accumulates", "", float("inf")),
         Metric("model_bytes", "cost", "min", "Model size", "bytes", float("inf")),
@@ -34,3 +39,4 @@ METRICS: dict[str, Metric] = {
         Metric("latency_ms", "latency", "min", "Latency", "ms", float("inf")),
     )
 }
+QUALITIES = frozenset(metric.name for metric in METRICS.values() if metric.kind == "quality")

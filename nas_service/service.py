@@ -87,6 +87,7 @@ class Service:
         dataset = self._dataset_of(spec)
         space = _space_of(spec)
         _try_space(space, dataset)
+        _check_augmentation(spec, dataset)
         with self._writing() as connection:
             study_id = studies.insert_study(connection, spec, dataset)
         return self.study(study_id)
@@ -96,6 +97,7 @@ class Service:
         dataset = self._dataset_of(spec)
         space = _space_of(spec)
         _try_space(space, dataset)
+        _check_augmentation(spec, dataset)
         alive = sum(worker.state in ("idle", "running") for worker in self.workers())
         return preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
 
@@ -374,6 +376,23 @@ def _try_space(space: SearchSpace, dataset: DatasetView) -> None:
         space.sample(RandomTrial(0), dataset.input_shape, dataset.classes)
     except SearchSpaceError as error:
         raise InvalidInput(FieldError(f"/space{error.pointer}", str(error))) from error
+
+
+def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:
+    """Refuse what the data set's examples cannot be augmented by, such as time masks of a signal."""
+    axes = len(dataset.input_shape) - 1
+    unfit = spec.training.recipe.augmentation.unfit_fields(axes)
+    if unfit:
+        raise InvalidInput(
+            *(
+                FieldError(
+                    f"/training/recipe/augmentation/{name}",
+                    f"does not fit examples of {axes} spatial {'axis' if axes == 1 else 'axes'}",
+                    f"data sets of {' or '.join(str(count) for count in allowed)}",
+                )
+                for name, allowed in unfit.items()
+            )
+        )
 
 
 def _summary(trial: Trial, is_on_front: bool) -> TrialSummary:

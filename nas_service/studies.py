@@ -63,26 +63,70 @@ class Search(Spec):
 
 
 class Augmentation(Spec):
-    """Batched augmentations, all off when zero."""
+    """Batched augmentations, all off when zero; sizes in pixels, frames or samples."""
 
     crop_padding: int = Field(default=0, ge=0, le=16)
+    # For images and volumes; brightness is in deviations of the normalised example.
     horizontal_flip: bool = False
+    brightness: float = Field(default=0.0, ge=0.0, le=1.0)
+    contrast: float = Field(default=0.0, ge=0.0, le=1.0)
+    cutout: int = Field(default=0, ge=0, le=256)
+    # For spectrograms (channels, frequencies, frames): the widest mask, and how many of each kind.
+    time_mask: int = Field(default=0, ge=0, le=1024)
+    frequency_mask: int = Field(default=0, ge=0, le=1024)
+    masks: int = Field(default=1, ge=1, le=8)
+    # For signals: the furthest shift, and what comes in at the end that falls free.
+    shift: int = Field(default=0, ge=0, le=65_536)
+    shift_fill: Literal["circular", "zero"] = "circular"
     noise: float = Field(default=0.0, ge=0.0, le=1.0)
+
+    def unfit_fields(self, axes: int) -> dict[str, tuple[int, ...]]:
+        """Return the fields that are on and mean nothing to examples of so many spatial axes.
+
+        Each comes with the numbers of axes that it is for.
+        """
+        return {
+            name: allowed
+            for name, allowed in AUGMENTATION_AXES.items()
+            if getattr(self, name) and axes not in allowed
+        }
+
+
+# Numbers of spatial axes that an augmentation is for; those not listed are for all.
+AUGMENTATION_AXES: dict[str, tuple[int, ...]] = {
+    "horizontal_flip": (2, 3),
+    "brightness": (2, 3),
+    "contrast": (2, 3),
+    "cutout": (2, 3),
+    "time_mask": (2,),
+    "frequency_mask": (2,),
+    "shift": (1,),
+}
 
 
 class Recipe(Spec):
     """How a candidate is trained."""
 
     batch_size: int = Field(default=128, ge=1, le=8192)
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    initialisation: Literal["he_normal", "xavier", "orthogonal"] = "he_normal"
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "sgd"
     learning_rate: float = Field(default=0.1, gt=0.0, le=10.0)
+    # Of SGD (Nesterov's) and RMSprop; the others have none.
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=5e-4, ge=0.0, le=1.0)
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    # Shrink the weights themselves instead of adding to the gradient; AdamW always does.
+    decoupled_weight_decay: bool = False
+    schedule: Literal["one_cycle", "cosine", "step", "constant"] = "one_cycle"
+    loss: Literal["cross_entropy", "binary_cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = Field(default=2.0, ge=0.0, le=10.0)
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    # In front of the last dense layer, on top of what the architecture's own head asks for.
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    normalisation: Literal["dataset", "example"] = "dataset"
     augmentation: Augmentation = Augmentation()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Keep the maps between stages only and compute the others again: less memory, equal results, slower.
+    checkpointing: bool = False
     # Bit-equal results for equal seeds on one machine, at some cost in speed.
     deterministic: bool = False
 

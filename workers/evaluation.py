@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal
 
+import torch
+from torch import nn
+
 from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
 from nas_service.studies import StudySpec
@@ -16,7 +19,8 @@ from workers.checkpoint import architecture_file, weights_file
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
 from workers.latency import Latency, measure
-from workers.training.trainer import Diverged, TrainingResult, train
+from workers.training.metrics import quality_metrics
+from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
 Ending = Literal["complete", "pruned", "infeasible", "failed", "stopped", "lost"]
 
@@ -87,15 +91,17 @@ def _evaluate(
         if not _keeps_limits(evaluation, spec):
             return
     data = load_data()
-    network = build(architecture, seed=seed)
+    recipe = spec.training.recipe
+    network = build(architecture, seed=seed, initialisation=recipe.initialisation)
 
     def tell(report: EpochReport) -> Instruction:
         # The latency travels with the first epoch only: early stopping weighs it from then on.
         return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
 
-    recipe = spec.training.recipe
     result = train(network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell)
     _record(evaluation, result)
+    if result.ending in ("complete", "pruned"):
+        _score(evaluation, network, data, spec)
     if result.ending == "complete":
         evaluation.files = {
             "weights": weights_file(network, architecture),
@@ -121,7 +127,6 @@ def _measured(evaluation: Evaluation, architecture: Architecture, device: str, s
 
 def _record(evaluation: Evaluation, result: TrainingResult) -> None:
     evaluation.state = result.ending
-    evaluation.metrics |= {"accuracy": result.accuracy, "error": 1.0 - result.accuracy}
     evaluation.timings |= {
         "training_s": result.seconds,
         "trained_examples": float(result.trained_examples),
@@ -129,6 +134,13 @@ def _record(evaluation: Evaluation, result: TrainingResult) -> None:
     }
     if result.ending == "pruned":
         evaluation.reason = f"stopped early after epoch {result.epochs}"
+
+
+def _score(evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec) -> None:
+    logits, labels = zip(*predictions(network, data, spec.training.recipe), strict=True)
+    evaluation.metrics |= quality_metrics(torch.cat(logits), torch.cat(labels))
+    # Limits on qualities can be judged only now: a trial that breaks one is complete, but not feasible.
+    evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
 
 
 def _reason(error: Exception) -> str:

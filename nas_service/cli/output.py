@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nas_service.metrics import QUALITIES
+
 
 class Format(StrEnum):
     """How data is printed."""
@@ -87,7 +89,7 @@ def cell(column: str, value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("accuracy", "error") and isinstance(value, int | float):
+    if name in QUALITIES and isinstance(value, int | float):
         return f"{100 * value:.2f} %"
     if name.endswith("_ms"):
         return f"{value:.3g}"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas_service.dashboard.wording import label, limit_text
-from nas_service.metrics import METRICS
+from nas_service.metrics import METRICS, QUALITIES
 from nas_service.studies import Constraint, StudySpec
 
 FITS = "#009E73"
-_TICKS = {"accuracy": ".1%", "error": ".1%", "latency_ms": "~g"}
+_TICKS = {"latency_ms": "~g", **dict.fromkeys(QUALITIES, ".1%")}
 _MARGIN = 0.06
 # A limit this far outside of the data, as a share of their span, is not worth squeezing the data for.
 _REACH = 0.6

@@ -4,15 +4,19 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from nas_service.metrics import METRICS
+from nas_service.metrics import METRICS, QUALITIES
 from search_spaces.cost import ReceptiveField
 
 NOTHING = "–"
 _AS_COUNT = frozenset({"params", "macs"})
-_AS_SHARE = frozenset({"accuracy", "error"})
 _SHORT = {
     "accuracy": "Accuracy",
     "error": "Error",
+    "f1_macro": "F1",
+    "precision_macro": "Precision",
+    "recall_macro": "Recall",
+    "roc_auc": "ROC AUC",
+    "top3_accuracy": "Top 3",
     "params": "Parameters",
     "macs": "MACs",
     "peak_activation_bytes": "Peak memory",
@@ -39,7 +43,7 @@ def value_text(metric: str, value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return NOTHING
-    if metric in _AS_SHARE:
+    if metric in QUALITIES:
         return f"{value * 100:.2f} %"
     if metric in _AS_COUNT:
         return f"{value:,.0f}"

@@ -18,6 +18,9 @@ MIN_EXAMPLES_A_CLASS = 3
 MAX_CLASSES = 10_000
 # What examples are kept as; other number types are turned into the nearest of these.
 KEPT_TYPES = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
+# How many channels of an image or volume are believed without being told which axis they are.
+CHANNELS = (1, 3, 4)
+SHAPES = "(N, [C,] length), (N, [C,] height, width) or (N, [C,] depth, height, width)"
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
 
@@ -63,9 +66,8 @@ def make_dataset(
 
     Args:
         name: What people call the data set.
-        train: Examples and labels; examples are (N, C, *S), (N, *S) without channels, or (N, H, W, C) with
-        1, 3 or 4
-            channels last.
+        train: Examples and labels; examples are (N, C, *S), (N, *S) without channels, or (N, H, W, C) or
+            (N, D, H, W, C) with 1, 3 or 4 channels last. Volumes without channels must be cubes.
         test: The set's own test part, if it has one.
         class_names: Names of classes 0, 1, ...; otherwise the labels' own values.
         array_names: What the person calls the arrays, for messages.
@@ -120,8 +122,8 @@ def load_dataset(path: Path, name: str = "") -> Dataset:
 def _examples(array: Array, name: str) -> Array:
     if array.dtype.kind not in "buif":
         raise refuse(f"holds {array.dtype}; allowed: whole or floating-point numbers", name)
-    if not 2 <= array.ndim <= 4 or 0 in array.shape:
-        raise refuse(f"has shape {array.shape}; allowed: (N, [C,] length) or (N, [C,] height, width)", name)
+    if not 2 <= array.ndim <= 5 or 0 in array.shape:
+        raise refuse(f"has shape {array.shape}; allowed: {SHAPES}", name)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int((~np.isfinite(array).reshape(len(array), -1).all(axis=1)).sum())
         raise refuse(f"holds NaN or infinite values in {bad} of {len(array)} examples", name)
@@ -142,13 +144,19 @@ def _kept_type(array: Array) -> Array:
 
 
 def _with_channels(array: Array) -> Array:
-    """Bring examples to (N, C, *S): three axes are a plain image unless the second is a lone channel."""
+    """Bring examples to (N, C, *S).
+
+    Three axes are a plain image unless the second is a lone channel, and four a plain volume if it is a cube
+    too large to be channels: an image with as many channels as rows and columns is rarer.
+    """
     if array.ndim == 2:
-        return array[:, None, :]
+        return array[:, None]
     if array.ndim == 3:
-        return array if array.shape[1] == 1 else array[:, None, :, :]
-    channels_last = array.shape[3] in (1, 3, 4) and array.shape[1] not in (1, 3, 4)
-    return array.transpose(0, 3, 1, 2) if channels_last else array
+        return array if array.shape[1] == 1 else array[:, None]
+    if array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
+        return np.moveaxis(array, -1, 1)
+    is_cube = array.ndim == 4 and len(set(array.shape[1:])) == 1 and array.shape[1] not in CHANNELS
+    return array[:, None] if is_cube else array
 
 
 def _labels(array: Array, name: str, class_names: Sequence[str] | None) -> tuple[tuple[str, ...], Labels]:

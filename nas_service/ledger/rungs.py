@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from nas_service.early_stopping import RungEntry, decide
-from nas_service.metrics import METRICS
+from nas_service.metrics import METRICS, QUALITIES
 from nas_service.store.models import EpochRow, TrialRow, table
 from nas_service.studies import StudySpec
 
@@ -27,11 +27,14 @@ def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: in
 
 
 def _values(spec: StudySpec, row: Any) -> tuple[float, ...]:
-    """Return the objectives at the rung, all to be minimised; accuracy stands in if none is a quality."""
+    """Return the objectives at the rung, all to be minimised.
+
+    Accuracy stands in if none is a quality, and for qualities that are only known at the end of a trial.
+    """
     objectives = {objective.metric: objective.direction for objective in spec.objectives}
-    if not any(METRICS[name].kind == "quality" for name in objectives):
+    if not QUALITIES & objectives.keys():
         objectives["accuracy"] = "max"
-    figures = {**row.metrics, "accuracy": row.accuracy, "error": 1.0 - row.accuracy}
+    figures = {**row.metrics, **dict.fromkeys(QUALITIES, row.accuracy), "error": 1.0 - row.accuracy}
     signs = {"max": -1.0, "min": 1.0}
     return tuple(
         signs[direction] * figures.get(name, METRICS[name].worst) for name, direction in objectives.items()

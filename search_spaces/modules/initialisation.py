@@ -1,15 +1,40 @@
 """Initial weights."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 
-@torch.no_grad()
-def initialise(network: nn.Module, seed: int | None) -> None:
-    """Draw He-normal weights for convolutions and dense layers, and zero biases.
+def _he_normal(weight: torch.Tensor, generator: torch.Generator) -> None:
+    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
 
-    Source: He et al. 2015, arXiv:1502.01852.
+
+def _xavier(weight: torch.Tensor, generator: torch.Generator) -> None:
+    nn.init.xavier_uniform_(weight, generator=generator)
+
+
+def _orthogonal(weight: torch.Tensor, generator: torch.Generator) -> None:
+    nn.init.orthogonal_(weight, generator=generator)
+
+
+# He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010, equation 16; Saxe et al. 2014, arXiv:1312.6120.
+INITIALISATIONS: dict[str, Callable[[torch.Tensor, torch.Generator], None]] = {
+    "he_normal": _he_normal,
+    "xavier": _xavier,
+    "orthogonal": _orthogonal,
+}
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, seed: int | None, initialisation: str = "he_normal") -> None:
+    """Draw the weights of convolutions and dense layers; all their biases are zero.
+
+    Raises:
+        ValueError: The initialisation is unknown; the message lists the known ones.
     """
+    if initialisation not in INITIALISATIONS:
+        raise ValueError(f"initialisation {initialisation!r} is none of {', '.join(INITIALISATIONS)}")
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -17,7 +42,7 @@ def initialise(network: nn.Module, seed: int | None) -> None:
         generator.manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            INITIALISATIONS[initialisation](module.weight, generator)
         else:
             continue
         if module.bias is not None:

@@ -9,17 +9,20 @@ from search_spaces.lowering import lower
 from search_spaces.modules.initialisation import initialise
 
 
-def build(architecture: Architecture, *, seed: int | None = None) -> "Network":
+def build(
+    architecture: Architecture, *, seed: int | None = None, initialisation: str = "he_normal"
+) -> "Network":
     """Return the module of an architecture: (B, C, *S) floats to (B, classes) logits.
 
     Args:
         architecture: What to build.
         seed: Seeds the initial weights without touching torch's global generator; None draws a fresh seed.
+        initialisation: A name in `initialisation.INITIALISATIONS`.
     """
     # The layers' own first weights are thrown away; drawing them must not move the global generator.
     with torch.random.fork_rng(devices=[]):
         network = Network(lower(architecture))
-    initialise(network, seed)
+    initialise(network, seed, initialisation)
     return network
 
 

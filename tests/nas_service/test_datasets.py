@@ -49,6 +49,11 @@ def refusal(path: Path) -> str:
         ((3, 8, 8), (3, 8, 8)),
         ((1, 40), (1, 40)),
         ((40,), (1, 40)),
+        ((8, 8, 8), (1, 8, 8, 8)),
+        ((1, 6, 8, 8), (1, 6, 8, 8)),
+        ((6, 8, 8, 3), (3, 6, 8, 8)),
+        ((6, 8, 8), (6, 8, 8)),
+        ((4, 4, 4), (4, 4, 4)),
     ],
 )
 def test_shapes_become_channels_first(
@@ -78,7 +83,7 @@ def test_text_labels_are_numbered_and_kept_as_names(tmp_path: Path) -> None:
         ({"x": examples(), "y": np.array([0] * 11 + [1])}, ["class '1'", "1 examples"]),
         ({"a": examples(), "b": labels()}, ["x_train"]),
         ({"x": examples(), "y": labels() + 0.5}, ["y", "float64"]),
-        ({"x": examples(12, 2, 2, 2, 2), "y": labels()}, ["x", "shape"]),
+        ({"x": examples(12, 2, 2, 2, 2, 2), "y": labels()}, ["x", "shape"]),
         ({"x": np.zeros((12, 8, 8), dtype=complex), "y": labels()}, ["x", "complex"]),
         ({"x_train": examples(), "y_train": labels(), "x_test": examples()}, ["y_test", "missing"]),
         (
@@ -230,6 +235,7 @@ def test_a_damaged_canonical_file_is_refused(tmp_path: Path) -> None:
         ("mnist.npz", (1, 28, 28), 10),
         ("fsdd-waveform.npz", (1, 8192), 10),
         ("fsdd-logmel.npz", (1, 32, 63), 10),
+        ("adrenalmnist3d.npz", (1, 28, 28, 28), 2),
         ("image-folder/colour", (3, 32, 32), 4),
         ("image-folder/grey", (1, 28, 28), 4),
     ],

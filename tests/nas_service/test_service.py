@@ -45,6 +45,11 @@ def test_a_study_waits_for_workers_in_words(service: Service) -> None:
         ({"dataset": "letters"}, "/dataset", "digits"),
         ({"space": "pyramid"}, "/space", "pyramidal"),
         ({"space": {"family": "two_conv", "override": {"deep": 3}}}, "/space/override/deep", "deep"),
+        (
+            {"training": {"recipe": {"augmentation": {"shift": 3}}}},
+            "/training/recipe/augmentation/shift",
+            "2 spatial axes",
+        ),
     ],
 )
 def test_a_spec_that_cannot_run_is_refused_by_field(

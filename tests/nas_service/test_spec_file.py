@@ -35,6 +35,32 @@ def test_a_spec_survives_the_round_trip() -> None:
     [
         ("dataset: digits\ntraning: {}", "/traning", ["unknown field", "did you mean 'training'"]),
         ("dataset: d\ntraining: {recipe: {momentun: 1}}", "/training/recipe/momentun", ["'momentum'"]),
+        (
+            "dataset: d\ntraining: {recipe: {optimizer: lion}}",
+            "/training/recipe/optimizer",
+            ["lion", "rmsprop"],
+        ),
+        (
+            "dataset: d\ntraining: {recipe: {schedule: linear}}",
+            "/training/recipe/schedule",
+            ["linear", "step"],
+        ),
+        ("dataset: d\ntraining: {recipe: {loss: hinge}}", "/training/recipe/loss", ["hinge", "focal"]),
+        (
+            "dataset: d\ntraining: {recipe: {initialisation: dirac}}",
+            "/training/recipe/initialisation",
+            ["dirac", "xavier"],
+        ),
+        (
+            "dataset: d\ntraining: {recipe: {augmentation: {cutout: -1}}}",
+            "/training/recipe/augmentation/cutout",
+            ["0", "-1"],
+        ),
+        (
+            "dataset: d\ntraining: {recipe: {augmentation: {shift_fill: wrap}}}",
+            "/training/recipe/augmentation/shift_fill",
+            ["wrap", "circular"],
+        ),
         ("dataset: d\nsearch: {sampler: best}", "/search/sampler", ["best", "nsga2"]),
         ("dataset: d\nbudget: {trials: 0}", "/budget/trials", ["1"]),
         ("dataset: d\nobjectives: [{metric: speed}]", "/objectives/0/metric", ["speed", "accuracy"]),

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 
 from nas_service.datasets import Dataset
-from nas_service.studies import Constraint, StudySpec, Training
+from nas_service.metrics import METRICS, QUALITIES
+from nas_service.studies import Constraint, Objective, Recipe, StudySpec, Training
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture
 from workers.checkpoint import read_network
@@ -62,7 +64,7 @@ def test_a_complete_candidate_carries_figures_files_and_latency(
         multi_scale, lambda: digits_data, constraints={"params": Constraint(max=50_000)}
     )
     assert evaluation.state == "complete"
-    assert {"accuracy", "error", "params", "macs", "latency_ms"} <= evaluation.metrics.keys()
+    assert METRICS.keys() <= evaluation.metrics.keys()
     assert evaluation.metrics["accuracy"] + evaluation.metrics["error"] == pytest.approx(1.0)
     assert evaluation.timings["training_s"] > 0
     assert reports[0].metrics == {"latency_ms": evaluation.metrics["latency_ms"]}
@@ -77,6 +79,36 @@ def test_the_stored_files_are_the_network_that_was_scored(
     evaluation, _ = run(multi_scale, lambda: digits_data)
     network = read_network(evaluation.files["architecture"], evaluation.files["weights"])
     assert validate(network, digits_data)[1] == evaluation.metrics["accuracy"]
+
+
+def test_weights_are_drawn_as_the_recipe_says(multi_scale: Architecture, digits_data: TrainingData) -> None:
+    still = Recipe(initialisation="orthogonal", learning_rate=1e-12, weight_decay=0.0)
+    study = StudySpec(dataset="digits", training=Training(epochs=1, recipe=still))
+    evaluation = evaluate(
+        multi_scale.to_dict(), study, lambda: digits_data, seed=1, on_epoch=lambda report: "continue"
+    )
+    weight = load(evaluation.files["weights"])["head.logits.weight"]
+    assert torch.allclose(weight @ weight.T, torch.eye(10), atol=1e-5)
+
+
+def test_a_limit_on_a_quality_is_judged_after_training(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    limits = {"f1_macro": Constraint(min=1.1), "params": Constraint(max=50_000)}
+    evaluation, _ = run(multi_scale, lambda: digits_data, constraints=limits)
+    assert evaluation.state == "complete"
+    assert evaluation.violations["f1_macro"] > 0 > evaluation.violations["params"]
+
+
+def test_a_candidate_that_is_stopped_early_is_measured_as_far_as_it_came(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    study = StudySpec(dataset="digits", objectives=(Objective(metric="f1_macro"),))
+    evaluation = evaluate(
+        multi_scale.to_dict(), study, lambda: digits_data, seed=1, on_epoch=lambda report: "prune"
+    )
+    assert (evaluation.state, evaluation.timings["trained_epochs"]) == ("pruned", 1)
+    assert evaluation.metrics.keys() >= QUALITIES
 
 
 def test_diverging_training_fails_with_the_epoch(multi_scale: Architecture) -> None:

@@ -10,7 +10,8 @@ from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture
 from search_spaces.modules import build
 from workers.data.arrays import TrainingData, training_data
-from workers.training.batches import augmented, epoch_batches, normalised
+from workers.training.augmentation import augmented
+from workers.training.batches import epoch_batches, normalised
 from workers.training.optimisation import learning_rate
 from workers.training.trainer import Diverged, train, validate
 
@@ -147,3 +148,23 @@ def images(channels: int) -> TrainingData:
     examples = generator.integers(0, 256, (40, channels, 8, 8), dtype=np.uint8)
     labels = (np.arange(40) % 2).astype(np.int64)
     return training_data(Dataset("noise", examples, labels, None, None, ("a", "b")), 0.25, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalised_by_example_each_has_mean_zero_and_deviation_one(channels: int) -> None:
+    data = images(channels)
+    examples = data.train.examples.clone()
+    examples[0] = 7
+    batch = normalised(examples, data, "example")
+    assert torch.count_nonzero(batch[0]) == 0
+    assert torch.allclose(batch.mean((1, 2, 3)), torch.zeros(len(batch)), atol=1e-5)
+    assert torch.allclose(batch[1:].std((1, 2, 3), correction=0), torch.ones(len(batch) - 1))
+    assert batch.stride() == torch.empty(batch.shape, memory_format=torch.channels_last).stride()
+
+
+def test_validation_sees_examples_normalised_as_in_training(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    network = build(multi_scale, seed=1)
+    own = validate(network, digits_data, Recipe(normalisation="example"))
+    assert own != validate(network, digits_data)

@@ -1,9 +1,10 @@
 """Optimisers and learning-rate schedules of a recipe."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas_service.studies import Recipe
 
@@ -12,24 +13,51 @@ from nas_service.studies import Recipe
 RISE = 0.25
 START = 0.1
 END = 0.001
+# After these shares of all steps the step schedule divides the rate by ten (He et al. 2016,
+# arXiv:1512.03385, section 4.2: 32,000 and 48,000 of 64,000).
+STEPS = (0.5, 0.75)
+STEP_FACTOR = 0.1
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; weights decay, biases and normalisation do not."""
-    weights = [p for p in network.parameters() if p.dim() > 1]
-    others = [p for p in network.parameters() if p.dim() <= 1]
+    """Return the recipe's optimiser of what is not frozen; weights decay, biases and normalisation do not."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    weights = [parameter for parameter in trained if parameter.dim() > 1]
+    others = [parameter for parameter in trained if parameter.dim() <= 1]
+    is_apart = recipe.decoupled_weight_decay and recipe.optimizer != "adamw"
     groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": weights, "weight_decay": 0.0 if is_apart else recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    if recipe.optimizer == "sgd":
-        has_momentum = recipe.momentum > 0
-        return torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=has_momentum, fused=True
-        )
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.learning_rate, fused=True)
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    optimizer = _optimizer([group for group in groups if group["params"]], recipe)
+    if is_apart and recipe.weight_decay:
+        _decay_before_steps(optimizer, tuple(weights), recipe.weight_decay)
+    return optimizer
+
+
+def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    rate, momentum = recipe.learning_rate, recipe.momentum
+    match recipe.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=rate, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, lr=rate, momentum=momentum, foreach=True)
+        case "adagrad":
+            return torch.optim.Adagrad(groups, lr=rate, fused=True)
+
+
+def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: tuple[Tensor, ...], decay: float) -> None:
+    """Multiply the weights by 1 - rate x decay before each step (Loshchilov and Hutter, arXiv:1711.05101)."""
+
+    @torch.no_grad()
+    def shrink(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        torch._foreach_mul_(weights, 1 - optimizer.param_groups[0]["lr"] * decay)
+
+    optimizer.register_step_pre_hook(shrink)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -41,11 +69,19 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def learning_rate(recipe: Recipe, progress: float) -> float:
     """Return the rate after a share `progress` (0 to 1) of all steps."""
     peak = recipe.learning_rate
-    if recipe.schedule == "constant":
-        return peak
-    if recipe.schedule == "cosine":
-        return peak * 0.5 * (1 + math.cos(math.pi * progress))
+    match recipe.schedule:
+        case "constant":
+            return peak
+        case "step":
+            return peak * STEP_FACTOR ** sum(progress >= step for step in STEPS)
+        case "cosine":
+            return peak * 0.5 * (1 + math.cos(math.pi * progress))
+        case "one_cycle":
+            return peak * _one_cycle(progress)
+
+
+def _one_cycle(progress: float) -> float:
     if progress < RISE:
-        return peak * (START + (1 - START) * progress / RISE)
+        return START + (1 - START) * progress / RISE
     fall = (progress - RISE) / (1 - RISE)
-    return peak * (END + (1 - END) * 0.5 * (1 + math.cos(math.pi * fall)))
+    return END + (1 - END) * 0.5 * (1 + math.cos(math.pi * fall))

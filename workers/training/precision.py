@@ -11,33 +11,40 @@ from nas_service.studies import Recipe
 
 # bf16 must win by this much to be worth its lower precision.
 ADVANTAGE = 1.15
+# Memory order by the number of spatial axes; signals have only one.
+MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def autocast(recipe: Recipe) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run."""
-    if uses_bf16(recipe):
+def autocast(recipe: Recipe, axes: int = 2) -> AbstractContextManager[object]:
+    """Return the context in which forward passes on examples of so many spatial axes run."""
+    if uses_bf16(recipe, axes):
         return torch.autocast("cpu", dtype=torch.bfloat16)
     return nullcontext()
 
 
-def uses_bf16(recipe: Recipe) -> bool:
+def uses_bf16(recipe: Recipe, axes: int = 2) -> bool:
     """Whether training runs in bfloat16: as the recipe says, else as this host does faster."""
     if recipe.deterministic:
         return False
-    return recipe.precision == "bf16" or (recipe.precision == "auto" and bf16_is_faster())
+    return recipe.precision == "bf16" or (recipe.precision == "auto" and bf16_is_faster(axes))
 
 
 @cache
-def bf16_is_faster() -> bool:
-    """Time a few training steps of a small typical network in both formats."""
-    plain, short = _step_seconds(nullcontext()), _step_seconds(torch.autocast("cpu", dtype=torch.bfloat16))
+def bf16_is_faster(axes: int = 2) -> bool:
+    """Time a few training steps of a small typical network of so many spatial axes in both formats."""
+    plain = _step_seconds(axes, nullcontext())
+    short = _step_seconds(axes, torch.autocast("cpu", dtype=torch.bfloat16))
     return plain > ADVANTAGE * short
 
 
-def _step_seconds(context: AbstractContextManager[object]) -> float:
+def _step_seconds(axes: int, context: AbstractContextManager[object]) -> float:
     with torch.random.fork_rng(devices=[]):
-        network = _typical_network()
-    batch = torch.zeros(64, 16, 16, 16).to(memory_format=torch.channels_last)
+        network = _typical_network(axes)
+    # As many positions whatever the number of axes: 256 in one, 16 x 16, about 6 x 6 x 6.
+    batch = torch.zeros(64, 16, *(round(256 ** (1 / axes)),) * axes)
+    if axes in MEMORY_FORMATS:
+        network.to(memory_format=MEMORY_FORMATS[axes])  # type: ignore[call-overload]
+        batch = batch.to(memory_format=MEMORY_FORMATS[axes])
     best = float("inf")
     for _ in range(5):
         started = perf_counter()
@@ -48,15 +55,16 @@ def _step_seconds(context: AbstractContextManager[object]) -> float:
     return best
 
 
-def _typical_network() -> nn.Module:
-    network = nn.Sequential(
-        nn.Conv2d(16, 32, 3, padding=1, bias=False),
-        nn.MaxPool2d(2),
-        nn.BatchNorm2d(32),
+def _typical_network(axes: int) -> nn.Module:
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
+    norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[axes - 1]
+    pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[axes - 1]
+    return nn.Sequential(
+        conv(16, 32, 3, padding=1, bias=False),
+        pool(2),
+        norm(32),
         nn.ReLU(),
-        nn.Conv2d(32, 32, 5, padding=2, groups=4, bias=False),
-        nn.BatchNorm2d(32),
+        conv(32, 32, 5, padding=2, groups=4, bias=False),
+        norm(32),
         nn.ReLU(),
     )
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network

@@ -8,19 +8,22 @@ from time import perf_counter
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
 from workers.training.batches import epoch_batches, validation_batches
+from workers.training.checkpointing import Checkpointed
+from workers.training.losses import training_loss, validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer, set_learning_rate
-from workers.training.precision import autocast
+from workers.training.precision import MEMORY_FORMATS, autocast
+from workers.training.regularisation import classifier_dropout
 
 VALIDATION_BATCH = 512
 # A data set that fills fewer than so many batches an epoch is trained in smaller ones.
 MIN_STEPS = 8
+PLAIN = Recipe()
 
 
 class Diverged(ArithmeticError):
@@ -52,7 +55,7 @@ def train(
     Args:
         network: (B, C, *S) floats to (B, classes) logits.
         data: Training and validation part.
-        recipe: Optimiser, schedule, augmentation, precision.
+        recipe: Optimiser, schedule, loss, augmentation, precision.
         epochs: How many, unless `on_epoch` ends it earlier.
         seed: Of batches' order, augmentation and dropout.
         on_epoch: Told each epoch's figures; its answer says whether to go on.
@@ -60,7 +63,7 @@ def train(
     Raises:
         Diverged: The loss became NaN or infinite; the message names the epoch.
     """
-    with _seeded(seed, recipe.deterministic):
+    with _seeded(seed, recipe.deterministic), classifier_dropout(network, recipe.dropout):
         return _Run(network, data, recipe, epochs, seed).until_told(on_epoch)
 
 
@@ -68,8 +71,10 @@ class _Run:
     def __init__(
         self, network: nn.Module, data: TrainingData, recipe: Recipe, epochs: int, seed: int
     ) -> None:
-        is_image = data.train.examples.dim() == 4
-        self.network = network.to(memory_format=torch.channels_last) if is_image else network  # type: ignore[call-overload]
+        self.axes = data.train.examples.dim() - 2
+        memory_format = MEMORY_FORMATS.get(self.axes)
+        self.network = network.to(memory_format=memory_format) if memory_format else network  # type: ignore[call-overload]
+        self.forward = Checkpointed(network) if recipe.checkpointing else network
         self.data, self.recipe, self.epochs = data, recipe, epochs
         self.optimizer = make_optimizer(network, recipe)
         self.generator = torch.Generator().manual_seed(seed)
@@ -99,13 +104,12 @@ class _Run:
         started = perf_counter()
         self.network.train()
         total = torch.zeros(())
-        batches = epoch_batches(self.data, self.batch_size, self.recipe.augmentation, self.generator)
-        for step, (batch, labels) in enumerate(batches):
+        for step, (batch, labels) in enumerate(self._batches()):
             progress = ((epoch - 1) * self.steps + step) / (self.epochs * self.steps)
             set_learning_rate(self.optimizer, learning_rate(self.recipe, progress))
-            with autocast(self.recipe):
-                logits = self.network(batch)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+            with autocast(self.recipe, self.axes):
+                logits = self.forward(batch)
+            loss = training_loss(logits.float(), labels, self.recipe)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -114,27 +118,40 @@ class _Run:
         train_loss = float(total) / self.steps
         if not math.isfinite(train_loss):
             raise Diverged(f"training diverged in epoch {epoch}: the loss is {train_loss}")
-        validation_loss, accuracy = validate(self.network, self.data)
+        held_out_loss, accuracy = validate(self.network, self.data, self.recipe)
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
-            validation_loss=validation_loss if math.isfinite(validation_loss) else None,
+            validation_loss=held_out_loss if math.isfinite(held_out_loss) else None,
             accuracy=accuracy,
             seconds=perf_counter() - started,
         )
 
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        recipe = self.recipe
+        return epoch_batches(
+            self.data, self.batch_size, recipe.augmentation, self.generator, recipe.normalisation
+        )
 
-@torch.no_grad()
-def validate(network: nn.Module, data: TrainingData) -> tuple[float, float]:
-    """Return (mean cross-entropy, accuracy) on the validation part, always in fp32."""
-    network.eval()
+
+def validate(network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN) -> tuple[float, float]:
+    """Return (mean loss without label smoothing, accuracy) on the validation part, always in fp32."""
     loss, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-    for batch, labels in validation_batches(data, VALIDATION_BATCH):
-        logits = network(batch)
-        loss += F.cross_entropy(logits, labels, reduction="sum")
+    for logits, labels in predictions(network, data, recipe):
+        loss += validation_loss(logits, labels, recipe) * len(labels)
         correct += (logits.argmax(1) == labels).sum()
     count = len(data.validation)
     return float(loss) / count, int(correct) / count
+
+
+@torch.no_grad()
+def predictions(
+    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (B, classes) logits and (B,) labels of the validation part in order."""
+    network.eval()
+    for batch, labels in validation_batches(data, VALIDATION_BATCH, recipe.normalisation):
+        yield network(batch), labels
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from nas_service.dashboard.wording import (
         ("accuracy", 0.98526, "98.53 %"),
         ("accuracy", 1.0, "100.00 %"),
         ("error", 0.0123, "1.23 %"),
+        ("f1_macro", 0.9123, "91.23 %"),
         ("params", 48_210.0, "48,210"),
         ("macs", 2_419_616, "2,419,616"),
         ("latency_ms", 0.412345, "0.412 ms"),

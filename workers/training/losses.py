@@ -1,0 +1,52 @@
+"""Losses of a recipe, always computed on logits."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas_service.studies import Recipe
+
+
+def training_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Return the recipe's loss of (B, classes) logits, averaged over the batch."""
+    return _loss(logits, labels, recipe, recipe.label_smoothing)
+
+
+def validation_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Return the recipe's loss against the labels as they are, without smoothing."""
+    return _loss(logits, labels, recipe, 0.0)
+
+
+def _loss(logits: Tensor, labels: Tensor, recipe: Recipe, smoothing: float) -> Tensor:
+    if recipe.loss == "binary_cross_entropy":
+        return binary_cross_entropy(logits, labels, smoothing)
+    if recipe.loss == "focal":
+        return focal(logits, labels, recipe.focal_gamma, smoothing)
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the sum over classes of one sigmoid cross-entropy each, one class against the rest.
+
+    Summed, not averaged: a logit's gradient is then as large as that of the softmax cross-entropy.
+    """
+    targets = _targets(logits, labels, smoothing)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
+
+
+def focal(logits: Tensor, labels: Tensor, gamma: float, smoothing: float = 0.0) -> Tensor:
+    """Return cross-entropy whose terms weigh (1 - p)^gamma: what is easy already counts little.
+
+    Source: Lin et al. 2017, arXiv:1708.02002, equation 4, over a softmax; gamma 0 is cross-entropy.
+    """
+    log_shares = F.log_softmax(logits, 1)
+    # Below gamma 1 the power's slope at zero, of a certain example, is infinite.
+    weights = (-torch.expm1(log_shares)).clamp_min(torch.finfo(logits.dtype).eps) ** gamma
+    return -(_targets(logits, labels, smoothing) * weights * log_shares).sum(1).mean()
+
+
+def _targets(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return one-hot rows of which a share is spread evenly over all classes (Szegedy et al. 2016)."""
+    classes = logits.shape[1]
+    targets = torch.full_like(logits, smoothing / classes)
+    return targets.scatter_(1, labels[:, None], 1 - smoothing + smoothing / classes)
