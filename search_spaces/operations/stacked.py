@@ -22,7 +22,8 @@ LARGEST = 11
 class Stacked(Operation):
     """3x3 convolutions in series that together see what a `kernel` sees.
 
-    Source: Simonyan & Zisserman 2015, arXiv:1409.1556, section 2.3. Two stand for 5x5, three for 7x7; along an axis that has seen enough a kernel is 1.
+    Two stand for 5x5, three for 7x7; along an axis that has seen enough a kernel is 1. Source: Simonyan &
+    Zisserman 2015, arXiv:1409.1556, section 2.3.
     """
 
     has_inside: ClassVar[bool] = True
