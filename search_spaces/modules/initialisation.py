@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from search_spaces.modules.deformable import DeformableConvolutionBlock
+
 
 def _he_normal(weight: torch.Tensor, generator: torch.Generator) -> None:
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
@@ -25,6 +27,8 @@ INITIALISATIONS: dict[str, Callable[[torch.Tensor, torch.Generator], None]] = {
     "orthogonal": _orthogonal,
 }
 
+DRAWN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, DeformableConvolutionBlock)
+
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int | None, initialisation: str = "he_normal") -> None:
@@ -41,9 +45,11 @@ def initialise(network: nn.Module, seed: int | None, initialisation: str = "he_n
     else:
         generator.manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-            INITIALISATIONS[initialisation](module.weight, generator)
-        else:
+        if not isinstance(module, DRAWN):
             continue
-        if module.bias is not None:
+        if getattr(module, "starts_at_zero", False):
+            module.weight.zero_()
+        else:
+            INITIALISATIONS[initialisation](module.weight, generator)
+        if getattr(module, "bias", None) is not None:
             module.bias.zero_()
