@@ -51,5 +51,6 @@ def initialise(network: nn.Module, seed: int | None, initialisation: str = "he_n
             module.weight.zero_()
         else:
             INITIALISATIONS[initialisation](module.weight, generator)
-        if getattr(module, "bias", None) is not None:
-            module.bias.zero_()
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, torch.Tensor):
+            bias.zero_()
