@@ -11,6 +11,8 @@ ServiceError
 
 from dataclasses import dataclass
 
+from search_spaces.errors import SearchSpaceError
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -52,6 +54,17 @@ class Unavailable(ServiceError):
 
 class ServerUnreachable(Unavailable):
     """Nothing answers at the server's address."""
+
+
+def field_error(error: SearchSpaceError, below: str = "") -> FieldError:
+    """Return what is wrong with a description; `below` is the pointer of the field that held it."""
+    message, _, allowed = str(error).partition("; allowed: ")
+    return FieldError(below + error.pointer, message, allowed or None)
+
+
+def refused(error: SearchSpaceError, below: str = "") -> InvalidInput:
+    """Return the refusal of an input that holds a wrong architecture or search space."""
+    return InvalidInput(field_error(error, below))
 
 
 def _line(error: FieldError) -> str:
