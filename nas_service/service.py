@@ -265,7 +265,11 @@ class Service:
             raise NotFound(f"there is no family {name[:60]!r}; there are {', '.join(families.names())}")
         family = families.get(name)
         return FamilyView(
-            name=family.name, summary=family.summary, source=family.source, space=family.space.to_dict()
+            name=family.name,
+            summary=family.summary,
+            source=family.source,
+            combinations=family.space.size(),
+            space=family.space.to_dict(),
         )
 
     def datasets(self) -> list[DatasetView]:

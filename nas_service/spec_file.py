@@ -43,7 +43,7 @@ def read_data(text: str | bytes) -> dict[str, Any]:
         InvalidInput: Larger than 256 KiB, deeper than 20 levels, not valid, or no mapping.
     """
     if len(text) > MAX_BYTES:
-        raise InvalidInput(FieldError("", f"{len(text)} bytes are too many", f"at most {MAX_BYTES}"))
+        raise InvalidInput(FieldError("", "the text is too long", f"at most {MAX_BYTES} bytes"))
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")

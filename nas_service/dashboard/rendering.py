@@ -7,7 +7,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
@@ -19,6 +18,7 @@ from nas_service.dashboard import plotly_script, wording
 from nas_service.errors import ServiceError
 from nas_service.problems import cause_of
 from nas_service.studies import ACTIVE_STATES
+from nas_service.yaml_text import yaml_text
 from search_spaces.errors import SearchSpaceError
 
 
@@ -78,7 +78,7 @@ def _environment() -> Environment:
         "bound": wording.limit_text,
         "field": wording.field_text,
         "significant": wording.significant,
-        "yaml": lambda data: yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=88),
+        "yaml": yaml_text,
         "pretty": lambda data: json.dumps(data, indent=2, ensure_ascii=False),
     }
     environment.globals |= {

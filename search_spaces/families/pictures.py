@@ -25,9 +25,9 @@ _SAMPLES = 15
 
 _HEAD = """# Families
 
-A family is a search space with a name. A study searches one by `space: NAME`; `nas family show NAME` prints it as
-YAML to copy and edit. Each picture is a typical member: of {samples} drawn at random, the one with the median number
-of parameters. This page is written by `python -m search_spaces.families.pictures`.
+A family is a search space with a name. A study searches one by `space: NAME`; `nas family show NAME` prints
+it as YAML to copy and edit. Each picture is a typical member: of {samples} drawn at random, the one with the
+median number of parameters. This page is written by `python -m search_spaces.families.pictures`.
 
 | family | what it is | combinations |
 | --- | --- | --- |
