@@ -43,9 +43,7 @@ def show_trial(
 @app.command("enqueue")
 def enqueue(
     study: Annotated[str, typer.Argument(help="Number or name of the study.")],
-    architecture: Annotated[
-        Path, typer.Argument(help="YAML or JSON file; - is standard input.")
-    ],
+    architecture: Annotated[Path, typer.Argument(help="YAML or JSON file; - is standard input.")],
     server: options.Server = None,
     output: options.Output = Format.table,
     as_json: options.Json = False,

@@ -20,14 +20,14 @@ EXAMPLE_CLASSES = 10
 # Input of the families that are not made for small colour images.
 _SHAPES: dict[str, tuple[int, ...]] = {}
 _USUAL_SHAPE = (3, 32, 32)
-# Odd, so that one of them has the median of parameters.
-_SAMPLES = 15
+_SAMPLES, _MIDDLING = 15, 5
 
 _HEAD = """# Families
 
 A family is a search space with a name. A study searches one by `space: NAME`; `nas family show NAME` prints
-it as YAML to copy and edit. Each picture is a typical member: of {samples} drawn at random, the one with the
-median number of parameters. This page is written by `python -m search_spaces.families.pictures`.
+it as YAML to copy and edit. Each picture is a typical member: of {samples} drawn at random, the {middling} in
+the middle by number of parameters, and of these the one with the most branches. This page is written by
+`python -m search_spaces.families.pictures`.
 
 | family | what it is | combinations |
 | --- | --- | --- |
@@ -54,10 +54,12 @@ def shape_for(family: str) -> tuple[int, ...]:
 
 @lru_cache
 def typical(family: str) -> Architecture:
-    """Return a typical member of a family: of some drawn at random, the one with the median of parameters."""
+    """Return a typical member of a family: neither small nor large, and of these one with many branches."""
     space = families.get(family).space
     drawn = [space.sample(RandomTrial(seed), shape_for(family), EXAMPLE_CLASSES) for seed in range(_SAMPLES)]
-    return sorted(drawn, key=lambda member: analyse(member).params)[_SAMPLES // 2]
+    by_size = sorted(drawn, key=lambda member: analyse(member).params)
+    first = (_SAMPLES - _MIDDLING) // 2
+    return max(by_size[first : first + _MIDDLING], key=_branches)
 
 
 def documents() -> dict[Path, str]:
@@ -65,7 +67,8 @@ def documents() -> dict[Path, str]:
     names = families.names()
     pictures = {FOLDER / f"{name}.svg": standalone(svg(typical(name))) for name in names}
     rows = "".join(map(_row, names))
-    return {PAGE: _HEAD.format(samples=_SAMPLES) + rows + "".join(map(_section, names)), **pictures}
+    head = _HEAD.format(samples=_SAMPLES, middling=_MIDDLING)
+    return {PAGE: head + rows + "".join(map(_section, names)), **pictures}
 
 
 def main(arguments: list[str]) -> None:
@@ -78,6 +81,10 @@ def main(arguments: list[str]) -> None:
     for path in (root / FOLDER).glob("*.svg"):
         if path.relative_to(root) not in written:
             path.unlink()
+
+
+def _branches(member: Architecture) -> int:
+    return sum(len(stage.branches) for stage in member.stages)
 
 
 def _row(name: str) -> str:
