@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from nas_service.api.bodies import YAML_TYPES, SpecRoute
 from nas_service.descriptions import ArchitectureView, describe
-from nas_service.spec_file import read_data
+from nas_service.plain_data import read_data
 
 router = APIRouter(route_class=SpecRoute, tags=["architectures"])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_service.errors import NotFound
-from nas_service.spec_file import MAX_BYTES, read_data
+from nas_service.plain_data import MAX_BYTES, read_data
 
 STANDARD_INPUT = Path("-")
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Form, Response
 from nas_service.dashboard.rendering import PageFormRoute, render
 from nas_service.descriptions import ArchitectureView, describe
 from nas_service.errors import FieldError, InvalidInput
+from nas_service.plain_data import read_data
 from nas_service.problems import cause_of
-from nas_service.spec_file import read_data
 from nas_service.yaml_text import yaml_text
 from search_spaces import families
 from search_spaces.families.pictures import typical

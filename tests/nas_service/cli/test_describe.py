@@ -10,7 +10,8 @@ import yaml
 
 from nas_service.cli.main import run
 from nas_service.descriptions import ArchitectureView, describe
-from nas_service.spec_file import read_data, read_spec
+from nas_service.plain_data import read_data
+from nas_service.spec_file import read_spec
 from search_spaces import families, resolve_space
 from search_spaces.families.pictures import typical
 from search_spaces.svg_file import standalone

@@ -9,8 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
+from nas_service.plain_data import read_data
 from nas_service.service import Service
-from nas_service.spec_file import read_data
 from search_spaces import analyse, families, resolve_space
 from search_spaces.families.pictures import typical
 
