@@ -11,7 +11,7 @@ ServiceError
 
 from dataclasses import dataclass
 
-from search_spaces.errors import SearchSpaceError
+from search_spaces.errors import SearchSpaceError, encodable, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class FieldError:
     pointer: str
     message: str
     allowed: str | None = None
+
+    def __post_init__(self) -> None:
+        # Names and values that people wrote stand in these.
+        object.__setattr__(self, "pointer", encodable(self.pointer))
+        object.__setattr__(self, "message", printable(self.message))
 
 
 class ServiceError(Exception):
@@ -67,7 +72,12 @@ def refused(error: SearchSpaceError, below: str = "") -> InvalidInput:
     return InvalidInput(field_error(error, below))
 
 
+def dotted(pointer: str) -> str:
+    """Return a JSON pointer as people write it: stages.0.downsample."""
+    return pointer.lstrip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
+
+
 def _line(error: FieldError) -> str:
-    where = error.pointer.lstrip("/").replace("/", ".")
+    where = printable(dotted(error.pointer))
     text = f"{where}: {error.message}" if where else error.message
     return f"{text} (allowed: {error.allowed})" if error.allowed else text

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from nas_service import preflight
 from nas_service.constraints import violations
 from nas_service.datasets import digits, read_dataset, save_dataset
+from nas_service.descriptions import ArchitectureView, describe
 from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable, refused
 from nas_service.fronts import front_view
 from nas_service.ledger.files import SHA256
@@ -271,6 +272,10 @@ class Service:
             combinations=family.space.size(),
             space=family.space.to_dict(),
         )
+
+    def describe(self, architecture: dict[str, Any]) -> ArchitectureView:
+        """Return an architecture's canonical form, exact cost and pictures."""
+        return describe(architecture)
 
     def datasets(self) -> list[DatasetView]:
         """List the registered data sets, the built-in digits among them."""

@@ -2,17 +2,18 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from nas_service.errors import FieldError, InvalidInput
-from nas_service.plain_data import read_data, shown
+from nas_service.plain_data import pointed, read_data, shown
 from nas_service.studies import StudySpec
 
 # Of many wrong fields a person mends a few at a time.
-MAX_ERRORS = 20
+MAX_ERRORS = 10
 
 
 def read_spec(source: str | bytes | Mapping[str, Any]) -> StudySpec:
@@ -32,7 +33,7 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldE
 
 def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:
     location = [part for part in detail["loc"] if not str(part).startswith("function-")]
-    pointer = "".join(f"/{str(part)[:80]}" for part in location)
+    pointer = reduce(pointed, location, "")
     context = detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         name = str(location[-1])[:80]

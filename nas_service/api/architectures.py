@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from nas_service.api.bodies import YAML_TYPES, SpecRoute
-from nas_service.descriptions import ArchitectureView, describe
+from nas_service.api.dependencies import TheService
+from nas_service.descriptions import ArchitectureView
 from nas_service.plain_data import read_data
 
 router = APIRouter(route_class=SpecRoute, tags=["architectures"])
@@ -37,7 +38,7 @@ BODY: dict[str, Any] = {
 
 
 @router.post("/architectures:describe", openapi_extra=BODY)
-async def describe_architecture(request: Request) -> ArchitectureView:
+async def describe_architecture(request: Request, service: TheService) -> ArchitectureView:
     """Return an architecture's canonical form, exact cost layer by layer, and pictures; nothing is stored."""
     body = await request.body()
-    return await run_in_threadpool(lambda: describe(read_data(body)))
+    return await run_in_threadpool(lambda: service.describe(read_data(body)))

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from nas_service.api.bodies import FormRoute
 from nas_service.dashboard import plotly_script, wording
-from nas_service.errors import ServiceError
+from nas_service.errors import ServiceError, dotted
 from nas_service.problems import cause_of
 from nas_service.studies import ACTIVE_STATES
 from nas_service.yaml_text import yaml_text
@@ -88,6 +88,7 @@ def _environment() -> Environment:
         "shape": wording.shape_text,
         "bound": wording.limit_text,
         "field": wording.field_text,
+        "dotted": dotted,
         "count": wording.count_text,
         "significant": wording.significant,
         "yaml": yaml_text,
