@@ -16,11 +16,19 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # Only double quotes escape; a line break of Unicode would be read back as a space.
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
     def serialize(self, node: yaml.Node) -> None:
         if isinstance(node, yaml.CollectionNode):
             # The outermost one never goes on one line, however short it is.
             node.flow_style = not node.value
         super().serialize(node)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def yaml_text(data: Any) -> str:

@@ -1,12 +1,13 @@
 """What the page of families shows: a typical member of each, its ranges in rows, its space as YAML."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nas_service.service import Service
 from nas_service.yaml_text import family_yaml
 from search_spaces import analyse
-from search_spaces.diagram import summary, svg
+from search_spaces.diagram import svg
 from search_spaces.families.pictures import typical
 
 
@@ -15,16 +16,19 @@ def families(service: Service) -> list[dict[str, Any]]:
     return [
         {
             "family": family,
-            "example": example,
-            "cost": analyse(example),
-            "summary": summary(example),
-            "diagram": svg(example),
             "ranges": list(ranges(family.space)),
             "yaml": family_yaml(family),
+            **_example(family.name),
         }
         for family in service.families()
-        for example in [typical(family.name)]
     ]
+
+
+@lru_cache
+def _example(family: str) -> dict[str, Any]:
+    """What never changes while the server runs, and takes longest."""
+    member = typical(family)
+    return {"example": member, "cost": analyse(member), "diagram": svg(member)}
 
 
 def ranges(space: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
