@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from nas_service import __version__, dashboard
 from nas_service.api import (
     PREFIX,
+    architectures,
     conditional,
     datasets,
     errors,
@@ -37,6 +38,7 @@ API_ROUTERS = (
     trials.router,
     events.router,
     families.router,
+    architectures.router,
     datasets.router,
     datasets.upload_router,
     workers.router,

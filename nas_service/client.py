@@ -13,6 +13,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable, is_loopback
+from nas_service.descriptions import ArchitectureView
 from nas_service.errors import NotFound, ServerUnreachable, ServiceError, Unavailable
 from nas_service.event_stream import frames
 from nas_service.problems import service_error
@@ -178,6 +179,12 @@ class Client:
     def family(self, name: str) -> FamilyView:
         """Return one family and its space."""
         return self._get(FamilyView, f"/families/{quote(name, safe='')}")
+
+    def describe(self, architecture: dict[str, Any]) -> ArchitectureView:
+        """Return an architecture's canonical form, exact cost and pictures."""
+        return self._send(
+            ArchitectureView, "POST", "/architectures:describe", may_repeat=True, json=architecture
+        )
 
     def datasets(self) -> list[DatasetView]:
         """List the registered data sets, the built-in digits among them."""

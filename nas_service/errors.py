@@ -11,6 +11,8 @@ ServiceError
 
 from dataclasses import dataclass
 
+from search_spaces.errors import SearchSpaceError, encodable, printable
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -20,6 +22,11 @@ class FieldError:
     pointer: str
     message: str
     allowed: str | None = None
+
+    def __post_init__(self) -> None:
+        # Names and values that people wrote stand in these.
+        object.__setattr__(self, "pointer", encodable(self.pointer))
+        object.__setattr__(self, "message", printable(self.message))
 
 
 class ServiceError(Exception):
@@ -54,7 +61,23 @@ class ServerUnreachable(Unavailable):
     """Nothing answers at the server's address."""
 
 
+def field_error(error: SearchSpaceError, below: str = "") -> FieldError:
+    """Return what is wrong with a description; `below` is the pointer of the field that held it."""
+    message, _, allowed = str(error).partition("; allowed: ")
+    return FieldError(below + error.pointer, message, allowed or None)
+
+
+def refused(error: SearchSpaceError, below: str = "") -> InvalidInput:
+    """Return the refusal of an input that holds a wrong architecture or search space."""
+    return InvalidInput(field_error(error, below))
+
+
+def dotted(pointer: str) -> str:
+    """Return a JSON pointer as people write it: stages.0.downsample."""
+    return pointer.lstrip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
+
+
 def _line(error: FieldError) -> str:
-    where = error.pointer.lstrip("/").replace("/", ".")
+    where = printable(dotted(error.pointer))
     text = f"{where}: {error.message}" if where else error.message
     return f"{text} (allowed: {error.allowed})" if error.allowed else text

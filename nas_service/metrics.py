@@ -35,6 +35,7 @@ METRICS: dict[str, Metric] = {
         Metric("params", "cost", "min", "Trainable parameters", "", float("inf")),
         Metric("macs", "cost", "min", "Multiply-accumulates", "", float("inf")),
         Metric("model_bytes", "cost", "min", "Model size", "bytes", float("inf")),
+        Metric("model_bytes_int8", "cost", "min", "Model size, int8", "bytes", float("inf")),
         Metric("peak_activation_bytes", "cost", "min", "Peak activation memory", "bytes", float("inf")),
         Metric("latency_ms", "latency", "min", "Latency", "ms", float("inf")),
     )

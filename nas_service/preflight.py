@@ -16,7 +16,7 @@ DEFAULT_MACS_PER_S = 8e9
 TRAINING_FACTOR = 3
 # Which share of the epochs early stopping leaves, for eta = 3 and four rungs.
 STOPPED_SHARE = 0.5
-SIZES = ("params", "macs", "model_bytes", "peak_activation_bytes")
+SIZES = ("params", "macs", "model_bytes", "model_bytes_int8", "peak_activation_bytes")
 
 
 def report(

@@ -15,6 +15,7 @@ from nas_service.errors import (
     NotFound,
     ServiceError,
     Unavailable,
+    field_error,
 )
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from search_spaces.errors import SearchSpaceError
@@ -111,11 +112,9 @@ def service_error(problem: Problem) -> ServiceError:
 
 
 def _fields(error: Exception) -> list[ProblemField]:
-    if isinstance(error, InvalidInput):
-        return [
-            ProblemField(pointer=field.pointer, message=field.message, allowed=field.allowed)
-            for field in error.errors
-        ]
+    found = error.errors if isinstance(error, InvalidInput) else ()
     if isinstance(error, SearchSpaceError):
-        return [ProblemField(pointer=error.pointer, message=str(error))]
-    return []
+        found = (field_error(error),)
+    return [
+        ProblemField(pointer=field.pointer, message=field.message, allowed=field.allowed) for field in found
+    ]

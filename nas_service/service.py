@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from nas_service import preflight
 from nas_service.constraints import violations
 from nas_service.datasets import digits, read_dataset, save_dataset
-from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable
+from nas_service.descriptions import ArchitectureView, describe
+from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable, refused
 from nas_service.fronts import front_view
 from nas_service.ledger.files import SHA256
 from nas_service.metrics import METRICS
@@ -221,7 +222,7 @@ class Service:
         try:
             network = Architecture.from_dict(given)
         except SearchSpaceError as error:
-            raise InvalidInput(FieldError(error.pointer, str(error))) from error
+            raise refused(error) from error
         if (network.input_shape, network.classes) != (dataset.input_shape, dataset.classes):
             shape = f"{list(dataset.input_shape)} and {dataset.classes} classes"
             raise InvalidInput(FieldError("/input_shape", f"the study's data have {shape}"))
@@ -267,8 +268,16 @@ class Service:
             raise NotFound(f"there is no family {name[:60]!r}; there are {', '.join(families.names())}")
         family = families.get(name)
         return FamilyView(
-            name=family.name, summary=family.summary, source=family.source, space=family.space.to_dict()
+            name=family.name,
+            summary=family.summary,
+            source=family.source,
+            combinations=family.space.size(),
+            space=family.space.to_dict(),
         )
+
+    def describe(self, architecture: dict[str, Any]) -> ArchitectureView:
+        """Return an architecture's canonical form, exact cost and pictures."""
+        return describe(architecture)
 
     def datasets(self) -> list[DatasetView]:
         """List the registered data sets, the built-in digits among them."""
@@ -367,7 +376,7 @@ def _space_of(spec: StudySpec) -> SearchSpace:
     try:
         return resolve_space(spec.space)
     except SearchSpaceError as error:
-        raise InvalidInput(FieldError(f"/space{error.pointer}", str(error))) from error
+        raise refused(error, "/space") from error
 
 
 def _try_space(space: SearchSpace, dataset: DatasetView) -> None:
@@ -375,7 +384,7 @@ def _try_space(space: SearchSpace, dataset: DatasetView) -> None:
     try:
         space.sample(RandomTrial(0), dataset.input_shape, dataset.classes)
     except SearchSpaceError as error:
-        raise InvalidInput(FieldError(f"/space{error.pointer}", str(error))) from error
+        raise refused(error, "/space") from error
 
 
 def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:

@@ -156,6 +156,8 @@ class FamilyView(View):
     name: str
     summary: str
     source: str
+    # Combinations of its parameters; fewer networks, for some describe the same one.
+    combinations: int
     space: dict[str, Any]
 
 

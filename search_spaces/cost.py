@@ -72,6 +72,7 @@ class Cost:
             "params": self.params,
             "macs": self.macs,
             "model_bytes": self.model_bytes,
+            "model_bytes_int8": self.model_bytes_int8,
             "peak_activation_bytes": self.peak_activation_bytes,
         }
 

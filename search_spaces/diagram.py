@@ -15,6 +15,7 @@ from search_spaces.wording import (
     options,
     output_shape,
     part_cost,
+    sides,
     summary,
     text,
     times,
@@ -32,7 +33,14 @@ GAP = 10
 CONNECTOR = 32
 WIDEST_BRANCH = 150
 LINE = 15
-FUSIONS = {"concat": "concatenate", "add": "add", "weighted": "weighted sum"}
+FUSIONS = {
+    "concat": "concatenate",
+    "add": "add",
+    "weighted": "weighted sum",
+    "weighted_free": "freely weighted sum",
+    "weighted_sigmoid": "gated sum",
+    "selective": "selective sum",
+}
 
 
 def svg(architecture: Architecture) -> str:
@@ -60,15 +68,20 @@ def svg(architecture: Architecture) -> str:
 
 
 def _draw_stage(canvas: Canvas, top: float, number: int, stage: Stage, cost: Cost, channels: int) -> float:
-    entry, fork = top + 34, top + 34 + (10 if stage.connection == "residual" else 0)
+    has_line = stage.connection != "none"
+    entry, fork = top + 34, top + 34 + (10 if has_line else 0)
     y = _draw_branches(canvas, fork, stage)
     if len(stage.branches) > 1:
         y = _pill(canvas, y, _fusion(stage), "fusion")
     steps, last = before_add(stage), after_add(stage)
-    if stage.connection == "residual":
+    if has_line:
+        if stage.is_dense:
+            # The map is activated before its input is put beside it.
+            ends = 1 if last and last[0] == ACTIVATIONS[stage.activation] else 0
+            steps, last = steps + last[:ends], last[ends:]
         if steps:
             y = _joined_pill(canvas, y, " → ".join(steps))
-        y = _draw_residual(canvas, entry, y, stage, channels)
+        y = _draw_shortcut(canvas, entry, y, stage, channels)
         steps = []
     if steps + last:
         y = _joined_pill(canvas, y, " → ".join(steps + last))
@@ -99,11 +112,10 @@ def _draw_branches(canvas: Canvas, fork: float, stage: Stage) -> float:
 
 
 def _draw_branch(canvas: Canvas, x: float, y: float, width: float, branch: Branch, stage: Stage) -> float:
-    for number, operation in enumerate(branch.operations):
+    for number, (operation, lines) in enumerate(zip(branch.operations, _labels(branch, stage), strict=True)):
         if number:
             canvas.path(f"M{x:g} {y:g}v{GAP}", "flow")
             y += GAP
-        lines = _lines(operation, stage, number)
         height = _box_height(lines)
         canvas.box(x - width / 2, y, width, height, f"operation {operation.kind}", fill=_shade(operation))
         canvas.text(x, y + 20, lines[0], size=14, room=width - 8, bold=True)
@@ -113,21 +125,36 @@ def _draw_branch(canvas: Canvas, x: float, y: float, width: float, branch: Branc
     return y
 
 
-def _draw_residual(canvas: Canvas, entry: float, y: float, stage: Stage, channels: int) -> float:
+def _shortcut_labels(stage: Stage, channels: int) -> list[str]:
+    """Return what stands on the line around the branches."""
+    labels = ["from"] if stage.connection == "across" else []
+    labels += ["before"] if stage.connection == "across" else []
+    labels += ["pool"] if stage.pools_first else []
+    if not stage.is_dense and (stage.downsample == "stride" or stage.channels != channels):
+        labels.append("1×1")
+    return labels + (["weight"] if stage.connection == "weighted" else [])
+
+
+def _draw_shortcut(canvas: Canvas, entry: float, y: float, stage: Stage, channels: int) -> float:
     """Draw the line from the entry around the branches into a ring; return the ring's bottom."""
     ring = y + 16
-    labels = ["pool"] if stage.downsample in ("max", "avg") and stage.pool_position == "before_norm" else []
-    labels += ["1×1"] if stage.downsample == "stride" or stage.channels != channels else []
+    labels = _shortcut_labels(stage, channels)
     middle, half = (entry + ring) / 2, len(labels) * 8 + (3 if labels else 0)
     canvas.path(f"M{CENTRE:g} {entry:g}H{LANE:g}V{middle - half:g}", "residual")
     canvas.path(f"M{LANE:g} {middle + half:g}V{ring:g}H{CENTRE + 7:g}", "residual")
     if labels:
-        canvas.box(LANE - 18, middle - half, 36, 2 * half, "residual", fill=0.05)
+        canvas.box(LANE - 21, middle - half, 42, 2 * half, "residual", fill=0.05)
     for line, label in enumerate(labels):
         canvas.text(LANE, middle - half + 15 + 16 * line, label, size=11.5)
     canvas.path(f"M{CENTRE:g} {y:g}V{ring - 7:g}", "flow")
     canvas.circle(CENTRE, ring, 7, "residual")
-    canvas.path(f"M{CENTRE - 4:g} {ring:g}h8M{CENTRE:g} {ring - 4:g}v8", "residual")
+    # A plus where the input is added, two bars where it is put beside; both for dual paths.
+    plus, bars = (
+        f"M{CENTRE - 4:g} {ring:g}h8M{CENTRE:g} {ring - 4:g}v8",
+        f"M{CENTRE - 2:g} {ring - 4:g}v8m4 0v-8",
+    )
+    shown = {"dense": bars, "dual_path": f"{bars}M{CENTRE - 5:g} {ring:g}h10"}.get(stage.connection, plus)
+    canvas.path(shown, "residual")
     return ring + 7
 
 
@@ -158,23 +185,29 @@ def _pill(canvas: Canvas, y: float, label: str, name: str) -> float:
     return y + 26
 
 
-def _lines(operation: Operation, stage: Stage, position: int) -> list[str]:
+def _labels(branch: Branch, stage: Stage) -> list[list[str]]:
+    """Return the lines in the box of each operation."""
+    strided = branch.strided if stage.downsample == "stride" else 0
+    return [
+        _lines(operation, stage, strides=number == strided)
+        for number, operation in enumerate(branch.operations, start=1)
+    ]
+
+
+def _lines(operation: Operation, stage: Stage, *, strides: bool) -> list[str]:
     size = kernel(operation)
     lines = [f"{size} → {operation.channels}" if size else f"→ {operation.channels}"]
     lines.append(NAMES.get(operation.kind, operation.kind.replace("_", " ")))
     lines += options(operation)
-    if stage.downsample == "stride" and position == 0:
+    if strides:
         lines.append("stride 2")
     if stage.branch_activation:
-        lines.append(("norm, " if stage.norm == "batch" else "") + ACTIVATIONS[stage.activation])
+        lines.append(("norm, " if stage.norm != "none" else "") + ACTIVATIONS[stage.activation])
     return lines
 
 
 def _branch_height(branch: Branch, stage: Stage) -> float:
-    heights = [
-        _box_height(_lines(operation, stage, position))
-        for position, operation in enumerate(branch.operations)
-    ]
+    heights = [_box_height(lines) for lines in _labels(branch, stage)]
     return sum(heights) + GAP * (len(heights) - 1)
 
 
@@ -184,7 +217,7 @@ def _box_height(lines: list[str]) -> float:
 
 def _shade(operation: Operation) -> float:
     """Larger kernels are darker."""
-    return min(0.3, 0.03 + 0.03 * max(getattr(operation, "kernel", (1,))))
+    return min(0.3, 0.03 + 0.03 * max(sides(operation)))
 
 
 def _fusion(stage: Stage) -> str:

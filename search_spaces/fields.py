@@ -8,6 +8,7 @@ from typing import Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.random_trial import Scalar
+from search_spaces.validation import shown
 
 # A field's possible values; one alone is fixed and never asked of a trial.
 Choices = tuple[Any, ...]
@@ -143,7 +144,7 @@ def as_mapping(data: object, known: Iterable[str], pointer: str) -> Mapping[str,
     names = list(known)
     for key in data:
         if key not in names:
-            raise unknown(key, names, pointer, below=f"/{_escaped(key)}")
+            raise unknown(key, names, pointer, below=f"/{escaped(key)}")
     return data
 
 
@@ -152,7 +153,7 @@ def unknown(
 ) -> SpaceError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
+    near = difflib.get_close_matches(name[:60], names, n=1) if isinstance(name, str) else []
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(names)}"
     where = f"{dotted(pointer)}: " if pointer else ""
     return SpaceError(f"{where}unknown {what} {_shown(name)!r}; {hint}", pointer=pointer + below)
@@ -163,6 +164,11 @@ def dotted(pointer: str) -> str:
     return pointer.strip("/").replace("/", ".") or "the search space"
 
 
+def escaped(key: object) -> str:
+    """A key as part of a JSON pointer (RFC 6901)."""
+    return _shown(key)[:40].replace("~", "~0").replace("/", "~1")
+
+
 def _checked(field: Field, value: Any, pointer: str) -> Scalar:
     if not field.accepts(value):
         raise SpaceError(f"{dotted(pointer)} ({_shown(value)}) must be {field.allowed}", pointer=pointer)
@@ -170,10 +176,8 @@ def _checked(field: Field, value: Any, pointer: str) -> Scalar:
     return checked
 
 
-def _escaped(key: object) -> str:
-    return str(key)[:40].replace("~", "~0").replace("/", "~1")
-
-
 def _shown(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = value if isinstance(value, str) else shown(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -246,7 +246,9 @@ def parse_layouts(data: object, pointer: str) -> dict[str, tuple[BranchRange, ..
             f"{fields.dotted(pointer)} must be a mapping of at most {fields.MAX_CHOICES} names to branches",
             pointer=pointer,
         )
-    return {name: _parse_layout(name, value, f"{pointer}/{name}") for name, value in data.items()}
+    return {
+        name: _parse_layout(name, value, f"{pointer}/{fields.escaped(name)}") for name, value in data.items()
+    }
 
 
 def _parse_layout(name: Any, data: object, pointer: str) -> tuple[BranchRange, ...]:

@@ -19,10 +19,40 @@ ACTIVATIONS = {
 }
 POOLS = {"max": "max pool ÷2", "avg": "average pool ÷2"}
 HEAD_POOLS = {"avg": "global average", "max": "global maximum", "flatten": "flatten"}
-FUSIONS = {"concat": "", "concat_project": " project {}", "add": " add", "weighted": " weighted"}
-NAMES = {"depthwise_separable": "separable conv"}
-SHORT_NAMES = {"conv": "", "depthwise_separable": "dw"}
-SHORT_OPTIONS = {"groups": "g", "dilation": "d", "multiplier": "m"}
+NORMS = {"batch": "batch norm", "layer": "layer norm", "group": "group norm"}
+FUSIONS = {
+    "concat": "",
+    "concat_project": " project {}",
+    "add": " add",
+    "weighted": " weighted",
+    "weighted_free": " weighted free",
+    "weighted_sigmoid": " weighted sigmoid",
+    "selective": " selective",
+}
+CONNECTIONS = {
+    "none": "",
+    "residual": " residual",
+    "weighted": " weighted residual",
+    "across": " residual across",
+    "dense": " dense",
+    "dual_path": " dual path",
+}
+NAMES = {
+    "depthwise_separable": "separable conv",
+    "deformable": "deformable conv",
+    "igc": "interleaved groups",
+    "pyramid": "pyramidal conv",
+    "shuffle_unit": "ShuffleNet unit",
+    "stacked": "stacked 3×3 convs",
+}
+SHORT_NAMES = {
+    "conv": "",
+    "depthwise_separable": "dw",
+    "deformable": "deform",
+    "bottleneck": "narrow",
+    "shuffle_unit": "unit",
+}
+SHORT_OPTIONS = {"groups": "g", "dilation": "d", "multiplier": "m", "ratio": "÷", "level_groups": "g"}
 
 
 def summary(architecture: Architecture) -> str:
@@ -59,7 +89,15 @@ def text(architecture: Architecture) -> str:
 
 def kernel(operation: Operation, sign: str = "×") -> str:
     """Return a kernel such as 3×3 or 7; empty for an operation without one."""
-    return sign.join(map(str, getattr(operation, "kernel", ())))
+    levels = getattr(operation, "kernels", ())
+    return "/".join(map(str, levels)) or sign.join(map(str, getattr(operation, "kernel", ())))
+
+
+def sides(operation: Operation) -> tuple[int, ...]:
+    """Return the sides of an operation's largest kernel; a single 1 where it has none."""
+    levels: tuple[int, ...] = getattr(operation, "kernels", ())
+    kernel_sides: tuple[int, ...] = getattr(operation, "kernel", (1,))
+    return (max(levels),) if levels else kernel_sides
 
 
 def options(operation: Operation, names: Mapping[str, str] = MappingProxyType({})) -> list[str]:
@@ -72,8 +110,11 @@ def options(operation: Operation, names: Mapping[str, str] = MappingProxyType({}
     words = []
     for item in fields(operation):
         value = getattr(operation, item.name)
-        if item.name in ("channels", "kernel") or value == item.default:
+        if item.name in ("channels", "kernel", "kernels") or value == item.default:
             continue
+        if isinstance(value, tuple):
+            # Equal entries say nothing that one does not.
+            value = "/".join(map(str, value)) if len(set(value)) > 1 else value[0]
         name = names.get(item.name, f"{item.name.replace('_', ' ')} ")
         words.append(name.strip() if value is True else f"{name}{value}")
     return words
@@ -86,32 +127,46 @@ def displayed(branches: tuple[Branch, ...]) -> list[Branch]:
 
 def before_add(stage: Stage) -> list[str]:
     """Return what follows the fusion, up to where a residual line comes in."""
-    steps = [POOLS[stage.downsample]] if _pools(stage) and stage.pool_position == "before_norm" else []
-    if stage.norm == "batch" and _normalises(stage):
-        steps.append("batch norm")
+    steps = [POOLS[stage.downsample]] if stage.pools_first else []
+    if stage.norm != "none" and stage.normalises_behind:
+        steps.append(NORMS[stage.norm])
     if stage.attention:
         steps.append(f"squeeze-excitation ÷{stage.attention}")
     return steps
 
 
 def after_add(stage: Stage) -> list[str]:
-    """Return what follows where a residual line comes in."""
-    ends = _normalises(stage) or stage.connection == "residual"
+    """Return what follows where a residual line comes in, or the map of a dense stage before it."""
+    ends = stage.normalises_behind or stage.connection not in ("none", "dense")
     steps = [ACTIVATIONS[stage.activation]] if ends else []
-    if _pools(stage) and stage.pool_position == "after_activation":
+    if stage.pools_last:
         steps.append(POOLS[stage.downsample])
+    if stage.self_attention:
+        steps.append(f"self-attention ÷{stage.self_attention}")
+    if stage.dropout:
+        steps.append(f"dropout {stage.dropout:g}")
     return steps
 
 
 def head_steps(architecture: Architecture) -> list[str]:
     """Return what follows the last stage."""
     head = architecture.head
-    steps = [HEAD_POOLS[head.pool], *(f"dense {width}" for width in head.dense)]
+    bins = "×".join([str(head.bins)] * (len(architecture.input_shape) - 1))
+    pool = f"{'average' if head.pool == 'avg' else 'maximum'} in {bins} bins" if head.bins > 1 else None
+    steps = [pool or HEAD_POOLS[head.pool], *(f"dense {width}" for width in head.dense)]
     return [
         *steps,
         *([f"dropout {head.dropout:g}"] if head.dropout else []),
         f"{architecture.classes} classes",
     ]
+
+
+def is_foldable(stage: Stage) -> bool:
+    """Whether the branches of a stage are linear and added, so that they fold into one kernel.
+
+    One branch alone folds too, and so do branches side by side, into one kernel each.
+    """
+    return stage.is_linear
 
 
 def output_shape(cost: Cost, part: str) -> tuple[int, ...]:
@@ -136,8 +191,9 @@ def _short_stage(stage: Stage) -> str:
     )
     fusion = FUSIONS[stage.fusion].format(stage.channels) if len(stage.branches) > 1 else ""
     attention = f" se{stage.attention}" if stage.attention else ""
-    residual = " residual" if stage.connection == "residual" else ""
-    return f"{branches}{fusion}{attention}{residual}{' ↓' if stage.downsample != 'none' else ''}"
+    gathers = f" self{stage.self_attention}" if stage.self_attention else ""
+    connection = CONNECTIONS[stage.connection]
+    return f"{branches}{fusion}{attention}{connection}{gathers}{' ↓' if stage.downsample != 'none' else ''}"
 
 
 def _short_operation(operation: Operation) -> str:
@@ -150,18 +206,10 @@ def _short_operation(operation: Operation) -> str:
 def _extent(branch: Branch) -> int:
     """The number of input pixels, along all axes, that the branch's operations span together."""
     spans = [
-        tuple((side - 1) * getattr(operation, "dilation", 1) for side in getattr(operation, "kernel", (1,)))
+        tuple((side - 1) * getattr(operation, "dilation", 1) for side in sides(operation))
         for operation in branch.operations
     ]
     return prod(sum(axis) + 1 for axis in zip(*spans, strict=False))
-
-
-def _normalises(stage: Stage) -> bool:
-    return not stage.branch_activation or stage.fusion == "concat_project"
-
-
-def _pools(stage: Stage) -> bool:
-    return stage.downsample in POOLS
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -5,6 +5,7 @@ import typer
 from nas_service.cli import options
 from nas_service.cli.backend import connected
 from nas_service.cli.output import Format, show
+from nas_service.yaml_text import family_yaml
 
 app = typer.Typer(help="Families of architectures to search.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -16,7 +17,8 @@ def list_families(
     """List the families."""
     with connected(server) as backend:
         families = backend.families()
-    show(families, form=options.chosen_format(output, as_json), columns=("name", "summary"))
+    form = options.chosen_format(output, as_json)
+    show(families, form=form, columns=("name", "combinations", "summary"))
 
 
 @app.command("show")
@@ -30,7 +32,7 @@ def show_family(
     with connected(server) as backend:
         family = backend.family(name)
     form = options.chosen_format(output, as_json)
-    if form is Format.table:
-        show(family, form=form, columns=("name", "summary", "source"))
+    if form is Format.yaml:
+        print(family_yaml(family), end="")  # noqa: T201
     else:
-        show(family.space if form is Format.yaml else family, form=form, columns=("name", "summary"))
+        show(family, form=form, columns=("name", "combinations", "summary", "source"))

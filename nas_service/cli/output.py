@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from nas_service.metrics import QUALITIES
+from nas_service.yaml_text import yaml_text
 
 
 class Format(StrEnum):
@@ -43,7 +43,7 @@ def show(data: Any, *, form: Format, columns: Sequence[str] = ()) -> None:
     if form is Format.json:
         text = json.dumps(plain, indent=2, allow_nan=False)
     elif form is Format.yaml:
-        text = yaml.safe_dump(plain, sort_keys=False).rstrip()
+        text = yaml_text(plain).rstrip()
     elif form is Format.csv:
         text = _csv(_rows(plain), columns)
     else:

@@ -14,8 +14,9 @@ from nas_service.cli.local_workers import LocalWorkers
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
 from nas_service.errors import FieldError, InvalidInput
+from nas_service.plain_data import read_data
 from nas_service.settings import Settings
-from nas_service.spec_file import read_data, read_spec
+from nas_service.spec_file import read_spec
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.views import StudyView
 

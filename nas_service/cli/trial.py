@@ -1,15 +1,14 @@
 """`nas trial`: look at one candidate, or add one of your own."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import connected
+from nas_service.cli.described import read_description
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
-from nas_service.errors import NotFound
-from nas_service.spec_file import read_data
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,19 +43,13 @@ def show_trial(
 @app.command("enqueue")
 def enqueue(
     study: Annotated[str, typer.Argument(help="Number or name of the study.")],
-    architecture: Annotated[Path, typer.Argument(help="YAML or JSON file of the architecture.")],
+    architecture: Annotated[Path, typer.Argument(help="YAML or JSON file; - is standard input.")],
     server: options.Server = None,
     output: options.Output = Format.table,
     as_json: options.Json = False,
 ) -> None:
     """Have an architecture of your own trained within a study; it counts towards the budget."""
-    description = _read_architecture(architecture)
+    description = read_description(architecture)
     with connected(server) as backend:
         trial = backend.enqueue(backend.find_study(study).study, description)
     show(trial, form=options.chosen_format(output, as_json), columns=("number", "state", "architecture_hash"))
-
-
-def _read_architecture(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise NotFound(f"no file at {path}")
-    return read_data(path.read_bytes())

@@ -8,7 +8,7 @@ from nas_service.service import Service
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import TrialState
 from nas_service.views import FrontMember, FrontView, StudyView, TrialView, WorkerView
-from search_spaces import Architecture, RandomTrial, SearchSpace, analyse
+from search_spaces import Architecture, analyse
 from search_spaces.diagram import summary, svg
 
 Content = dict[str, Any]
@@ -17,8 +17,6 @@ STUDIES_ON_A_PAGE = 20
 TRIALS_ON_A_PAGE = 15
 ORDERS = ("newest", "number")
 TRIAL_STATES: tuple[TrialState, ...] = ("complete", "running", "waiting", "pruned", "infeasible", "failed")
-# Families are shown by an example of this input.
-_EXAMPLE_SHAPE, _EXAMPLE_CLASSES, _EXAMPLE_SEED = (1, 28, 28), 10, 3
 
 
 def studies(service: Service, page_token: str | None = None) -> Content:
@@ -89,14 +87,6 @@ def trial(service: Service, view: TrialView) -> Content:
     }
 
 
-def families(service: Service) -> list[Content]:
-    return [
-        {"family": family, "summary": summary(example), "diagram": svg(example)}
-        for family in service.families()
-        for example in [_example(family.space)]
-    ]
-
-
 def workers(service: Service) -> Content:
     order = {"running": 0, "idle": 1, "lost": 2, "stopped": 3}
     known = sorted(service.workers(), key=lambda worker: (order[worker.state], worker.name))
@@ -120,11 +110,6 @@ def _worst_first(spec: StudySpec, member: FrontMember) -> float:
     objective = spec.objectives[0]
     value = member.values[objective.metric]
     return value if objective.direction == "max" else -value
-
-
-def _example(space: dict[str, Any]) -> Architecture:
-    trial = RandomTrial(_EXAMPLE_SEED)
-    return SearchSpace.from_dict(space).sample(trial, _EXAMPLE_SHAPE, _EXAMPLE_CLASSES)
 
 
 def _limits(spec: StudySpec, view: TrialView) -> list[Content]:

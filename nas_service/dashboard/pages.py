@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from nas_service.api.dependencies import MAX_ID, Id, TheService
-from nas_service.dashboard import contents, launch_form
+from nas_service.dashboard import contents, family_contents, launch_form
 from nas_service.dashboard.figures import default_axes
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.metrics import METRICS
@@ -81,7 +81,7 @@ def trial_by_number(
 
 @router.get("/families")
 def families(service: TheService) -> Response:
-    return render("families.html", page="families", families=contents.families(service))
+    return render("families.html", page="families", families=family_contents.families(service))
 
 
 @router.get("/datasets")

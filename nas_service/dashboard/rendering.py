@@ -7,18 +7,20 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
 
+from nas_service.api.bodies import FormRoute
 from nas_service.dashboard import plotly_script, wording
-from nas_service.errors import ServiceError
+from nas_service.errors import ServiceError, dotted
 from nas_service.problems import cause_of
 from nas_service.studies import ACTIVE_STATES
+from nas_service.yaml_text import yaml_text
 from search_spaces.errors import SearchSpaceError
 
 
@@ -39,6 +41,8 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except RequestValidationError:
                 return _error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+            except HTTPException as error:
+                return _error_page(HTTPStatus(error.status_code), str(error.detail))
             except OperationalError:
                 return _error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
             except (ServiceError, SearchSpaceError) as error:
@@ -48,6 +52,13 @@ class PageRoute(APIRoute):
                 return _error_page(HTTPStatus(cause.status), str(error))
 
         return handle_with_pages
+
+
+class PageFormRoute(PageRoute, FormRoute):
+    """A page with a form of text that a person pastes."""
+
+    # Read by the same rules as a description over the API; the form's encoding triples some characters.
+    max_body_bytes = 1024 * 1024
 
 
 def _error_page(status: HTTPStatus, detail: str) -> Response:
@@ -77,8 +88,10 @@ def _environment() -> Environment:
         "shape": wording.shape_text,
         "bound": wording.limit_text,
         "field": wording.field_text,
+        "dotted": dotted,
+        "count": wording.count_text,
         "significant": wording.significant,
-        "yaml": lambda data: yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=88),
+        "yaml": yaml_text,
         "pretty": lambda data: json.dumps(data, indent=2, ensure_ascii=False),
     }
     environment.globals |= {

@@ -5,12 +5,12 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from nas_service.dashboard import figure_routes, fragments, pages, plotly_script
+from nas_service.dashboard import describe, figure_routes, fragments, pages, plotly_script
 
 STATIC = Path(__file__).parent / "static"
 
 router = APIRouter(include_in_schema=False)
-for part in (pages.router, fragments.router, figure_routes.router, plotly_script.router):
+for part in (pages.router, describe.router, fragments.router, figure_routes.router, plotly_script.router):
     router.include_router(part)
 
 

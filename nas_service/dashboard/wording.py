@@ -21,7 +21,7 @@ _SHORT = {
     "macs": "MACs",
     "peak_activation_bytes": "Peak memory",
 }
-_AS_BYTES = frozenset({"model_bytes", "peak_activation_bytes"})
+_AS_BYTES = frozenset({"model_bytes", "model_bytes_int8", "peak_activation_bytes"})
 
 
 def label(metric: str) -> str:
@@ -71,6 +71,23 @@ def significant(value: float, digits: int = 3) -> str:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
+
+
+def count_text(count: int) -> str:
+    """A count that may be astronomically large, exact up to a million.
+
+    Example:
+        >>> count_text(12_960), count_text(3_456_789), count_text(13_637_604_372_480)
+        ('12,960', '3.46 million', '1.36 × 10¹³')
+    """
+    if count < 10**6:
+        return f"{count:,}"
+    for size, word in ((10**12, "billion"), (10**9, "million")):
+        if size // 1000 <= count < size:
+            return f"{significant(count / (size // 1000))} {word}"
+    digits = str(count)
+    power = str(len(digits) - 1).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits[0]}.{digits[1:3]} × 10{power}"
 
 
 def bytes_text(value: float) -> str:

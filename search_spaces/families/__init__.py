@@ -8,15 +8,55 @@ from typing import Any
 
 from search_spaces import fields
 from search_spaces.errors import SpaceError
-from search_spaces.families import multi_scale, pyramidal, two_conv, two_conv_block
+from search_spaces.families import (
+    bottleneck,
+    deformable,
+    dense,
+    dilated,
+    dual_path,
+    igc,
+    inception,
+    multi_scale,
+    pyramidal,
+    pyramidal_hg,
+    shuffle,
+    two_conv,
+    two_conv_block,
+    two_conv_db,
+    two_conv_dense,
+    two_conv_dw,
+    two_conv_residual,
+    two_conv_se,
+    xception,
+)
 from search_spaces.families.family import Family
 from search_spaces.space import SearchSpace
 
 __all__ = ["Family", "get", "names", "resolve_space"]
 
-_FAMILIES: dict[str, Family] = {
-    module.FAMILY.name: module.FAMILY for module in (multi_scale, pyramidal, two_conv, two_conv_block)
-}
+# The default one first, then the 2conv networks, then the others.
+_MODULES = (
+    multi_scale,
+    two_conv,
+    two_conv_block,
+    two_conv_db,
+    two_conv_dense,
+    two_conv_dw,
+    two_conv_residual,
+    two_conv_se,
+    pyramidal,
+    pyramidal_hg,
+    inception,
+    bottleneck,
+    xception,
+    shuffle,
+    igc,
+    dense,
+    dual_path,
+    dilated,
+    deformable,
+)
+_FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in _MODULES}
 
 
 def names() -> list[str]:

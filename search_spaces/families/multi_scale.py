@@ -1,7 +1,9 @@
 """The union of the shallow multi-scale families, and the default.
 
 Each stage chooses how it looks at its input: one convolution; a small and a large kernel side by side;
-pyramidal, dilated, depthwise-separable or asymmetric branches; or an inception-like mix with a 1x1 branch.
+pyramidal, dilated, depthwise-separable or asymmetric branches; an inception-like mix with a 1x1 branch, or
+pooling beside a convolution; a bottleneck, a ShuffleNet unit, interleaved groups, or 3x3 convolutions stacked
+in place of a larger one. Deformable and dense stages, which cost latency, are left to their own families.
 Made for small devices: a narrow first stage, two that always shrink the map, widths that grow by factors
 from there, at most one dense layer between the global average (or a small map) and the logits.
 """
@@ -26,13 +28,19 @@ _LAYOUTS = {
     ],
     "cross": [{"kernel": [3, 5, 7], "shape": "column"}, {"kernel": [3, 5, 7], "shape": "row"}],
     "inception": [{"kernel": 1}, {"kernel": 3}, {"kernel": [5, 7], "bottleneck": 2}],
+    "pooled": [{"kernel": [3, 5]}, {"operation": "pool", "kernel": 3}],
+    "bottleneck": [{"operation": "bottleneck", "kernel": [3, 5, 7], "groups": [1, 4]}],
+    "shuffle": [{"operation": "shuffle_unit", "kernel": [3, 5], "groups": 4}],
+    "igc": [{"operation": "igc", "kernel": [3, 5], "groups": [4, 8]}],
+    "stacked": [{"kernel": 3}, {"operation": "stacked", "kernel": [5, 7]}],
 }
 
 FAMILY = Family(
     name="multi_scale",
     summary="Two to four stages, each seeing one to four kernel sizes at once: the union of the families",
     source="the 2conv articles; Duta et al., arXiv:2006.11538; Szegedy et al., arXiv:1409.4842; "
-    "Chollet, arXiv:1610.02357; Chen et al., arXiv:1706.05587; Hu et al., arXiv:1709.01507",
+    "Chollet, arXiv:1610.02357; Chen et al., arXiv:1706.05587; Hu et al., arXiv:1709.01507; He et al., "
+    "arXiv:1512.03385; Zhang et al., arXiv:1707.01083 and arXiv:1707.02725",
     space=SearchSpace.from_dict(
         {
             "depth": [2, 3, 4],
@@ -47,7 +55,7 @@ FAMILY = Family(
                     "shape": ["square", "column_row"],
                     "groups": [1, 4],
                 },
-                "fusion": ["concat", "concat_project", "add"],
+                "fusion": ["concat", "concat_project", "add", "weighted"],
                 "activation": ["relu", "silu"],
                 "connection": ["none", "residual"],
                 "attention": ["none", 4],

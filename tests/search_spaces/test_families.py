@@ -29,7 +29,8 @@ def _samples(family: str, count: int, shape: tuple[int, ...] = DIGITS) -> list[A
 
 
 def test_the_default_family_comes_first() -> None:
-    assert families.names() == ["multi_scale", "pyramidal", "two_conv", "two_conv_block"]
+    assert families.names()[0] == "multi_scale"
+    assert len(families.names()) == 19
 
 
 def test_an_unknown_family_is_refused_with_the_nearest_name() -> None:

@@ -1,7 +1,7 @@
 // The pre-flight report in words.
 const COUNT = new Intl.NumberFormat("en");
 const LABELS = {
-  params: "parameters", macs: "MACs", model_bytes: "bytes of weights", peak_activation_bytes: "bytes of activations",
+  params: "parameters", macs: "MACs", model_bytes: "bytes of weights", model_bytes_int8: "bytes of weights in int8", peak_activation_bytes: "bytes of activations",
 };
 
 function share(value) {

@@ -1,5 +1,6 @@
 """What a person does, in a real Chromium against a real server."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
+from nas_service.plain_data import read_data
 from nas_service.service import Service
+from search_spaces import analyse, families, resolve_space
+from search_spaces.families.pictures import typical
 
 pytestmark = pytest.mark.browser
 
@@ -204,6 +208,38 @@ def test_a_clone_keeps_what_the_form_does_not_show(
     assert second.model_copy(update={"name": first.name, "objectives": first.objectives}) == first
 
 
+def test_a_pasted_architecture_is_described_by_keyboard_alone(
+    page: Page, watch: Any, service: Service
+) -> None:
+    watch.forgiven.append("status of 422")
+    member = typical("two_conv_block")
+    page.goto("/describe")
+    page.get_by_label("Architecture").focus()
+    page.keyboard.insert_text(json.dumps({**member.to_dict(), "clases": 3}))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="clases")).to_contain_text("did you mean 'classes'")
+    expect(page.get_by_label("Architecture")).to_be_focused()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(json.dumps(member.to_dict()))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    rows = page.get_by_role("region", name="Table of layers").locator("tbody tr")
+    expect(rows).to_have_count(len(analyse(member).layers))
+    expect(page.locator("main .diagram svg")).to_be_visible()
+    expect(page.locator("main")).to_contain_text(member.hash)
+
+
+def test_a_family_is_copied_as_yaml(page: Page, context: BrowserContext, address: str) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    page.goto("/families")
+    for name in families.names():
+        page.locator(f"#{name}").get_by_role("button", name="Copy as YAML").click()
+        expect(page.locator(f"#{name}").get_by_role("button", name="Copied")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert resolve_space(read_data(copied)) == families.get(name).space
+
+
 def test_a_data_set_is_uploaded_and_a_bad_one_refused(
     page: Page, watch: Any, service: Service, tmp_path: Any
 ) -> None:
@@ -278,6 +314,8 @@ def paths(
         f"/studies/{empty.study}",
         *(f"/trials/{trial}" for trial in trials),
         "/families",
+        "/describe",
+        "/describe?family=multi_scale",
         "/datasets",
         "/workers",
     ]

@@ -32,7 +32,9 @@ def test_an_empty_service_says_what_to_do_next(client: Client) -> None:
     assert "No worker has joined yet" in client.get("/workers").text
 
 
-@pytest.mark.parametrize("path", ["/studies", "/studies/new", "/families", "/datasets", "/workers"])
+@pytest.mark.parametrize(
+    "path", ["/studies", "/studies/new", "/families", "/describe", "/datasets", "/workers"]
+)
 def test_pages_answer_without_any_study(client: Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
@@ -159,6 +161,7 @@ def test_no_page_holds_inline_code_or_styles(client: Client, mixed_search: Any) 
         f"/studies/{mixed_search.study}",
         "/trials/1",
         "/families",
+        "/describe?family=multi_scale",
         "/datasets",
     ]
     for path in paths:

@@ -1,0 +1,28 @@
+"""Descriptions that a command is given: a YAML or JSON file, or standard input."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from nas_service.errors import NotFound
+from nas_service.plain_data import MAX_BYTES, read_data
+
+STANDARD_INPUT = Path("-")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the mapping that a file holds; `-` is standard input.
+
+    Raises:
+        NotFound: There is no such file, or it cannot be read.
+        InvalidInput: It is too large, or holds no mapping.
+    """
+    if path == STANDARD_INPUT:
+        return read_data(sys.stdin.buffer.read(MAX_BYTES + 1))
+    if not path.is_file():
+        raise NotFound(f"no file at {path}")
+    try:
+        with path.open("rb") as file:
+            return read_data(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise NotFound(f"cannot read {path}: {error.strerror}") from error
