@@ -11,7 +11,7 @@ from search_spaces.layers.layer import Reach, Shape, figures
 from search_spaces.layers.merging import Concat
 from search_spaces.layers.normalisation import norm_layer
 from search_spaces.layers.pointwise import activation_layer
-from search_spaces.walks import Seen, Step, merged, peak_elements, widened
+from search_spaces.walks import Seen, Step, peak_elements, seen_behind
 
 
 class Style(NamedTuple):
@@ -102,9 +102,8 @@ def _window(builder: GraphBuilder, last: int, axes: int) -> tuple[Reach, ...] | 
     one = (1,) * axes
     seen: dict[int, Seen | None] = {INPUT: Seen(one, one, one)}
     for index, node in enumerate(builder.nodes):
-        source = merged([seen[other] for other in node.inputs])
         window = figures(node.layer, node.input_shapes).window
-        seen[index] = source if source is None or window is None else widened(source, window)
+        seen[index] = seen_behind([seen[other] for other in node.inputs], window)
     result = seen[last]
     assert result is not None
     return None if result == seen[INPUT] else tuple(zip(*result, strict=True))

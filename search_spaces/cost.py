@@ -9,7 +9,7 @@ from search_spaces.branch_lowering import branch_piece, running_order
 from search_spaces.graph import INPUT, Graph, Node
 from search_spaces.layers.layer import Layer, Shape, figures
 from search_spaces.lowering import Builder, lower, lower_head, lower_stages, style_of
-from search_spaces.walks import Seen, Step, merged, peak_elements, widened
+from search_spaces.walks import Seen, Step, merged, peak_elements, seen_behind, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,11 @@ class Tally(Builder):
         counts = figures(layer, tuple([shapes[node] for node in inputs]))
         seen = None
         if layer.gives_map:
-            seen = self.seen[inputs[0]] if len(inputs) == 1 else merged([self.seen[node] for node in inputs])
+            seen = self.seen[inputs[0]]
             if counts.window is not None and seen is not None:
                 seen = widened(seen, counts.window)
+            elif len(inputs) > 1:
+                seen = merged([self.seen[node] for node in inputs])
         self._count(counts.params, counts.buffers, counts.macs, counts.elementwise)
         self.model_bytes += counts.model_bytes
         self.model_bytes_int8 += counts.model_bytes_int8
@@ -189,9 +191,7 @@ def graph_peak_bytes(graph: Graph) -> int:
 def _seen_through(node: Node, seen: dict[int, Seen | None]) -> Seen | None:
     if not node.layer.gives_map:
         return None
-    source = merged([seen[other] for other in node.inputs])
-    window = figures(node.layer, node.input_shapes).window
-    return source if source is None or window is None else widened(source, window)
+    return seen_behind([seen[other] for other in node.inputs], figures(node.layer, node.input_shapes).window)
 
 
 def _layer_cost(node: Node, seen: Seen | None) -> LayerCost:

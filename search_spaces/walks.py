@@ -37,6 +37,16 @@ def widened(seen: Seen, window: tuple[Reach, ...]) -> Seen:
     return Seen(tuple(smallest), tuple(largest), tuple(steps))
 
 
+def seen_behind(sources: Sequence[Seen | None], window: tuple[Reach, ...] | None) -> Seen | None:
+    """Return what is seen behind a layer: through its window of the first map, or of all maps alike.
+
+    A further input of a layer with a window, such as offsets, acts at each position by itself.
+    """
+    if window is None:
+        return merged(sources)
+    return None if sources[0] is None else widened(sources[0], window)
+
+
 class Step(NamedTuple):
     """What one step of the execution does to memory; sizes in elements."""
 

@@ -39,11 +39,15 @@ class Pool(Layer):
     def module(self, inputs: Sequence[Shape]) -> "nn.Module":
         from torch import nn
 
+        from search_spaces.modules.pooling import PaddedAverage3d
+
         axes = len(inputs[0]) - 1
         kernel = self._kernels(axes)
         padding = tuple((size - 1) // 2 for size in kernel)
         if self.function == "max":
             return (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[axes - 1](kernel, self.stride, padding)
+        if axes == 3 and any(padding):
+            return PaddedAverage3d(kernel, self.stride, padding)
         average = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[axes - 1]
         return average(kernel, self.stride, padding, count_include_pad=False)  # type: ignore[arg-type]
 

@@ -37,3 +37,24 @@ class AdaptivePooling(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self._pool.__name__}, {self.bins}"
+
+
+class PaddedAverage3d(nn.Module):
+    """Average of windows of a volume, padding left out; torch's own refuses maps smaller than its window."""
+
+    def __init__(self, kernel: tuple[int, ...], stride: int, padding: tuple[int, ...]) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        # From the last axis to the first, both sides, as `pad` wants it.
+        self.padding = tuple(side for size in reversed(padding) for side in (size, size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inside = torch.ones_like(x[:1, :1])
+        return self._mean(x) / self._mean(inside)
+
+    def _mean(self, x: torch.Tensor) -> torch.Tensor:
+        padded = F.pad(x, self.padding)
+        return F.avg_pool3d(padded, self.kernel, self.stride)  # type: ignore[arg-type]  # one size an axis
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel}, stride={self.stride}, padding={self.padding}"
