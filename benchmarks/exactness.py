@@ -12,14 +12,13 @@ import argparse
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from benchmarks.report import conditions, print_table, write
-from search_spaces import Architecture, RandomTrial, analyse, families
-from search_spaces.modules.inspection import observe, observed_receptive_field
+from search_spaces import Architecture, RandomTrial, families
+from search_spaces.modules.inspection import COMPARED, differences, observe
 
 # Signals, images and volumes, square and not, some smaller than the largest kernels.
 SHAPES = (
@@ -66,26 +65,6 @@ def _keep(name: str, started: float, figures: dict[str, Any]) -> None:
     print(f"written to {path.name}")  # noqa: T201
 
 
-def mismatches(architecture: Architecture) -> Iterator[str]:
-    """Yield the names of what the analysis of an architecture says otherwise than its module."""
-    cost, seen = analyse(architecture), observe(architecture)
-    pairs = {
-        "params": (cost.params, seen.params),
-        "buffers": (cost.buffers, seen.buffers),
-        "macs": (cost.macs, seen.macs),
-        "peak memory": (cost.peak_activation_bytes, 4 * seen.peak_elements),
-        "shapes": ({layer.name: layer.output_shape for layer in cost.layers}, seen.shapes),
-        "receptive field": (cost.receptive_field, observed_receptive_field(architecture)),
-    }
-    seen.shapes.pop("", None)
-    for name, (analysed, observed) in pairs.items():
-        if analysed != observed:
-            yield name
-
-
-COMPARED = ("params", "buffers", "macs", "shapes", "peak memory", "receptive field")
-
-
 def member(number: int) -> Architecture:
     """Return the architecture of a number: families take turns, and so do shapes within each."""
     names = families.names()
@@ -98,7 +77,7 @@ def _compare(numbers: range) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number in numbers:
         architecture = member(number)
-        wrong = list(mismatches(architecture))
+        wrong = list(differences(architecture))
         counts.update(wrong)
         if wrong:
             print(number, wrong, architecture.canonical_json())  # noqa: T201
@@ -109,7 +88,7 @@ def _build(numbers: range) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number in numbers:
         try:
-            logits = observe(member(number)).shapes[""]
+            logits = observe(member(number)).shapes["head.logits"]
         except Exception as error:
             print(number, repr(error))  # noqa: T201
             counts["failed"] += 1

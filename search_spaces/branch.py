@@ -1,7 +1,9 @@
 """One branch of a stage: operations in series."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from search_spaces import operations
@@ -13,11 +15,25 @@ from search_spaces.validation import as_items, is_count, refuse, shown
 MAX_OPERATIONS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Branch:
     """One to three operations in series."""
 
     operations: tuple[Operation, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """The JSON text that equal branches share, and by which they are ordered."""
+        return json.dumps(branch_to_data(self), sort_keys=True)
+
+    def __hash__(self) -> int:
+        # Branches are looked up often, and a text remembers its hash.
+        return hash(self.text)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether no operation holds an activation of its own."""
+        return all(operation.is_linear for operation in self.operations)
 
     @property
     def channels(self) -> int:

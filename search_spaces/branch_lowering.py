@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from search_spaces.branch import Branch
 from search_spaces.graph import INPUT, GraphBuilder, InsideBranch
-from search_spaces.layers.layer import Reach, Shape, figures
+from search_spaces.layers.layer import Counts, Reach, Shape, figures, summed
 from search_spaces.layers.merging import Concat
 from search_spaces.layers.normalisation import norm_layer
 from search_spaces.layers.pointwise import activation_layer
@@ -53,18 +53,13 @@ def _activated(builder: GraphBuilder, name: str, number: int, style: Style, node
 
 
 class Piece(NamedTuple):
-    """A branch's figures as if it were one layer; see `Figures` for the counts."""
+    """A branch's figures as if it were one layer."""
 
     # False for the identity, whose output is its input.
     has_layers: bool
     shape: Shape
     size: int
-    params: int
-    buffers: int
-    macs: int
-    elementwise: int
-    model_bytes: int
-    model_bytes_int8: int
+    counts: Counts
     window: tuple[Reach, ...] | None
     inside: tuple[int, int]
 
@@ -87,12 +82,7 @@ def branch_piece(branch: Branch, style: Style, shape: Shape) -> Piece:
         has_layers=bool(nodes),
         shape=out,
         size=prod(out),
-        params=sum([part.params for part in parts]),
-        buffers=sum([part.buffers for part in parts]),
-        macs=sum([part.macs for part in parts]),
-        elementwise=sum([part.elementwise for part in parts]),
-        model_bytes=sum([part.model_bytes for part in parts]),
-        model_bytes_int8=sum([part.model_bytes_int8 for part in parts]),
+        counts=summed([part.counts for part in parts]),
         window=_window(builder, last, len(shape) - 1),
         inside=(inside[0], inside[1]),
     )

@@ -7,9 +7,9 @@ from math import prod
 from search_spaces.architecture import Architecture, Stage
 from search_spaces.branch_lowering import branch_piece, running_order
 from search_spaces.graph import INPUT, Graph, Node
-from search_spaces.layers.layer import Layer, Shape, figures
-from search_spaces.lowering import Builder, lower, lower_head, lower_stages, style_of
-from search_spaces.walks import Seen, Step, merged, peak_elements, seen_behind, widened
+from search_spaces.layers.layer import Counts, Layer, Shape, figures, remembered_figures, summed
+from search_spaces.lowering import Builder, counting_style, lower, lower_head, lower_stages
+from search_spaces.walks import Seen, Step, peak_elements, seen_behind, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,7 @@ def analyse(architecture: Architecture) -> Cost:
     assert seen is not None
     lower_head(tally, architecture.head, architecture.classes, last)
     return Cost(
-        params=tally.params,
-        buffers=tally.buffers,
-        macs=tally.macs,
-        elementwise=tally.elementwise,
-        model_bytes=tally.model_bytes,
-        model_bytes_int8=tally.model_bytes_int8,
+        **tally.counts()._asdict(),
         peak_activation_bytes=4 * tally.peak(),
         receptive_field=ReceptiveField(seen.smallest, seen.largest),
         _architecture=architecture,
@@ -111,40 +106,32 @@ class Tally(Builder):
         self.shapes: list[Shape] = [input_shape]
         self.seen: list[Seen | None] = [Seen(one, one, one)]
         self.steps: list[Step] = []
-        self.params = self.buffers = self.macs = self.elementwise = 0
-        self.model_bytes = self.model_bytes_int8 = 0
+        self._parts: list[Counts] = []
 
     def add(self, name: str, layer: Layer, *inputs: int) -> int:
-        shapes = self.shapes
-        counts = figures(layer, tuple([shapes[node] for node in inputs]))
-        seen = None
-        if layer.gives_map:
-            seen = self.seen[inputs[0]]
-            if counts.window is not None and seen is not None:
-                seen = widened(seen, counts.window)
-            elif len(inputs) > 1:
-                seen = merged([self.seen[node] for node in inputs])
-        self._count(counts.params, counts.buffers, counts.macs, counts.elementwise)
-        self.model_bytes += counts.model_bytes
-        self.model_bytes_int8 += counts.model_bytes_int8
-        self.steps.append(Step(inputs, counts.elements, layer.in_place))
-        self.seen.append(seen)
-        shapes.append(counts.shape)
+        shapes, seen = self.shapes, self.seen
+        part = remembered_figures(layer, tuple([shapes[node] for node in inputs]))
+        if not layer.gives_map:
+            seen.append(None)
+        elif len(inputs) == 1 and part.window is None:
+            seen.append(seen[inputs[0]])
+        else:
+            seen.append(seen_behind([seen[node] for node in inputs], part.window))
+        self._parts.append(part.counts)
+        self.steps.append(Step(inputs, part.elements, layer.in_place))
+        shapes.append(part.shape)
         return len(shapes) - 1
 
     def branches(self, name: str, stage: Stage, node: int) -> list[int]:
-        style, shape = style_of(stage), self.shapes[node]
+        style, shape, seen = counting_style(stage), self.shapes[node], self.seen[node]
         pieces = [branch_piece(branch, style, shape) for branch in stage.branches]
         maps = [node] * len(pieces)
+        assert seen is not None
         for index in running_order(pieces):
             piece = pieces[index]
             if not piece.has_layers:
                 continue
-            seen = self.seen[node]
-            assert seen is not None
-            self._count(piece.params, piece.buffers, piece.macs, piece.elementwise)
-            self.model_bytes += piece.model_bytes
-            self.model_bytes_int8 += piece.model_bytes_int8
+            self._parts.append(piece.counts)
             self.steps.append(Step((node,), piece.size, False, piece.inside))
             self.seen.append(seen if piece.window is None else widened(seen, piece.window))
             self.shapes.append(piece.shape)
@@ -157,15 +144,13 @@ class Tally(Builder):
     def channels(self, node: int) -> int:
         return self.shapes[node][0]
 
+    def counts(self) -> Counts:
+        """Return the sum of all counts so far."""
+        return summed(self._parts)
+
     def peak(self) -> int:
         """Return the largest number of elements alive at once."""
         return peak_elements(prod(self.shapes[0]), self.steps)
-
-    def _count(self, params: int, buffers: int, macs: int, elementwise: int) -> None:
-        self.params += params
-        self.buffers += buffers
-        self.macs += macs
-        self.elementwise += elementwise
 
 
 def layer_costs(graph: Graph) -> tuple[LayerCost, ...]:
@@ -195,7 +180,7 @@ def _seen_through(node: Node, seen: dict[int, Seen | None]) -> Seen | None:
 
 
 def _layer_cost(node: Node, seen: Seen | None) -> LayerCost:
-    counts = figures(node.layer, node.input_shapes)
+    counts = figures(node.layer, node.input_shapes).counts
     return LayerCost(
         name=node.name,
         kind=node.layer.kind,

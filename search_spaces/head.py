@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from search_spaces.operations.operation import MAX_CHANNELS
-from search_spaces.validation import as_items, as_mapping, is_count, one_of, refuse
+from search_spaces.validation import as_items, as_mapping, is_count, is_rate, one_of, plain_rate, refuse
 
 HEAD_POOLS = ("avg", "max", "flatten")
 MAX_DENSE_LAYERS = 2
@@ -31,7 +31,7 @@ def check_head(head: Head) -> None:
     if len(head.dense) > MAX_DENSE_LAYERS or not all(is_count(width, MAX_CHANNELS) for width in head.dense):
         allowed = f"at most {MAX_DENSE_LAYERS} widths from 1 to {MAX_CHANNELS}"
         refuse("head", "dense", head.dense, allowed, "/head/dense")
-    if type(head.dropout) not in (int, float) or not 0 <= head.dropout < 1:
+    if not is_rate(head.dropout):
         refuse("head", "dropout", head.dropout, "0 up to, not including, 1", "/head/dropout")
 
 
@@ -42,8 +42,10 @@ def canonical_head(head: Head, size: tuple[int, ...]) -> Head:
         pool = "avg"
     elif bins > 1 and bins >= max(size):
         pool, bins = "flatten", 1
-    # 0, 0.0 and -0.0 are equal, and written in three ways.
-    return replace(head, pool=pool, bins=bins, dense=tuple(head.dense), dropout=abs(float(head.dropout)))
+    dropout = plain_rate(head.dropout)
+    if (pool, bins) == (head.pool, head.bins) and dropout is head.dropout and type(head.dense) is tuple:
+        return head
+    return replace(head, pool=pool, bins=bins, dense=tuple(head.dense), dropout=dropout)
 
 
 def head_to_data(head: Head) -> dict[str, Any]:

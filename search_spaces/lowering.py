@@ -1,7 +1,8 @@
 """From an architecture to its graph."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from search_spaces.architecture import Architecture, Head, Stage
 from search_spaces.branch_lowering import Style, branch_piece, lower_branch, running_order
@@ -29,6 +30,12 @@ _JOINS: dict[str, Layer] = {"residual": _ADD, "across": _ADD, "weighted": Weight
 _POOLS = {name: Pool(name) for name in ("max", "avg")}
 
 
+@lru_cache(maxsize=2**12)
+def interned(kind: type[Layer], *values: Any) -> Layer:
+    """Return the one object of a layer, by which its figures are found fastest."""
+    return kind(*values)
+
+
 class Place(NamedTuple):
     """A stage and the node before it."""
 
@@ -45,7 +52,8 @@ class Builder(GraphBuilder):
         """Add a stage's branches, run in the order that needs least memory; return their last nodes."""
         style, shape = style_of(stage), self.shape(node)
         maps = [node] * len(stage.branches)
-        for index in running_order([branch_piece(branch, style, shape) for branch in stage.branches]):
+        counting = counting_style(stage)
+        for index in running_order([branch_piece(branch, counting, shape) for branch in stage.branches]):
             label = f"{name}.branch{index + 1}"
             maps[index] = lower_branch(self, label, stage.branches[index], style, node)
         return maps
@@ -65,6 +73,15 @@ def style_of(stage: Stage) -> Style:
     return Style(strides, stage.norm, stage.activation, stage.branch_activation, stage.is_dense)
 
 
+def counting_style(stage: Stage) -> Style:
+    """Return the style as far as it counts: an activation costs the same whatever it is called.
+
+    Where branches are linear the norm stands behind them, so stages of all norms share their figures.
+    """
+    norm = "none" if stage.is_linear else stage.norm
+    return Style(stage.downsample == "stride", norm, "relu", stage.branch_activation, stage.is_dense)
+
+
 def lower_stages(builder: Builder, stages: Iterable[Stage]) -> int:
     """Add stages one behind the other, however many, and return the last node."""
     node, before = builder.start, None
@@ -82,7 +99,7 @@ def lower_stage(builder: Builder, name: str, stage: Stage, start: int, before: P
     if stage.normalises_behind:
         node = _normed(builder, f"{name}.norm", stage.norm, node)
     if stage.attention:
-        node = builder.add(f"{name}.attention", SqueezeExcitation(stage.attention), node)
+        node = builder.add(f"{name}.attention", interned(SqueezeExcitation, stage.attention), node)
     if stage.is_dense:
         node = _put_beside(builder, name, stage, node, start)
     else:
@@ -91,22 +108,26 @@ def lower_stage(builder: Builder, name: str, stage: Stage, start: int, before: P
         node = builder.add(f"{name}.pool", _POOLS[stage.downsample], node)
     if stage.self_attention:
         node = _attended(builder, f"{name}.self_attention", stage.self_attention, node)
-    return builder.add(f"{name}.dropout", Dropout(stage.dropout), node) if stage.dropout else node
+    return builder.add(f"{name}.dropout", interned(Dropout, stage.dropout), node) if stage.dropout else node
 
 
 def lower_head(builder: Builder, head: Head, classes: int, node: int) -> None:
     """Add the head behind a node."""
-    layer: Layer = Flatten() if head.pool == "flatten" else GlobalPool(head.pool)
+    layer: Layer = interned(Flatten) if head.pool == "flatten" else interned(GlobalPool, head.pool)
     if head.bins > 1:
-        layer = AdaptivePool(head.pool, head.bins)
+        layer = interned(AdaptivePool, head.pool, head.bins)
     node = builder.add("head.pool", layer, node)
     for number, width in enumerate(head.dense, start=1):
-        node = builder.add(f"head.dense{number}", Linear(width), node)
+        node = builder.add(f"head.dense{number}", interned(Linear, width), node)
         node = builder.add(f"head.activation{number}", activation_layer("relu"), node)
-        node = builder.add(f"head.dropout{number}", Dropout(head.dropout), node) if head.dropout else node
+        node = (
+            builder.add(f"head.dropout{number}", interned(Dropout, head.dropout), node)
+            if head.dropout
+            else node
+        )
     if head.dropout and not head.dense:
-        node = builder.add("head.dropout", Dropout(head.dropout), node)
-    builder.add("head.logits", Linear(classes), node)
+        node = builder.add("head.dropout", interned(Dropout, head.dropout), node)
+    builder.add("head.logits", interned(Linear, classes), node)
 
 
 def _fuse(builder: Builder, name: str, stage: Stage, maps: list[int], start: int) -> int:
@@ -130,12 +151,12 @@ def _fuse(builder: Builder, name: str, stage: Stage, maps: list[int], start: int
 
 def _selected(builder: Builder, name: str, width: int, maps: list[int]) -> int:
     """Let the sum of all maps decide how much of each goes on (Li et al. 2019, arXiv:1903.06586)."""
-    node = builder.add(f"{name}.pool", GlobalPool("avg"), builder.add(f"{name}.sum", _ADD, *maps))
+    node = builder.add(f"{name}.pool", interned(GlobalPool, "avg"), builder.add(f"{name}.sum", _ADD, *maps))
     narrow = max(width // SELECTIVE_RATIO, SELECTIVE_LEAST)
-    node = builder.add(f"{name}.narrow", Linear(narrow), node)
+    node = builder.add(f"{name}.narrow", interned(Linear, narrow), node)
     node = builder.add(f"{name}.activation", activation_layer("relu"), node)
-    logits = builder.add(f"{name}.logits", Linear(len(maps) * width), node)
-    return builder.add(f"{name}.choice", SelectiveSum(), *maps, logits)
+    logits = builder.add(f"{name}.logits", interned(Linear, len(maps) * width), node)
+    return builder.add(f"{name}.choice", interned(SelectiveSum), *maps, logits)
 
 
 def _joined(builder: Builder, name: str, stage: Stage, node: int, start: int, before: Place | None) -> int:
@@ -198,8 +219,8 @@ def _put_beside(builder: Builder, name: str, stage: Stage, node: int, start: int
 def _half_added(builder: Builder, name: str, stage: Stage, node: int, beside: int) -> int:
     width = builder.channels(node)
     half = width // 2
-    first = builder.add(f"{name}.residual_half", Slice(0, half), node)
-    second = builder.add(f"{name}.dense_half", Slice(half, width), node)
+    first = builder.add(f"{name}.residual_half", interned(Slice, 0, half), node)
+    second = builder.add(f"{name}.dense_half", interned(Slice, half, width), node)
     shortcut = beside
     if builder.channels(beside) != half:
         shortcut = _projected(builder, f"{name}.shortcut.project", half, beside)
@@ -214,9 +235,9 @@ def _attended(builder: Builder, name: str, ratio: int, node: int) -> int:
     narrow = max(1, channels // ratio)
     query = _projected(builder, f"{name}.query", narrow, node)
     key = _projected(builder, f"{name}.key", narrow, node)
-    scores = builder.add(f"{name}.scores", AttentionScores(), query, key)
+    scores = builder.add(f"{name}.scores", interned(AttentionScores), query, key)
     value = _projected(builder, f"{name}.value", channels, node)
-    return builder.add(f"{name}.sum", AttendedSum(), node, value, scores)
+    return builder.add(f"{name}.sum", interned(AttendedSum), node, value, scores)
 
 
 def _normed(builder: Builder, name: str, norm: str, node: int) -> int:

@@ -93,11 +93,14 @@ class BranchRange:
     """What one branch may be: the possible values by field."""
 
     values: Mapping[str, Choices]
+    # Whether nothing is left to choose.
+    is_fixed: bool
 
     @classmethod
     def parse(cls, data: object, pointer: str) -> "BranchRange":
         known = branch_fields()
-        return cls(fields.parse_fields(known, fields.as_mapping(data, known, pointer), pointer))
+        values = fields.parse_fields(known, fields.as_mapping(data, known, pointer), pointer)
+        return cls(values, all(len(choices) == 1 for choices in values.values()))
 
     def size(self, *, only_single: bool = False) -> int:
         """Count the distinct parameter combinations where maps and channel counts suit all of them.
@@ -166,6 +169,10 @@ class StageRange:
     downsample: tuple[str, ...]
     pool_position: tuple[str, ...]
     dropout: tuple[float, ...]
+    # Of the fields that any stage has: all names, those with a choice, and the values of the others.
+    own_fields: tuple[str, ...]
+    open_fields: tuple[str, ...]
+    fixed: Mapping[str, Any]
 
     @classmethod
     def parse(
@@ -176,14 +183,19 @@ class StageRange:
         tied: frozenset[str] = frozenset(),
     ) -> "StageRange":
         known = fields.as_mapping(data, STAGE_KEYS, pointer)
+        choices = fields.parse_fields(STAGE_FIELDS, known, pointer)
+        own = tuple(name for name in ("width", *TIED_FIELDS) if name not in tied)
         return cls(
+            own_fields=own,
+            open_fields=tuple(name for name in own if len(choices[name]) > 1),
+            fixed={name: choices[name][0] for name in own if len(choices[name]) == 1},
             layout=fields.parse_choices(
                 fields.one_of(FREE, *layouts), known.get("layout", FREE), f"{pointer}/layout"
             ),
             layouts=layouts,
             branch=BranchRange.parse(known.get("branch", {}), f"{pointer}/branch"),
             tied=tied,
-            **fields.parse_fields(STAGE_FIELDS, known, pointer),
+            **choices,
         )
 
     def size(self) -> int:

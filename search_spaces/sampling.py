@@ -7,6 +7,7 @@ the same name in every trial.
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
 from search_spaces import fields, operations
@@ -16,7 +17,7 @@ from search_spaces.operations import Operation
 from search_spaces.operations.operation import clipped_window, largest_groups
 from search_spaces.random_trial import Suggests
 from search_spaces.ranges import FREE, BranchRange, HeadRange, StageRange, has_levels
-from search_spaces.stage import GROWING, MAX_BRANCHES, size_behind
+from search_spaces.stage import GROWING, MAX_BRANCHES, POOLS, size_behind
 
 MAX_WIDTH = 1024
 # A larger map gets no self-attention, which compares all positions with all.
@@ -58,37 +59,42 @@ def sample_stage(
     stage: StageRange, ask: Ask, before: FeatureMap, tied: Mapping[str, Any], space: "Bounds"
 ) -> Stage:
     """Draw one stage that can stand behind `before`."""
-
-    def own(name: str) -> Any:
-        return tied[name] if name in stage.tied else ask(name, getattr(stage, name))
-
     layout, ranges = _layout(stage, ask)
-    width = _width(ask("width", stage.width), before.channels)
+    drawn = _own_fields(stage, ask, tied)
     fusion, splits = _fusion(stage, ask, len(ranges))
-    connection = _fitting_connection(own("connection"), space.is_first)
+    connection = _fitting_connection(drawn["connection"], space.is_first)
     dense = connection in GROWING
+    width = _width(drawn["width"], before.channels)
     branches = _branches(ranges, ask if layout == FREE else ask.below(layout), before, width, splits, dense)
     if splits:
         width = sum([channels_out(branch, dense=dense) for branch in branches])
-    attention, self_attention = own("attention"), own("self_attention")
-    downsample = _fitting_downsample(own("downsample"), before.size, space.smallest_map, dense)
+    has_one_place = _has_one_place(branches)
+    downsample = _fitting_downsample(drawn["downsample"], before.size, space.smallest_map, dense)
     size = size_behind(downsample, before.size)
     return Stage(
         branches=branches,
         fusion=fusion,
         channels=width + before.channels if dense else width,
         connection="dense" if connection == "dual_path" and width < 2 else connection,
-        attention=None if attention == "none" else attention,
-        self_attention=_fitting_self_attention(self_attention, size),
-        norm=own("norm"),
-        activation=own("activation"),
-        branch_activation=False
-        if _has_one_place(branches)
-        else ask("branch_activation", stage.branch_activation),
+        attention=None if drawn["attention"] == "none" else drawn["attention"],
+        self_attention=_fitting_self_attention(drawn["self_attention"], size),
+        norm=drawn["norm"],
+        activation=drawn["activation"],
+        branch_activation=False if has_one_place else ask("branch_activation", stage.branch_activation),
         downsample=downsample,
-        pool_position=own("pool_position"),
-        dropout=own("dropout"),
+        pool_position=drawn["pool_position"] if downsample in POOLS else "before_norm",
+        dropout=drawn["dropout"],
     )
+
+
+def _own_fields(stage: StageRange, ask: Ask, tied: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw what every stage has, whatever its branches are; tied fields were drawn before."""
+    drawn = dict(stage.fixed)
+    for name in stage.own_fields if ask.asks_all else stage.open_fields:
+        drawn[name] = ask(name, getattr(stage, name))
+    for name in stage.tied:
+        drawn[name] = tied[name]
+    return drawn
 
 
 class Bounds(NamedTuple):
@@ -107,6 +113,23 @@ def sample_branch(
     branch: BranchRange, ask: Ask, before: FeatureMap, channels: int, dense: bool = False
 ) -> Branch:
     """Draw one branch from `before` to `channels` channels."""
+    if not branch.is_fixed or ask.asks_all:
+        return _drawn(branch, ask, before, channels, dense)
+    key = (id(branch), before, channels, dense)
+    known = _FIXED.get(key)
+    if known is None:
+        if len(_FIXED) >= _MOST_FIXED:
+            _FIXED.clear()
+        known = _FIXED[key] = (branch, _drawn(branch, ask, before, channels, dense))
+    return known[1]
+
+
+# What ranges without a choice come to, by their identity; the value keeps the range alive.
+_FIXED: dict[tuple[int, FeatureMap, int, bool], tuple[BranchRange, Branch]] = {}
+_MOST_FIXED = 2**16
+
+
+def _drawn(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int, dense: bool) -> Branch:
     values = branch.values
     name = ask("operation", values["operation"])
     axes = len(before.size)
@@ -229,6 +252,7 @@ def _fitting_self_attention(ratio: int | str, size: tuple[int, ...]) -> int | No
     return ratio
 
 
+_text = attrgetter("text")
 _BRANCH_NAMES = tuple(f"branch{number}" for number in range(1, MAX_BRANCHES + 1))
 
 
@@ -238,12 +262,12 @@ def _branches(
     channels = [width] * len(ranges)
     if splits and len(ranges) > 1:
         channels = _split([branch.values["share"] for branch in ranges], ask, width)
-    return tuple(
-        [
-            sample_branch(branch, ask.below(name), before, count, dense)
-            for name, branch, count in zip(_BRANCH_NAMES, ranges, channels, strict=False)
-        ]
-    )
+    branches = [
+        sample_branch(branch, ask.below(name), before, count, dense)
+        for name, branch, count in zip(_BRANCH_NAMES, ranges, channels, strict=False)
+    ]
+    # In the canonical order, which the stage need not bring about again.
+    return tuple(sorted(branches, key=_text)) if len(branches) > 1 else tuple(branches)
 
 
 @lru_cache(maxsize=4096)
@@ -255,7 +279,10 @@ def _width(value: int | str, before: int) -> int:
 
 def _split(shares: list[tuple[int, ...]], ask: Ask, width: int) -> list[int]:
     """Channels of each branch: the shares of a width, which is rounded to what the shares divide."""
-    drawn = [ask(f"branch{number}.share", share) for number, share in enumerate(shares, start=1)]
+    drawn = [
+        share[0] if len(share) == 1 and not ask.asks_all else ask(f"branch{number}.share", share)
+        for number, share in enumerate(shares, start=1)
+    ]
     unit = _whole_channels(width / sum(drawn))
     return [share * unit for share in drawn]
 

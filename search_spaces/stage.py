@@ -1,10 +1,9 @@
 """One stage of a network: branches side by side, brought together, connected, normalised, activated."""
 
-import json
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from math import prod
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 from search_spaces.branch import Branch, branch_from, branch_to_data, channels_out, fit_branch
@@ -12,7 +11,7 @@ from search_spaces.layers.attention import squeezed_channels
 from search_spaces.layers.normalisation import NORMS
 from search_spaces.layers.pointwise import ACTIVATIONS
 from search_spaces.operations.operation import MAX_CHANNELS
-from search_spaces.validation import as_items, as_mapping, is_count, need, one_of, refuse
+from search_spaces.validation import as_items, as_mapping, is_count, is_rate, need, one_of, plain_rate, refuse
 
 FUSIONS = ("concat", "concat_project", "add", "weighted", "weighted_free", "weighted_sigmoid", "selective")
 CONNECTIONS = ("none", "residual", "weighted", "dense", "dual_path", "across")
@@ -26,7 +25,6 @@ SELF_ATTENTION_RATIOS = (1, 2, 4, 8)
 # Self-attention compares all positions with all: 4,096 of them make 64 MiB of scores.
 MAX_POSITIONS = 4096
 MAX_BRANCHES = 4
-NO_DROPOUT = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Stage:
     # Pooling before the norm costs less; behind the activation is the older order.
     pool_position: str = "before_norm"
     # Share of the elements of the stage's map that training drops.
-    dropout: float = NO_DROPOUT
+    dropout: float = 0.0
 
     @property
     def is_dense(self) -> bool:
@@ -82,9 +80,10 @@ class Stage:
         """Whether no branch holds an activation: the fused map is then linear in the stage's input."""
         if self.branch_activation or self.fusion == "selective":
             return False
-        return all(operation.is_linear for branch in self.branches for operation in branch.operations)
+        return all(map(_is_linear, self.branches))
 
 
+_text, _is_linear = attrgetter("text"), attrgetter("is_linear")
 _ALLOWED: dict[str, tuple[Any, ...]] = {
     "fusion": FUSIONS,
     "connection": CONNECTIONS,
@@ -167,9 +166,8 @@ def _check_options(stage: Stage, number: int, size: tuple[int, ...], where: str,
             one_of(where, name, getattr(stage, name), allowed, f"{at}/{name}")
     if not is_count(stage.channels, 4 * MAX_CHANNELS):
         refuse(where, "channels", stage.channels, f"1 to {4 * MAX_CHANNELS}", f"{at}/channels")
-    rate = stage.dropout
-    if type(rate) not in (int, float) or not 0 <= rate < 1:
-        refuse(where, "dropout", rate, "0 up to, not including, 1", f"{at}/dropout")
+    if not is_rate(stage.dropout):
+        refuse(where, "dropout", stage.dropout, "0 up to, not including, 1", f"{at}/dropout")
     if stage.connection == "across" and number == 1:
         others = ", ".join(name for name in CONNECTIONS if name != "across")
         refuse(where, "connection", "across", f"{others}: there is no stage before it", f"{at}/connection")
@@ -214,7 +212,7 @@ def _check_channels(stage: Stage, branches: tuple[Branch, ...], channels: int, w
 def _canonical(stage: Stage, branches: tuple[Branch, ...], channels: int, size: tuple[int, ...]) -> Stage:
     """Sort the branches, and set what has no effect to its neutral value."""
     if len(branches) > 1:
-        branches = tuple(sorted(branches, key=_order))
+        branches = tuple(sorted(branches, key=_text))
     if len(branches) == len(stage.branches) and all(map(is_, branches, stage.branches)):
         branches = stage.branches
     canonical: dict[str, Any] = {
@@ -225,8 +223,7 @@ def _canonical(stage: Stage, branches: tuple[Branch, ...], channels: int, size: 
         "pool_position": stage.pool_position if stage.downsample in POOLS else "before_norm",
         "attention": _smallest_alike(stage.attention, stage.channels, ATTENTION_RATIOS),
         "self_attention": _smallest_alike(stage.self_attention, stage.channels, SELF_ATTENTION_RATIOS),
-        # 0, 0.0 and -0.0 are equal, and written in three ways.
-        "dropout": float(stage.dropout) if stage.dropout else NO_DROPOUT,
+        "dropout": plain_rate(stage.dropout),
     }
     changed = {name: value for name, value in canonical.items() if getattr(stage, name) is not value}
     return replace(stage, **changed) if changed else stage
@@ -253,8 +250,3 @@ def _smallest_alike(ratio: int | None, channels: int, ratios: tuple[int, ...]) -
         return None
     width = squeezed_channels(channels, ratio)
     return next(other for other in ratios if squeezed_channels(channels, other) == width)
-
-
-@lru_cache(maxsize=2**16)
-def _order(branch: Branch) -> str:
-    return json.dumps(branch_to_data(branch), sort_keys=True)

@@ -56,6 +56,18 @@ def is_count(value: Any, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
+def is_rate(value: Any) -> bool:
+    """Whether a value is a number from 0 up to, not including, 1."""
+    return type(value) in (int, float) and 0 <= value < 1
+
+
+def plain_rate(rate: float) -> float:
+    """Return a rate as a float; 0, 0.0 and -0.0 are equal, and written in three ways."""
+    if type(rate) is float and (rate or str(rate) == "0.0"):
+        return rate
+    return float(rate) if rate else 0.0
+
+
 def nearest(word: Any, known: Iterable[str]) -> str:
     """Return '; did you mean ...?', or what is allowed."""
     names = sorted(known)

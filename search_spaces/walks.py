@@ -1,6 +1,7 @@
 """Walks along layers in execution order: receptive fields, and memory alive at once."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from search_spaces.layers.layer import Reach
@@ -15,18 +16,17 @@ class Seen(NamedTuple):
     step: tuple[int, ...]
 
 
-def merged(sources: Sequence[Seen | None]) -> Seen | None:
+@lru_cache(maxsize=2**15)
+def merged(sources: tuple[Seen | None, ...]) -> Seen | None:
     """Return what a layer sees of several maps; those that are no maps do not count."""
     maps = [source for source in sources if source is not None]
     if len(maps) < 2:
         return maps[0] if maps else None
-    first = maps[0]
-    if maps.count(first) == len(maps):
-        return first
     smallest = tuple(map(min, *[source.smallest for source in maps]))
-    return Seen(smallest, tuple(map(max, *[source.largest for source in maps])), first.step)
+    return Seen(smallest, tuple(map(max, *[source.largest for source in maps])), maps[0].step)
 
 
+@lru_cache(maxsize=2**15)
 def widened(seen: Seen, window: tuple[Reach, ...]) -> Seen:
     """Return what is seen through a window: an extent of k adds k - 1 steps."""
     smallest, largest, steps = [], [], []
@@ -42,9 +42,10 @@ def seen_behind(sources: Sequence[Seen | None], window: tuple[Reach, ...] | None
 
     A further input of a layer with a window, such as offsets, acts at each position by itself.
     """
-    if window is None:
-        return merged(sources)
-    return None if sources[0] is None else widened(sources[0], window)
+    first = sources[0]
+    if window is not None:
+        return None if first is None else widened(first, window)
+    return first if len(sources) == 1 else merged(tuple(sources))
 
 
 class Step(NamedTuple):
@@ -68,10 +69,12 @@ def peak_elements(input_size: int, steps: Sequence[Step], *, keeps_input: bool =
         steps: In execution order.
         keeps_input: Whether the input stays alive to the end, for others to read.
     """
-    sizes = [input_size, *[step.size for step in steps]]
-    last = list(range(len(sizes)))
+    sizes = [input_size]
+    last = [0]
     for position, step in enumerate(steps, start=1):
-        for source in step.inputs:
+        sizes.append(step[1])
+        last.append(position)
+        for source in step[0]:
             last[source] = position
     if keeps_input:
         last[0] = len(sizes)
@@ -80,13 +83,16 @@ def peak_elements(input_size: int, steps: Sequence[Step], *, keeps_input: bool =
         first = inputs[0]
         ends = last[first] == position
         if inside is not None:
-            peak = max(peak, alive + inside[ends])
-        elif in_place and first and ends:
-            peak = max(peak, alive)
+            needed = alive + inside[ends]
         else:
-            peak = max(peak, alive + size)
+            needed = alive if in_place and first and ends else alive + size
+        if needed > peak:
+            peak = needed
         alive += size
-        for source in inputs if len(inputs) == 1 else set(inputs):
+        if len(inputs) == 1:
+            alive -= sizes[first] if ends else 0
+            continue
+        for source in set(inputs):
             if last[source] == position:
                 alive -= sizes[source]
     return peak

@@ -78,41 +78,60 @@ class Layer:
         raise NotImplementedError
 
 
-class Figures(NamedTuple):
-    """All counts of one layer behind maps of given shapes."""
+class Counts(NamedTuple):
+    """What adds up over layers."""
 
-    shape: Shape
-    elements: int
     params: int
     buffers: int
     macs: int
     elementwise: int
     model_bytes: int
     model_bytes_int8: int
+
+
+class Figures(NamedTuple):
+    """All that is known of one layer behind maps of given shapes."""
+
+    shape: Shape
+    elements: int
+    counts: Counts
     # None for a pointwise layer.
     window: tuple[Reach, ...] | None
 
 
+def summed(parts: Sequence[Counts]) -> Counts:
+    """Return the sum of counts; zeros where there are none."""
+    return Counts(*map(sum, zip(*parts, strict=True))) if parts else Counts(0, 0, 0, 0, 0, 0)
+
+
 @lru_cache(maxsize=2**16)
 def figures(layer: Layer, inputs: tuple[Shape, ...]) -> Figures:
-    """Return the counts of a layer; remembered, for the same layers come back in most networks."""
+    """Return the figures of a layer; remembered, for the same layers come back in most networks."""
     shape = layer.output_shape(inputs)
     shapes = layer.parameter_shapes(inputs).values()
     params, buffers = sum(map(prod, shapes)), layer.buffers(inputs)
-    kept = buffers - layer.counters()
+    size = FLOAT_BYTES * (params + buffers - layer.counters())
     # A matrix takes a byte an entry and a scale for each output channel; all else stays as it is.
     saved = sum(
         (FLOAT_BYTES - 1) * prod(shape) - FLOAT_BYTES * shape[0] for shape in shapes if len(shape) > 1
     )
-    size = FLOAT_BYTES * (params + kept)
-    return Figures(
-        shape=shape,
-        elements=prod(shape),
-        params=params,
-        buffers=buffers,
-        macs=layer.macs(inputs, shape),
-        elementwise=layer.elementwise(inputs, shape),
-        model_bytes=size,
-        model_bytes_int8=size - saved,
-        window=layer.window(len(inputs[0]) - 1),
-    )
+    macs, elementwise = layer.macs(inputs, shape), layer.elementwise(inputs, shape)
+    counts = Counts(params, buffers, macs, elementwise, size, size - saved)
+    return Figures(shape, prod(shape), counts, layer.window(len(inputs[0]) - 1))
+
+
+# By the layer's identity, which is cheaper to look up than its fields; the value keeps the layer alive.
+_REMEMBERED: dict[tuple[int, tuple[Shape, ...]], tuple[Layer, Figures]] = {}
+_MOST_REMEMBERED = 2**16
+
+
+def remembered_figures(layer: Layer, inputs: tuple[Shape, ...]) -> Figures:
+    """Return what `figures` returns, faster where one layer object serves in many networks."""
+    known = _REMEMBERED.get((id(layer), inputs))
+    if known is not None:
+        return known[1]
+    found = figures(layer, inputs)
+    if len(_REMEMBERED) >= _MOST_REMEMBERED:
+        _REMEMBERED.clear()
+    _REMEMBERED[id(layer), inputs] = (layer, found)
+    return found

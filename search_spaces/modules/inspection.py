@@ -2,6 +2,7 @@
 
 import sys
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -26,6 +27,29 @@ _ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Hardswish, nn.GELU)
 _MERGING = (Concatenation, Addition, WeightedAddition, SelectiveAddition)
 
 
+# What an analysis and a module are compared by.
+COMPARED = ("params", "buffers", "macs", "shapes", "peak memory", "receptive field")
+
+
+def differences(architecture: Architecture) -> Iterator[str]:
+    """Yield the names, out of `COMPARED`, of what the analysis says otherwise than the module."""
+    cost, seen = analyse(architecture), observe(architecture)
+    shapes = {layer.name: layer.output_shape for layer in cost.layers}
+    field = observed_receptive_field(architecture)
+    analysed = (
+        cost.params,
+        cost.buffers,
+        cost.macs,
+        shapes,
+        cost.peak_activation_bytes,
+        cost.receptive_field,
+    )
+    observed = (seen.params, seen.buffers, seen.macs, seen.shapes, 4 * seen.peak_elements, field)
+    for name, ours, theirs in zip(COMPARED, analysed, observed, strict=True):
+        if ours != theirs:
+            yield name
+
+
 @dataclass
 class Observed:
     """Counts taken while one example runs through a module."""
@@ -33,7 +57,7 @@ class Observed:
     params: int
     buffers: int
     macs: int = 0
-    # Output shape of one example by the module's name; the network itself has the empty name.
+    # Output shape of one example by the node's name.
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # The most elements of maps alive at once, an in-place layer's output standing for its dying input.
     peak_elements: int = 0
@@ -54,8 +78,7 @@ def observe(architecture: Architecture) -> Observed:
         _watch(modules[node.name], node.name, node.layer.in_place, observed, memory)
     # Without gradients to track, a slice does not keep alive what it was cut from.
     with torch.inference_mode():
-        logits = network(example)
-    observed.shapes[""] = tuple(logits.shape[1:])
+        network(example)
     observed.peak_elements = memory.peak()
     return observed
 

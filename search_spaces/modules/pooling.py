@@ -54,7 +54,7 @@ class PaddedAverage3d(nn.Module):
 
     def _mean(self, x: torch.Tensor) -> torch.Tensor:
         padded = F.pad(x, self.padding)
-        return F.avg_pool3d(padded, self.kernel, self.stride)  # type: ignore[arg-type]  # one size an axis
+        return F.avg_pool3d(padded, self.kernel, self.stride)
 
     def extra_repr(self) -> str:
         return f"{self.kernel}, stride={self.stride}, padding={self.padding}"
