@@ -1,4 +1,4 @@
-"""Analysis against torch modules, on random architectures of every family; see also `benchmarks.exactness`."""
+"""Analysis against torch modules, on random architectures; see also `benchmarks.exactness`."""
 
 from typing import Any
 
