@@ -1,10 +1,20 @@
 """Published and hand-computed counts, to the unit."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from search_spaces import Architecture, analyse
+from search_spaces.cost import Tally
+from search_spaces.head import Head
+from search_spaces.layers.convolution import Convolution
+from search_spaces.layers.layer import Shape
+from search_spaces.layers.merging import Add
+from search_spaces.layers.normalisation import BatchNorm
+from search_spaces.layers.pointwise import Activation
+from search_spaces.lowering import lower_head, lower_stage, lower_stages
+from search_spaces.stage import Stage, fit_stage, size_after, stage_from
 
 Step = dict[str, Any]
 
@@ -22,6 +32,11 @@ def params_of(input_channels: int, *stages: dict[str, Any], side: int = 32) -> i
     shape = [input_channels, side, side]
     architecture = Architecture.from_dict({"input_shape": shape, "classes": 2, "stages": list(stages)})
     return sum(layer.params for layer in analyse(architecture).layers if not layer.name.startswith("head."))
+
+
+def pyramid(channels: int, kernels: list[int], groups: list[int], shares: list[int] | None = None) -> Step:
+    fields = {"kernels": kernels, "level_groups": groups, "shares": shares}
+    return {"op": "pyramid", "channels": channels, **fields}
 
 
 PYRAMID_64 = [[conv(16, 3)], [conv(16, 5, groups=4)], [conv(16, 7, groups=8)], [conv(16, 9, groups=16)]]
@@ -47,6 +62,11 @@ PYRAMID_64 = [[conv(16, 3)], [conv(16, 5, groups=4)], [conv(16, 7, groups=8)], [
         (128, [[conv(32, 3)], [conv(32, 5, groups=4)], [conv(64, 7, groups=8)]], {"channels": 128}, 112_640),
         (256, [[conv(128, 3)], [conv(128, 5, groups=4)]], {"channels": 256}, 499_712),
         (128, [[conv(32, kernel, groups=32)] for kernel in (3, 5, 7, 9)], {"channels": 128}, 20_992),
+        (64, [[pyramid(64, [3, 5, 7, 9], [1, 4, 8, 16])]], {"channels": 64}, 27_072),
+        (128, [[pyramid(128, [3, 5, 7], [1, 4, 8], [1, 1, 2])]], {"channels": 128}, 112_640),
+        (256, [[pyramid(256, [3, 5], [1, 4])]], {"channels": 256}, 499_712),
+        (128, [[pyramid(128, [3, 5, 7, 9], [32, 32, 32, 32])]], {"channels": 128}, 20_992),
+        (256, [[{"op": "bottleneck", "channels": 256}]], {"channels": 256}, 69_632),
     ],
 )
 def test_weights_of_one_stage(
@@ -55,13 +75,10 @@ def test_weights_of_one_stage(
     assert params_of(inputs, stage_of(*branches, **fields)) == expected
 
 
-def test_pyramidal_bottleneck_with_its_batch_norms() -> None:
-    stages = [
-        stage_of([conv(64, 1)], channels=64, norm="batch"),
-        stage_of(*PYRAMID_64, channels=64, norm="batch"),
-        stage_of([conv(256, 1)], channels=256, norm="batch"),
-    ]
-    assert params_of(256, *stages) == 60_608
+def test_residual_pyramidal_bottleneck_with_its_batch_norms() -> None:
+    steps = [conv(64, 1), pyramid(64, [3, 5, 7, 9], [1, 4, 8, 16]), conv(256, 1)]
+    fields = {"norm": "batch", "branch_activation": True, "connection": "residual"}
+    assert params_of(256, stage_of(steps, channels=256, **fields)) == 60_608
 
 
 @pytest.mark.parametrize(
@@ -85,35 +102,134 @@ def test_canonical_two_conv_networks(shape: list[int], pool: str, has_bias: bool
     assert analyse(Architecture.from_dict(data)).params == expected
 
 
+def fitted(stages: Iterable[dict[str, Any]], shape: Shape) -> list[Stage]:
+    """Read stages one behind the other, as many as there are."""
+    fitting, channels, size = [], shape[0], shape[1:]
+    for number, stage in enumerate(stages, start=1):
+        fitting.append(fit_stage(stage_from(stage, number), number, channels, size))
+        channels, size = fitting[-1].channels, size_after(fitting[-1], size)
+    return fitting
+
+
+def bottlenecks(
+    middles: Iterable[Step], blocks: Iterable[int], expansion: int, *, strides_first: bool
+) -> list[dict[str, Any]]:
+    """Return residual bottlenecks, so many blocks of each middle; each row but perhaps the first strides."""
+    stages = []
+    for row, (middle, count) in enumerate(zip(middles, blocks, strict=True)):
+        for block in range(count):
+            narrow, wide = middle["channels"], expansion * middle["channels"]
+            steps = [conv(narrow, 1), middle, conv(wide, 1)]
+            strides = block == 0 and (row > 0 or strides_first)
+            fields = {"connection": "residual", "branch_activation": True}
+            fields["downsample"] = "stride" if strides else "none"
+            stages.append({"branches": [steps], "channels": wide, **fields})
+    return stages
+
+
+STEM = {"branches": [[conv(64, 7)]], "channels": 64, "downsample": "stride"}
+MAX_POOL = {
+    "branches": [[{"op": "pool", "kernel": 3}]],
+    "channels": 64,
+    "norm": "none",
+    "downsample": "stride",
+}
+PLAIN = [conv(width, 3) for width in (64, 128, 256, 512)]
+PYRAMIDS = [
+    pyramid(64, [3, 5, 7, 9], [1, 4, 8, 16]),
+    pyramid(128, [3, 5, 7], [1, 4, 8], [1, 1, 2]),
+    pyramid(256, [3, 5], [1, 4]),
+    conv(512, 3),
+]
+HEAVY_PYRAMIDS = [
+    pyramid(128, [3, 5, 7, 9], [32, 32, 32, 32]),
+    pyramid(256, [3, 5, 7], [32, 64, 64], [1, 1, 2]),
+    pyramid(512, [3, 5], [32, 64]),
+    conv(1024, 3, groups=32),
+]
+PYRAMIDAL_50 = [STEM, *bottlenecks(PYRAMIDS, (3, 4, 6, 3), 4, strides_first=True)]
+PYRAMIDAL_101 = [STEM, *bottlenecks(PYRAMIDS, (3, 4, 23, 3), 4, strides_first=True)]
+PYRAMIDAL_HEAVY_50 = [STEM, *bottlenecks(HEAVY_PYRAMIDS, (3, 4, 6, 3), 2, strides_first=True)]
+RESNET_50 = [STEM, MAX_POOL, *bottlenecks(PLAIN, (3, 4, 6, 3), 4, strides_first=False)]
+
+
+@pytest.mark.parametrize(
+    ("stages", "params", "gmacs"),
+    [
+        pytest.param(PYRAMIDAL_50, 24_847_720, 3.820, id="PyConvResNet-50"),
+        pytest.param(PYRAMIDAL_101, 42_307_944, 7.232, id="PyConvResNet-101"),
+        pytest.param(PYRAMIDAL_HEAVY_50, 25_234_728, 4.534, id="PyConvHGResNet-50"),
+        pytest.param(RESNET_50, 25_557_032, 4.089, id="ResNet-50"),
+    ],
+)
+def test_deep_networks_of_residual_bottlenecks(
+    stages: list[dict[str, Any]], params: int, gmacs: float
+) -> None:
+    """Duta et al. 2020, arXiv:2006.11538; ResNet-50 strides in its 3x3, as torchvision's."""
+    tally = Tally((3, 224, 224))
+    lower_head(tally, Head(), 1000, lower_stages(tally, fitted(stages, (3, 224, 224))))
+    assert tally.params == params
+    assert round(tally.macs / 1e9, 3) == gmacs
+
+
+def separable(channels: int) -> Step:
+    """MobileNet's convolution: a norm and an activation between its parts, a bias in both."""
+    return {"op": "depthwise_separable", "channels": channels, "inner_activation": True, "bias": True}
+
+
 def test_resnet_8_of_mlperf_tiny() -> None:
-    """Two of its three shortcuts carry a biased projection; here these are normalised instead."""
-    wide = [(16, "none"), (32, "stride"), (64, "stride")]
-    stages = [{"branches": [[conv(16, 3, bias=True)]], "channels": 16}]
-    for width, downsample in wide:
-        steps = [conv(width, 3, bias=True), conv(width, 3, bias=True)]
-        block = {"branches": [steps], "channels": width, "branch_activation": True}
-        stages.append({**block, "connection": "residual", "downsample": downsample})
-    cost = analyse(Architecture.from_dict({"input_shape": [3, 32, 32], "classes": 10, "stages": stages}))
-    assert cost.macs == 12_501_632
-    assert cost.params == 78_186 + (32 + 64)
+    """Banbury et al. 2021, arXiv:2106.07597, on CIFAR-10, from a description but for two projections.
+
+    The reference code gives them a bias and no norm, where a described shortcut has a norm and no bias.
+    """
+    tally = Tally((3, 32, 32))
+    steps = [conv(16, 3, bias=True), conv(16, 3, bias=True)]
+    block = {"branches": [steps], "channels": 16, "branch_activation": True, "connection": "residual"}
+    stem = {"branches": [steps[:1]], "channels": 16}
+    node = lower_stages(tally, fitted([stem, block], (3, 32, 32)))
+    for width in (32, 64):
+        node = biased_residual(tally, width, node)
+    lower_head(tally, Head(), 10, node)
+    assert (tally.params, tally.macs) == (78_186, 12_501_632)
+
+
+def biased_residual(tally: Tally, width: int, start: int) -> int:
+    """Add two convolutions, the first of which strides, and a 1x1 shortcut, all with a bias."""
+    shortcut = tally.add("shortcut", Convolution(width, (1, 1), 2, bias=True), start)
+    node = start
+    for stride in (2, 1):
+        node = tally.add("conv", Convolution(width, (3, 3), stride, bias=True), node)
+        node = tally.add("norm", BatchNorm(), node)
+        if stride == 2:
+            node = tally.add("activation", Activation("relu"), node)
+    return tally.add("activation", Activation("relu"), tally.add("residual", Add(), node, shortcut))
+
+
+def test_ds_cnn_of_mlperf_tiny() -> None:
+    """Banbury et al. 2021, arXiv:2106.07597, on spectrograms of 49x10, from a description but for its stem.
+
+    That is a convolution of 10x4, an even kernel, which a description cannot have.
+    """
+    tally = Tally((1, 49, 10))
+    node = tally.add("stem", Convolution(64, (10, 4), 2, bias=True), tally.start)
+    node = tally.add("activation", Activation("relu"), tally.add("norm", BatchNorm(), node))
+    stages = [{"branches": [[separable(64)] * 2], "channels": 64, "branch_activation": True}] * 2
+    for number, stage in enumerate(fitted(stages, tally.shape(node)), start=1):
+        node = lower_stage(tally, f"stage{number}", stage, node, None)
+    lower_head(tally, Head(), 12, node)
+    assert (tally.params, tally.macs) == (23_756, 2_656_768)
 
 
 def test_mobilenet_v1_quarter_of_mlperf_tiny() -> None:
-    """It also has norms behind the depthwise parts, and a bias in each convolution."""
-    first = conv(8, 3)
+    """Banbury et al. 2021, arXiv:2106.07597, on Visual Wake Words of 96x96, from a description alone."""
     rows = [[16], [32, 32], [64, 64], [128, 128, 128], [128, 128, 128], [256, 256]]
-    downsamples = ["stride", "stride", "stride", "stride", "none", "stride"]
     stages = []
-    for row, downsample in zip(rows, downsamples, strict=True):
-        steps = [{"op": "depthwise_separable", "channels": width} for width in row]
-        branch = [first, *steps] if row == [16] else steps
-        block = {"branches": [branch], "channels": row[-1], "branch_activation": True}
-        stages.append({**block, "downsample": downsample})
+    for number, row in enumerate(rows):
+        steps = [*([conv(8, 3, bias=True)] if number == 0 else []), *map(separable, row)]
+        fields = {"branch_activation": True, "downsample": "none" if number == 4 else "stride"}
+        stages.append({"branches": [steps], "channels": row[-1], **fields})
     cost = analyse(Architecture.from_dict({"input_shape": [3, 96, 96], "classes": 2, "stages": stages}))
-    widths = [8, *(width for row in rows for width in row)]
-    norms, biases = 2 * sum(widths[:-1]), sum(widths) + sum(widths[:-1])
-    assert cost.macs == 7_489_664
-    assert cost.params == 216_322 - norms - biases
+    assert (cost.params, cost.macs) == (216_322, 7_489_664)
 
 
 def test_macs_count_outputs_times_what_each_sees() -> None:
