@@ -228,9 +228,7 @@ class Service:
         costs = {name: float(value) for name, value in analyse(network).metrics().items()}
         broken = violations(costs, study.spec.constraints)
         with self._writing() as connection:
-            trial = studies.enqueue_trial(
-                connection, study_id, network.to_dict(), network.hash, costs, broken
-            )
+            trial = studies.enqueue_trial(connection, study_id, network, costs, broken)
         return TrialView(**dict(trial))
 
     # Fronts

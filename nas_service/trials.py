@@ -35,6 +35,8 @@ class Proposal(Value):
     costs: dict[str, float]
     # By constrained metric: relative violation, at most 0 where the limit is kept.
     violations: dict[str, float] = {}
+    # The rule of the space that forbids it, in words; such a proposal never becomes a trial.
+    forbidden: str | None = None
     seed: int = 0
     proposal_s: float = 0.0
 
@@ -88,6 +90,17 @@ class Repeat(Value):
     params: dict[str, Any]
     distributions: dict[str, str]
     attributes: dict[str, Any] = {}
+
+
+class Forbidden(Value):
+    """A proposal that a rule of the space forbids: kept for the samplers alone, never a trial."""
+
+    ordinal: int
+    params: dict[str, Any]
+    distributions: dict[str, str]
+    attributes: dict[str, Any] = {}
+    # The rule in words.
+    rule: str
 
 
 class Study(Value):
@@ -148,6 +161,7 @@ class Changes(Value):
     revision: int
     trials: list[Trial]
     repeats: list[Repeat]
+    forbidden: list[Forbidden] = []
     # What samplers keep on the study (NSGA-II's parents by generation); the first writer of a key wins.
     attributes: dict[str, Any] = {}
 
@@ -156,15 +170,16 @@ class Reservation(Value):
     """The answer to proposals, in their order.
 
     A feasible, new proposal becomes a `running` trial with a lease while the budget lasts; an infeasible
-    one a finished row; a repeat an entry of `repeats`. What no longer fits the budget is refused and leaves
-    no row.
+    one a finished row; a repeat an entry of `repeats`, and one that the space forbids an entry of
+    `forbidden`. What no longer fits the budget is refused and leaves no row.
     """
 
     trials: list[Trial]
     leases: list[Lease]
     repeats: list[Repeat]
+    forbidden: list[Forbidden] = []
     refused: int = 0
-    # Infeasible or repeated proposals since the last feasible new one.
+    # Infeasible, forbidden or repeated proposals since the last feasible new one.
     fruitless_in_a_row: int = 0
 
 

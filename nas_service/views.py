@@ -16,7 +16,10 @@ class View(BaseModel):
 
 
 class TrialCounts(View):
-    """Trials by state; repeats are proposals that were answered from a known result."""
+    """Trials by state, and what never became one.
+
+    Repeats are proposals that were answered from a known result, forbidden ones broke a rule of the space.
+    """
 
     waiting: int = 0
     running: int = 0
@@ -25,6 +28,7 @@ class TrialCounts(View):
     infeasible: int = 0
     failed: int = 0
     repeats: int = 0
+    forbidden: int = 0
 
     @property
     def trained(self) -> int:
@@ -174,7 +178,10 @@ class Preflight(View):
 
     sampled: int
     distinct: int
+    # The share of samples that no rule of the space forbids and that keep every limit.
     feasible_share: float
+    # The share of samples that a rule of the space forbids.
+    forbidden_share: float = 0.0
     # By constrained metric: the share of samples that break it; latency is not known yet.
     broken_share: dict[str, float]
     # The limit that rejects most, in words; None where nothing is rejected.

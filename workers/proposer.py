@@ -93,6 +93,7 @@ class Proposer:
             architecture_hash=architecture.hash,
             costs=costs,
             violations=violations(costs, self._study.spec.constraints),
+            forbidden=self._space.forbidden(architecture),
             seed=self._study.spec.search.seed,
             proposal_s=seconds,
         )

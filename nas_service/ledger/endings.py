@@ -3,15 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
-from nas_service.store.models import StudyRow, TrialRow, table
+from nas_service.store.models import ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import MAX_ATTEMPTS, TRAINED_STATES, Lease, Outcome
 
-STUDY, TRIAL = table(StudyRow), table(TrialRow)
+STUDY, TRIAL, FORBIDDEN = table(StudyRow), table(TrialRow), table(ForbiddenRow)
 # A candidate that latency rejects was measured first: it weighs as much as this many analytic rejects.
 MEASURED_REJECT_WEIGHT = 20
 
@@ -159,7 +159,9 @@ def end_study(connection: Connection, study_id: int, state: str, reason: str) ->
 
 
 def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:
-    """Name the limit that rejects most, and the value nearest to it that was seen."""
+    """Name the rule that forbids most, or the limit that rejects most and the value nearest to it."""
+    if study["forbidden"] > study["infeasible"]:
+        return _why_forbidden(connection, study)
     spec = StudySpec.model_validate(study["spec"])
     rows = connection.execute(
         select(TRIAL.c.violations, TRIAL.c.metrics).where(
@@ -179,4 +181,15 @@ def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:
     return (
         f"nothing feasible among {len(rows)} candidates: {name} must be {asked}, "
         f"the nearest seen is {nearest.metrics[name]:g}"
+    )
+
+
+def _why_forbidden(connection: Connection, study: Any) -> str:
+    count = func.count().label("count")
+    of_study = FORBIDDEN.c.study_id == study["id"]
+    by_rule = select(FORBIDDEN.c.rule, count).where(of_study).group_by(FORBIDDEN.c.rule)
+    most = connection.execute(by_rule.order_by(count.desc()).limit(1)).one()
+    proposals = study["forbidden"] + study["infeasible"] + study["repeats"]
+    return (
+        f"nothing allowed among {proposals} proposals: the space forbids {most.rule} ({most.count} of them)"
     )

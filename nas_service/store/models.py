@@ -77,7 +77,7 @@ class StudyRow(Base):
     revision: Mapped[int] = mapped_column(default=0)
     next_number: Mapped[int] = mapped_column(default=0)
     next_ordinal: Mapped[int] = mapped_column(default=0)
-    # Infeasible or repeated proposals since a candidate was last trained, and how many end the study.
+    # Infeasible, forbidden or repeated proposals since one was last trained, and how many end the study.
     fruitless_in_a_row: Mapped[int] = mapped_column(default=0)
     max_fruitless: Mapped[int]
     waiting: Mapped[int] = mapped_column(default=0)
@@ -87,6 +87,7 @@ class StudyRow(Base):
     infeasible: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
     repeats: Mapped[int] = mapped_column(default=0)
+    forbidden: Mapped[int] = mapped_column(default=0, server_default="0")
     budget_trials: Mapped[int | None]
     deadline: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -156,6 +157,25 @@ class RepeatRow(Base):
     params: Mapped[dict[str, Any]]
     distributions: Mapped[dict[str, Any]]
     attributes: Mapped[dict[str, Any]]
+
+
+class ForbiddenRow(Base):
+    """A proposal that a rule of the space forbids: no trial, but samplers learn from it."""
+
+    __tablename__ = "forbidden"
+    __table_args__ = (
+        UniqueConstraint("study_id", "ordinal"),
+        Index("ix_forbidden_revision", "study_id", "revision"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    revision: Mapped[int]
+    params: Mapped[dict[str, Any]]
+    distributions: Mapped[dict[str, Any]]
+    attributes: Mapped[dict[str, Any]]
+    rule: Mapped[str]
 
 
 class EpochRow(Base):

@@ -6,7 +6,7 @@ from sqlalchemy import Row, RowMapping
 
 from nas_service.store.models import StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
-from nas_service.trials import Lease, Repeat, Study, Trial
+from nas_service.trials import Forbidden, Lease, Repeat, Study, Trial
 
 STUDY = table(StudyRow)
 TRIAL = table(TrialRow)
@@ -39,6 +39,17 @@ def repeat_from(row: Row[Any]) -> Repeat:
         params=row.params,
         distributions=row.distributions,
         attributes=row.attributes,
+    )
+
+
+def forbidden_from(row: Row[Any]) -> Forbidden:
+    """Return a forbidden proposal."""
+    return Forbidden.model_construct(
+        ordinal=row.ordinal,
+        params=row.params,
+        distributions=row.distributions,
+        attributes=row.attributes,
+        rule=row.rule,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
 
-from nas_service.errors import Conflict, NotFound
+from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound
 from nas_service.ledger import endings
 from nas_service.ledger.proposals import free_budget
 from nas_service.store import events
@@ -14,6 +14,7 @@ from nas_service.store.rows import TRIAL_COLUMNS, trial_from
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
+from search_spaces import Architecture, resolve_space
 
 STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
 # From which states a request may lead to which.
@@ -100,8 +101,7 @@ def delete_study(connection: Connection, study_id: int) -> None:
 def enqueue_trial(
     connection: Connection,
     study_id: int,
-    architecture: dict[str, Any],
-    architecture_hash: str,
+    architecture: Architecture,
     costs: dict[str, float],
     violations: dict[str, float],
 ) -> Trial:
@@ -109,9 +109,10 @@ def enqueue_trial(
     study = _locked(connection, study_id)
     if study["state"] not in ("running", "paused"):
         raise Conflict(f"study {study_id} is {study['state']} and takes no more architectures")
+    _refuse_forbidden(study, architecture)
     known = connection.execute(
         select(TRIAL.c.number).where(
-            TRIAL.c.study_id == study_id, TRIAL.c.architecture_hash == architecture_hash
+            TRIAL.c.study_id == study_id, TRIAL.c.architecture_hash == architecture.hash
         )
     ).scalar()
     if known is not None:
@@ -129,8 +130,8 @@ def enqueue_trial(
         "params": {},
         "distributions": {},
         "attributes": {},
-        "architecture": architecture,
-        "architecture_hash": architecture_hash,
+        "architecture": architecture.to_dict(),
+        "architecture_hash": architecture.hash,
         "metrics": costs,
         "violations": violations,
         "timings": {},
@@ -203,6 +204,12 @@ def _locked(connection: Connection, study_id: int) -> RowMapping:
     if row is None:
         raise NotFound(f"there is no study {study_id}")
     return row
+
+
+def _refuse_forbidden(study: RowMapping, architecture: Architecture) -> None:
+    rule = resolve_space(study["spec"]["space"]).forbidden(architecture)
+    if rule is not None:
+        raise InvalidInput(FieldError("", f"the study's space forbids {rule}"))
 
 
 def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:

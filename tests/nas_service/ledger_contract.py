@@ -83,6 +83,35 @@ class LedgerContract:
         counts = service.study(study).trials
         assert (counts.running, counts.infeasible, counts.repeats) == (1, 1, 1)
 
+    def test_a_forbidden_proposal_is_kept_for_samplers_alone(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        worker = join(ledger)
+        forbidden = make_proposal(2).model_copy(update={"forbidden": "depth 2"})
+        reservation = ledger.reserve(study, worker, [forbidden, make_proposal(1), forbidden])
+        assert [(row.ordinal, row.rule) for row in reservation.forbidden] == [(0, "depth 2"), (2, "depth 2")]
+        assert [(trial.number, trial.ordinal) for trial in reservation.trials] == [(0, 1)]
+        assert (reservation.refused, reservation.fruitless_in_a_row) == (0, 2)
+        counts = service.study(study).trials
+        assert (counts.running, counts.forbidden, counts.infeasible, counts.repeats) == (1, 2, 0, 0)
+        changes = ledger.changes(study, 0)
+        assert changes.forbidden == reservation.forbidden
+        assert [trial.ordinal for trial in changes.trials] == [1]
+        assert ledger.changes(study, changes.revision).forbidden == []
+
+    def test_a_study_of_nothing_allowed_ends_with_the_rule(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(search=Search(max_infeasible_in_a_row=3))).study
+        worker = join(ledger)
+        for seed, rule in enumerate(("depth 2", "depth 1", "depth 2")):
+            proposal = make_proposal(seed).model_copy(update={"forbidden": rule})
+            ledger.reserve(study, worker, [proposal])
+        view = service.study(study)
+        assert view.state == "failed"
+        assert "the space forbids depth 2 (2 of them)" in view.reason
+
     def test_the_budget_is_kept_exactly_by_many_workers(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
