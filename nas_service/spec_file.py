@@ -5,17 +5,18 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from nas_service.errors import FieldError, InvalidInput
-from nas_service.studies import StudySpec
+from nas_service.studies import StudyChange, StudySpec
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,11 +77,20 @@ def _mapping_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_spec(source: str | bytes | Mapping[str, Any]) -> StudySpec:
     """Return the spec that a text or mapping describes; raises `InvalidInput` naming every wrong field."""
+    return _read(source, StudySpec)
+
+
+def read_change(source: str | bytes | Mapping[str, Any]) -> StudyChange:
+    """Return the change of a study that a text or mapping describes; raises `InvalidInput` likewise."""
+    return _read(source, StudyChange)
+
+
+def _read(source: str | bytes | Mapping[str, Any], model: type[Model]) -> Model:
     data = dict(source) if isinstance(source, Mapping) else read_data(source)
     try:
-        return StudySpec.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise InvalidInput(*field_errors(error, StudySpec)) from error
+        raise InvalidInput(*field_errors(error, model)) from error
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldError, ...]:

@@ -37,6 +37,8 @@ class Proposal(Value):
     violations: dict[str, float] = {}
     # The rule of the space that forbids it, in words; such a proposal never becomes a trial.
     forbidden: str | None = None
+    # The version of the study's space that drew it; one of an earlier version is refused.
+    space_version: int = 1
     seed: int = 0
     proposal_s: float = 0.0
 
@@ -56,6 +58,10 @@ class Trial(Value):
     ordinal: int
     state: TrialState
     reason: str | None = None
+    # The version of the space that drew it; None for an architecture that a person enqueued.
+    space_version: int | None = None
+    # Why it counts neither for the front nor for ranks and samplers; None where it does.
+    excluded: str | None = None
     params: dict[str, Any] = {}
     distributions: dict[str, str] = {}
     attributes: dict[str, Any] = {}
@@ -87,6 +93,7 @@ class Repeat(Value):
 
     ordinal: int
     trial_id: int
+    space_version: int = 1
     params: dict[str, Any]
     distributions: dict[str, str]
     attributes: dict[str, Any] = {}
@@ -96,6 +103,7 @@ class Forbidden(Value):
     """A proposal that a rule of the space forbids: kept for the samplers alone, never a trial."""
 
     ordinal: int
+    space_version: int = 1
     params: dict[str, Any]
     distributions: dict[str, str]
     attributes: dict[str, Any] = {}
@@ -108,6 +116,8 @@ class Study(Value):
 
     id: int
     spec: StudySpec
+    # Of the space in `spec`, from 1.
+    space_version: int = 1
     state: StudyState
     # sha256 of the data set's canonical file, pinned at launch.
     dataset_sha256: str
@@ -164,6 +174,8 @@ class Changes(Value):
     forbidden: list[Forbidden] = []
     # What samplers keep on the study (NSGA-II's parents by generation); the first writer of a key wins.
     attributes: dict[str, Any] = {}
+    # Every version of the space by its number; only with everything (after revision 0), if there are several.
+    spaces: dict[int, Any] = {}
 
 
 class Reservation(Value):
@@ -171,7 +183,8 @@ class Reservation(Value):
 
     A feasible, new proposal becomes a `running` trial with a lease while the budget lasts; an infeasible
     one a finished row; a repeat an entry of `repeats`, and one that the space forbids an entry of
-    `forbidden`. What no longer fits the budget is refused and leaves no row.
+    `forbidden`. What no longer fits the budget, or comes from an earlier version of the space, is refused
+    and leaves no row.
     """
 
     trials: list[Trial]

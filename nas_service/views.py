@@ -52,7 +52,17 @@ class StudyView(View):
     created_at: datetime
     finished_at: datetime | None
     dataset_sha256: str
+    # Of the space in `spec`; `GET /studies/{id}/spaces` lists the earlier ones.
+    space_version: int = 1
     spec: StudySpec
+
+
+class SpaceVersion(View):
+    """One version of a study's space."""
+
+    version: int
+    space: Any
+    created_at: datetime
 
 
 class FrontMember(View):
@@ -100,6 +110,9 @@ class TrialSummary(View):
     number: int
     state: TrialState
     reason: str | None
+    space_version: int | None = None
+    # Why it counts neither for the front nor for ranks and samplers; None where it does.
+    excluded: str | None = None
     metrics: dict[str, float]
     violations: dict[str, float]
     is_on_front: bool

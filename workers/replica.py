@@ -7,23 +7,21 @@ and are the same for every worker, which NSGA-II needs, since it remembers paren
 import copy
 from collections.abc import Container, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas_service.metrics import METRICS
-from nas_service.studies import StudySpec
-from nas_service.trials import Changes, Forbidden, Repeat, Trial
+from nas_service.trials import Changes, Forbidden, Repeat, Study, Trial
+from workers.carrying import Carrier, Row
 
 STUDY_ID = 0
 # Stands in for an unknown figure of an infeasible candidate; samplers read only its violations then.
 FAR_AWAY = 1e12
-Row = Trial | Repeat | Forbidden
 # How far a candidate that a rule forbids is from being allowed: as far as one of twice a limit's size.
 FORBIDDEN = {"forbidden": 1.0}
 
@@ -169,26 +167,27 @@ class ReplicaStorage(BaseStorage):
 class Replica:
     """Keeps a `ReplicaStorage` in step with the ledger's changes."""
 
-    def __init__(self, spec: StudySpec, *, teaches_infeasible: bool) -> None:
+    def __init__(self, study: Study, *, teaches_infeasible: bool) -> None:
         """Start empty.
 
         Args:
-            spec: Whose objectives and constraints to read.
-            teaches_infeasible: Show infeasible candidates to the sampler as constraint violations; a
-            sampler that
-                would take their stand-in values for real ones must not see them.
+            study: Whose objectives to read, and the newest version of whose space.
+            teaches_infeasible: Show infeasible candidates to the sampler as constraint violations; a sampler
+                that would take their stand-in values for real ones must not see them.
         """
-        self._spec = spec
+        self._spec = study.spec
+        self._carrier = Carrier(study)
         self._teaches_infeasible = teaches_infeasible
         self._repeats: dict[int, list[Repeat]] = {}
         self._originals: dict[int, Trial] = {}
         directions = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-        self.storage = ReplicaStorage([directions[o.direction] for o in spec.objectives])
+        self.storage = ReplicaStorage([directions[o.direction] for o in study.spec.objectives])
         self.revision = 0
 
     def apply(self, changes: Changes) -> None:
         """Take over changed rows, in the order of their ordinals, and whatever repeats a changed trial."""
         self.storage.drop_provisional()
+        self._carrier.learn(changes.spaces)
         changed = {trial.id: trial for trial in changes.trials}
         self._originals.update(changed)
         again = [repeat for trial_id in changed for repeat in self._repeats.get(trial_id, ())]
@@ -202,11 +201,15 @@ class Replica:
 
     def _frozen(self, row: Row) -> FrozenTrial:
         """Return Optuna's form of a row; a repeat has its original's outcome."""
+        drawn = self._carrier.drawn(row)
+        if drawn is None or (isinstance(row, Trial) and row.excluded):
+            return create_trial(state=TrialState.FAIL)
+        params, distributions = drawn
         state, values, violations = self._told(row)
         trial = create_trial(
             state=TrialState.RUNNING,
-            params=row.params,
-            distributions={name: _distribution(text) for name, text in row.distributions.items()},
+            params=params,
+            distributions=distributions,
             system_attrs=dict(row.attributes),
         )
         if state is not TrialState.RUNNING:
@@ -245,8 +248,3 @@ class Replica:
 
 def _worst(metric: str) -> float:
     return max(-FAR_AWAY, min(FAR_AWAY, METRICS[metric].worst))
-
-
-@lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)

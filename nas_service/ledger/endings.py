@@ -1,5 +1,6 @@
 """How trials and studies end: state, counters, event and the study's own state in one transaction."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -159,15 +160,30 @@ def end_study(connection: Connection, study_id: int, state: str, reason: str) ->
 
 
 def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:
-    """Name the rule that forbids most, or the limit that rejects most and the value nearest to it."""
-    if study["forbidden"] > study["infeasible"]:
-        return _why_forbidden(connection, study)
-    spec = StudySpec.model_validate(study["spec"])
+    """Name what rejects most under the newest space: a rule, or a limit and the value nearest to it."""
+    rejected = (TRIAL.c.study_id == study["id"]) & (TRIAL.c.state == "infeasible")
     rows = connection.execute(
-        select(TRIAL.c.violations, TRIAL.c.metrics).where(
-            TRIAL.c.study_id == study["id"], TRIAL.c.state == "infeasible"
-        )
+        select(TRIAL.c.violations, TRIAL.c.metrics).where(rejected, TRIAL.c.excluded.is_(None))
     ).all()
+    rules = _rules_by_count(connection, study)
+    forbidden = sum(row.count for row in rules)
+    if forbidden > len(rows):
+        most = rules[0]
+        return (
+            f"nothing allowed among {forbidden + len(rows)} candidates: "
+            f"the space forbids {most.rule} ({most.count} of them)"
+        )
+    return _binding_limit(StudySpec.model_validate(study["spec"]), rows, bound)
+
+
+def _rules_by_count(connection: Connection, study: Any) -> Sequence[Any]:
+    count = func.count().label("count")
+    newest = (FORBIDDEN.c.study_id == study["id"]) & (FORBIDDEN.c.space_version == study["space_version"])
+    by_rule = select(FORBIDDEN.c.rule, count).where(newest).group_by(FORBIDDEN.c.rule)
+    return connection.execute(by_rule.order_by(count.desc())).all()
+
+
+def _binding_limit(spec: StudySpec, rows: Sequence[Any], bound: int) -> str:
     broken = {name: sum(row.violations.get(name, 0.0) > 0 for row in rows) for name in spec.constraints}
     if not rows or not any(broken.values()):
         return f"no new feasible candidate among {bound} proposals"
@@ -181,15 +197,4 @@ def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:
     return (
         f"nothing feasible among {len(rows)} candidates: {name} must be {asked}, "
         f"the nearest seen is {nearest.metrics[name]:g}"
-    )
-
-
-def _why_forbidden(connection: Connection, study: Any) -> str:
-    count = func.count().label("count")
-    of_study = FORBIDDEN.c.study_id == study["id"]
-    by_rule = select(FORBIDDEN.c.rule, count).where(of_study).group_by(FORBIDDEN.c.rule)
-    most = connection.execute(by_rule.order_by(count.desc()).limit(1)).one()
-    proposals = study["forbidden"] + study["infeasible"] + study["repeats"]
-    return (
-        f"nothing allowed among {proposals} proposals: the space forbids {most.rule} ({most.count} of them)"
     )

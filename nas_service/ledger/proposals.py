@@ -61,17 +61,18 @@ def write(
     else writes in between runs into the uniqueness of hashes within a study: `IntegrityError`, and the caller
     tries again.
     """
+    version = _version_of(proposals)
     hashes = {proposal.architecture_hash for proposal in proposals}
     known = _known_hashes(connection, study_id, hashes)
     found = _sorted_out(proposals, set(known), None)
-    study = _count_in(connection, study_id, found)
+    study = _count_in(connection, study_id, version, found)
     if study is None:
-        # The study does not run, or its budget is too short for all of them: look closely.
+        # The study does not run, its space has changed, or its budget is too short for all: look closely.
         study = _locked(connection, study_id)
-        if study["state"] != "running":
+        if study["state"] != "running" or study["space_version"] != version:
             return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
         found = _sorted_out(proposals, set(known), free_budget(study))
-        study = _count_in(connection, study_id, found)
+        study = _count_in(connection, study_id, version, found)
         assert study is not None, "a study that is locked, runs and has room takes them in"
     trials = _insert_trials(connection, study, holder, found)
     known.update({trial.architecture_hash: trial.id for trial in trials})
@@ -98,8 +99,17 @@ def _locked(connection: Connection, study_id: int) -> Any:
     return study
 
 
-def _count_in(connection: Connection, study_id: int, found: Sorted) -> Any:
-    """Take the study's lock and a new revision, and count; None if it does not run or has no room."""
+def _version_of(proposals: list[Proposal]) -> int:
+    """Return the version of the space that drew them all; 0, which no space has, where they differ."""
+    versions = {proposal.space_version for proposal in proposals}
+    return versions.pop() if len(versions) == 1 else 0
+
+
+def _count_in(connection: Connection, study_id: int, version: int, found: Sorted) -> Any:
+    """Take the study's lock and a new revision, and count.
+
+    None if it does not run, has no room, or has another version of the space.
+    """
     feasible = found.feasible
     used = sum((STUDY.c[state] for state in USED), start=literal(feasible))
     counters = {
@@ -113,7 +123,8 @@ def _count_in(connection: Connection, study_id: int, found: Sorted) -> Any:
         "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + len(found) - feasible,
     }
     has_room = or_(STUDY.c.budget_trials.is_(None), used <= STUDY.c.budget_trials, literal(feasible) == 0)
-    statement = update(STUDY).where(STUDY.c.id == study_id, STUDY.c.state == "running", has_room)
+    is_open = (STUDY.c.state == "running") & (STUDY.c.space_version == version)
+    statement = update(STUDY).where(STUDY.c.id == study_id, is_open, has_room)
     clock = now_seconds(connection).label("clock")
     return connection.execute(statement.values(counters).returning(STUDY, clock)).mappings().one_or_none()
 
@@ -180,6 +191,8 @@ def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> 
         "revision": study["revision"],
         "state": "running" if is_feasible else "infeasible",
         "reason": None if is_feasible else broken_limits(proposal.violations),
+        "space_version": proposal.space_version,
+        "excluded": None,
         "params": proposal.params,
         "distributions": proposal.distributions,
         "attributes": proposal.attributes,
@@ -216,6 +229,7 @@ def _insert_repeats(connection: Connection, study: Any, found: Sorted, known: di
         Repeat(
             ordinal=ordinal + place,
             trial_id=known[proposal.architecture_hash],
+            space_version=proposal.space_version,
             params=proposal.params,
             distributions=proposal.distributions,
             attributes=proposal.attributes,
@@ -225,7 +239,15 @@ def _insert_repeats(connection: Connection, study: Any, found: Sorted, known: di
     if repeats:
         shared = {"study_id": study["id"], "revision": study["revision"]}
         connection.execute(insert(RepeatRow), [{**shared, **repeat.model_dump()} for repeat in repeats])
+        _readmit(connection, study, repeats)
     return repeats
+
+
+def _readmit(connection: Connection, study: Any, repeats: list[Repeat]) -> None:
+    """Let trials count again that the newest space has drawn, if under other parameters than its own."""
+    ids = {repeat.trial_id for repeat in repeats}
+    found_again = update(TRIAL).where(TRIAL.c.id.in_(ids), TRIAL.c.excluded.is_not(None))
+    connection.execute(found_again.values(excluded=None, revision=study["revision"]))
 
 
 def _insert_forbidden(connection: Connection, study: Any, found: Sorted) -> list[Forbidden]:
@@ -233,6 +255,7 @@ def _insert_forbidden(connection: Connection, study: Any, found: Sorted) -> list
     forbidden = [
         Forbidden(
             ordinal=ordinal + place,
+            space_version=proposal.space_version,
             params=proposal.params,
             distributions=proposal.distributions,
             attributes=proposal.attributes,

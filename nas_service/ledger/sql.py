@@ -41,6 +41,7 @@ from nas_service.store.rows import (
     study_from,
     trial_from,
 )
+from nas_service.store.spaces import read_spaces
 from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
@@ -139,7 +140,7 @@ class SqlLedger:
             # The revision is read first: rows that change meanwhile are delivered again, never missed, and
             # new ones come with the next call, so that no ordinal arrives before the one below it.
             has_attributes = select(ATTRIBUTE.c.key).where(ATTRIBUTE.c.study_id == study_id).exists()
-            counts = (STUDY.c.repeats, STUDY.c.forbidden)
+            counts = (STUDY.c.space_version, STUDY.c.repeats, STUDY.c.forbidden)
             head = select(
                 STUDY.c.revision, STUDY.c.next_ordinal, *counts, has_attributes.label("has_attributes")
             )
@@ -166,6 +167,7 @@ class SqlLedger:
                 attributes={row.key: row.value for row in connection.execute(kept)}
                 if study.has_attributes
                 else {},
+                spaces=read_spaces(connection, study_id) if study.space_version > 1 and not since else {},
             )
 
     def reserve(

@@ -87,11 +87,24 @@ class StudyRow(Base):
     infeasible: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
     repeats: Mapped[int] = mapped_column(default=0)
-    forbidden: Mapped[int] = mapped_column(default=0, server_default="0")
+    forbidden: Mapped[int] = mapped_column(default=0)
+    # The number of the newest row in `spaces`; the spec holds the same space.
+    space_version: Mapped[int] = mapped_column(default=1)
     budget_trials: Mapped[int | None]
     deadline: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class SpaceRow(Base):
+    """One version of a study's space; none is ever changed."""
+
+    __tablename__ = "spaces"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    space: Mapped[Any] = mapped_column(JSON)
+    created_at: Mapped[datetime]
 
 
 class TrialRow(Base):
@@ -115,6 +128,8 @@ class TrialRow(Base):
     revision: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None]
+    space_version: Mapped[int | None]
+    excluded: Mapped[str | None]
     params: Mapped[dict[str, Any]]
     distributions: Mapped[dict[str, Any]]
     attributes: Mapped[dict[str, Any]]
@@ -152,6 +167,7 @@ class RepeatRow(Base):
     id: Mapped[int] = mapped_column(BIG, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
     trial_id: Mapped[int] = mapped_column(BIG, ForeignKey("trials.id", ondelete="CASCADE"))
+    space_version: Mapped[int] = mapped_column(default=1)
     ordinal: Mapped[int]
     revision: Mapped[int]
     params: Mapped[dict[str, Any]]
@@ -170,6 +186,7 @@ class ForbiddenRow(Base):
 
     id: Mapped[int] = mapped_column(BIG, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    space_version: Mapped[int] = mapped_column(default=1)
     ordinal: Mapped[int]
     revision: Mapped[int]
     params: Mapped[dict[str, Any]]

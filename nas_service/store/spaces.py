@@ -1,0 +1,119 @@
+"""Versions of a study's space, and which of its trials count under the newest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+
+from nas_service.store.models import RepeatRow, SpaceRow, StudyAttributeRow, TrialRow, table
+from nas_service.views import SpaceVersion
+from search_spaces import Architecture, SearchSpace, resolve_space
+from search_spaces.versions import carried
+
+SPACE, TRIAL, REPEAT = table(SpaceRow), table(TrialRow), table(RepeatRow)
+ATTRIBUTE = table(StudyAttributeRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a new space makes of a study's trials."""
+
+    # The number that the space gets.
+    version: int
+    # Ordinals below this one have been judged.
+    until: int
+    # By trial: why it does not count, None where it does.
+    verdicts: Mapping[int, str | None]
+
+
+def insert_version(connection: Connection, study_id: int, version: int, space: SearchSpace) -> None:
+    """Keep a version of a study's space, spelled out: a family may have changed when it is read again."""
+    values = {
+        "study_id": study_id,
+        "version": version,
+        "space": space.to_dict(),
+        "created_at": datetime.now(UTC),
+    }
+    connection.execute(insert(SpaceRow).values(values))
+
+
+def read_versions(connection: Connection, study_id: int) -> list[SpaceVersion]:
+    """Return all versions of a study's space, the first one first."""
+    query = select(SPACE).where(SPACE.c.study_id == study_id).order_by(SPACE.c.version)
+    return [
+        SpaceVersion(version=row.version, space=row.space, created_at=row.created_at)
+        for row in connection.execute(query)
+    ]
+
+
+def read_spaces(connection: Connection, study_id: int) -> dict[int, Any]:
+    """Return the spaces themselves by version."""
+    return {row.version: row.space for row in read_versions(connection, study_id)}
+
+
+def judge(
+    connection: Connection, study: RowMapping, space: SearchSpace, ahead: Judged | None = None
+) -> Judged:
+    """Judge a study's trials by a space that is to be its next one; milliseconds a trial.
+
+    A trial counts if the space could have drawn it, under its own parameters or those of a repeat. What a
+    person enqueued need not be of the space, but its rules hold for it all the same.
+
+    Args:
+        connection: Reads the trials.
+        study: The study's row.
+        space: The space to judge by.
+        ahead: An earlier answer for the same space; only later proposals are judged then.
+    """
+    version = study["space_version"] + 1
+    if ahead is not None and ahead.version != version:
+        ahead = None
+    begin, verdicts = (ahead.until, dict(ahead.verdicts)) if ahead else (0, {})
+    earlier = {number: resolve_space(data) for number, data in read_spaces(connection, study["id"]).items()}
+
+    def is_legal(row: Any) -> bool:
+        was = earlier[row.space_version]
+        return carried(row.params, was, space, study["input_shape"], study["classes"]) is not None
+
+    trials = select(TRIAL.c.id, TRIAL.c.space_version, TRIAL.c.params, TRIAL.c.architecture)
+    behind = (TRIAL.c.study_id == study["id"]) & (TRIAL.c.ordinal >= begin)
+    for row in connection.execute(trials.where(behind, TRIAL.c.ordinal < study["next_ordinal"])):
+        is_drawn = row.space_version is not None
+        verdicts[row.id] = None if is_drawn and is_legal(row) else _why(row, version, space)
+    repeats = select(REPEAT.c.trial_id, REPEAT.c.space_version, REPEAT.c.params)
+    again = (REPEAT.c.study_id == study["id"]) & (REPEAT.c.ordinal >= begin)
+    for repeat in connection.execute(repeats.where(again, REPEAT.c.ordinal < study["next_ordinal"])):
+        if verdicts.get(repeat.trial_id) and is_legal(repeat):
+            verdicts[repeat.trial_id] = None
+    return Judged(version, study["next_ordinal"], verdicts)
+
+
+def add_version(connection: Connection, study: RowMapping, space: SearchSpace, judged: Judged) -> int:
+    """Keep the next version and what it makes of the trials; return how many it excludes.
+
+    Args:
+        connection: In a transaction that holds the study's lock.
+        study: The study's row.
+        space: Its next space.
+        judged: All trials, judged under the same lock.
+    """
+    insert_version(connection, study["id"], judged.version, space)
+    # What samplers keep names trials by their place: parents that may be legal no longer.
+    connection.execute(delete(ATTRIBUTE).where(ATTRIBUTE.c.study_id == study["id"]))
+    again = update(TRIAL).where(TRIAL.c.study_id == study["id"], TRIAL.c.excluded.is_not(None))
+    connection.execute(again.values(excluded=None, revision=study["revision"]))
+    excluded = [{"of": trial, "why": why} for trial, why in judged.verdicts.items() if why]
+    if excluded:
+        statement = update(TRIAL).where(TRIAL.c.id == bindparam("of"))
+        values = {"excluded": bindparam("why"), "revision": study["revision"]}
+        connection.execute(statement.values(values), excluded)
+    return len(excluded)
+
+
+def _why(trial: Any, version: int, space: SearchSpace) -> str | None:
+    rule = space.forbidden(Architecture.from_dict(trial.architecture)) if space.rules else None
+    if rule is not None:
+        return f"version {version} of the space forbids {rule}"
+    return None if trial.space_version is None else f"not in version {version} of the space"
