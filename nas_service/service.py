@@ -179,7 +179,7 @@ class Service:
         with self._reading() as connection:
             ahead = spaces.judge(connection, studies.read_study(connection, study_id), resolved)
         with self._writing() as connection:
-            studies.change_space(connection, study_id, space, ahead, sequence)
+            studies.change_space(connection, study_id, space, ahead=ahead, sequence=sequence)
         return self.study(study_id)
 
     def spaces(self, study_id: int) -> list[SpaceVersion]:

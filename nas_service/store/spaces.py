@@ -1,11 +1,11 @@
 """Versions of a study's space, and which of its trials count under the newest."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, Table, bindparam, delete, insert, select, update
 
 from nas_service.store.models import RepeatRow, SpaceRow, StudyAttributeRow, TrialRow, table
 from nas_service.views import SpaceVersion
@@ -14,6 +14,8 @@ from search_spaces.versions import carried
 
 SPACE, TRIAL, REPEAT = table(SpaceRow), table(TrialRow), table(RepeatRow)
 ATTRIBUTE = table(StudyAttributeRow)
+# What a verdict on a trial or repeat needs of its row.
+JUDGED = ("id", "trial_id", "space_version", "params", "architecture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +70,35 @@ def judge(
         ahead: An earlier answer for the same space; only later proposals are judged then.
     """
     version = study["space_version"] + 1
-    if ahead is not None and ahead.version != version:
-        ahead = None
-    begin, verdicts = (ahead.until, dict(ahead.verdicts)) if ahead else (0, {})
+    if ahead is None or ahead.version != version:
+        ahead = Judged(version, 0, {})
+    verdicts = dict(ahead.verdicts)
+    is_legal = _legality(connection, study, space)
+    for trial in connection.execute(_between(TRIAL, ahead.until, study)):
+        is_drawn = trial.space_version is not None and is_legal(trial)
+        verdicts[trial.id] = None if is_drawn else _why(trial, version, space)
+    for repeat in connection.execute(_between(REPEAT, ahead.until, study)):
+        if verdicts[repeat.trial_id] and is_legal(repeat):
+            verdicts[repeat.trial_id] = None
+    return Judged(version, study["next_ordinal"], verdicts)
+
+
+def _between(rows: Table, begin: int, study: RowMapping) -> Select[Any]:
+    """Select proposals from an ordinal on, up to what the study's row knows of."""
+    is_new = (rows.c.ordinal >= begin) & (rows.c.ordinal < study["next_ordinal"])
+    columns = [rows.c[name] for name in JUDGED if name in rows.c]
+    return select(*columns).where(rows.c.study_id == study["id"], is_new)
+
+
+def _legality(connection: Connection, study: RowMapping, space: SearchSpace) -> Callable[[Any], bool]:
+    """Return what tells whether a space could have drawn a trial or repeat of an earlier one."""
     earlier = {number: resolve_space(data) for number, data in read_spaces(connection, study["id"]).items()}
 
     def is_legal(row: Any) -> bool:
         was = earlier[row.space_version]
         return carried(row.params, was, space, study["input_shape"], study["classes"]) is not None
 
-    trials = select(TRIAL.c.id, TRIAL.c.space_version, TRIAL.c.params, TRIAL.c.architecture)
-    behind = (TRIAL.c.study_id == study["id"]) & (TRIAL.c.ordinal >= begin)
-    for row in connection.execute(trials.where(behind, TRIAL.c.ordinal < study["next_ordinal"])):
-        is_drawn = row.space_version is not None
-        verdicts[row.id] = None if is_drawn and is_legal(row) else _why(row, version, space)
-    repeats = select(REPEAT.c.trial_id, REPEAT.c.space_version, REPEAT.c.params)
-    again = (REPEAT.c.study_id == study["id"]) & (REPEAT.c.ordinal >= begin)
-    for repeat in connection.execute(repeats.where(again, REPEAT.c.ordinal < study["next_ordinal"])):
-        if verdicts.get(repeat.trial_id) and is_legal(repeat):
-            verdicts[repeat.trial_id] = None
-    return Judged(version, study["next_ordinal"], verdicts)
+    return is_legal
 
 
 def add_version(connection: Connection, study: RowMapping, space: SearchSpace, judged: Judged) -> int:

@@ -94,6 +94,7 @@ def change_space(
     connection: Connection,
     study_id: int,
     space: str | dict[str, Any],
+    *,
     ahead: spaces.Judged,
     sequence: int | None,
 ) -> None:
