@@ -36,7 +36,7 @@ from nas_service.settings import Settings
 from nas_service.store.engine import make_engine, writing
 from nas_service.store.models import StudyRow, TrialRow, table
 from nas_service.studies import Budget, Objective, StudySpec
-from nas_service.trials import Outcome, Proposal, WorkerInfo
+from nas_service.trials import Outcome, Proposal, Study, WorkerInfo
 from workers.replica import Replica
 
 SPACE: dict[str, Any] = {
@@ -92,7 +92,8 @@ class Ours:
         info = WorkerInfo(name=f"process-{process}-{batch}", host="bench", pid=process)
         self.worker = self.ledger.register(info).worker_id
         spec = StudySpec(dataset="digits", objectives=_objectives(), budget=Budget(trials=1_000_000))
-        self.replica = Replica(spec, teaches_infeasible=True)
+        study = Study(id=1, spec=spec, state="running", dataset_sha256="", input_shape=(1, 8, 8), classes=10)
+        self.replica = Replica(study, teaches_infeasible=True)
         self.study = optuna.create_study(
             storage=self.replica.storage,
             sampler=optuna.samplers.RandomSampler(seed=process),

@@ -29,6 +29,7 @@ from nas_service.views import (
     FrontView,
     Page,
     Preflight,
+    SpaceVersion,
     StudyResult,
     StudyView,
     TrialSummary,
@@ -133,6 +134,25 @@ class Client:
     def delete(self, study_id: int) -> None:
         """Delete an ended study and its trials."""
         self._answer("DELETE", f"/studies/{study_id}")
+
+    def change_space(
+        self, study_id: int, space: str | dict[str, Any], *, sequence: int | None = None
+    ) -> StudyView:
+        """Widen or narrow a study's space; `Stale` unless the study's sequence is still `sequence`."""
+        headers = {} if sequence is None else {"If-Match": f'"{study_id}-{sequence}"'}
+        return self._send(
+            StudyView,
+            "PATCH",
+            f"/studies/{study_id}",
+            # With a sequence the second of two equal requests would be refused.
+            may_repeat=sequence is None,
+            json={"space": space},
+            headers=headers,
+        )
+
+    def spaces(self, study_id: int) -> list[SpaceVersion]:
+        """Return all versions of a study's space, the first one first."""
+        return self._get(list[SpaceVersion], f"/studies/{study_id}/spaces")
 
     # Trials
 

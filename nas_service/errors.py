@@ -4,6 +4,7 @@ ServiceError
 ├── InvalidInput            a field is wrong: carries a pointer, a message and what is allowed
 ├── NotFound                no such study, trial, data set, family or worker
 ├── Conflict                the thing exists but is in the wrong state
+│   └── Stale               it has changed since the caller looked
 ├── AccessDenied            the token is missing, wrong, or not enough
 └── Unavailable             the database does not answer; try again
     └── ServerUnreachable   nothing answers at the server's address
@@ -47,6 +48,10 @@ class NotFound(ServiceError):
 
 class Conflict(ServiceError):
     """The thing is in a state that forbids the request."""
+
+
+class Stale(Conflict):
+    """The thing has changed since the caller looked."""
 
 
 class AccessDenied(ServiceError):

@@ -21,13 +21,17 @@ def front_view(
 ) -> FrontView:
     """Return the front over the study's objectives, or over `metrics` in their natural directions.
 
-    Only complete trials that keep every limit count, in the order in which they finished.
+    Only complete trials of the newest space that keep every limit count, in the order in which they finished.
     """
     objectives = _objectives(spec, metrics)
     names = [objective.metric for objective in objectives]
     directions: list[Goal] = [objective.direction for objective in objectives]
     worthy = sorted(
-        (trial for trial in trials if trial.state == "complete" and trial.is_feasible),
+        (
+            trial
+            for trial in trials
+            if trial.state == "complete" and trial.is_feasible and trial.excluded is None
+        ),
         key=lambda trial: (trial.finished_at or trial.created_at, trial.number),
     )
     values = np.array(

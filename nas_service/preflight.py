@@ -1,5 +1,6 @@
 """What can be said of a study before any training."""
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from statistics import mean, median
@@ -41,8 +42,11 @@ def report(
     costs = [analyse(architecture) for architecture in drawn]
     limits = {name: limit for name, limit in spec.constraints.items() if METRICS[name].kind == "cost"}
     excess = [violations(cost.metrics(), limits) for cost in costs]
+    rules = [space.forbidden(architecture) for architecture in drawn]
     feasible = [
-        cost for cost, off in zip(costs, excess, strict=True) if all(value <= 0 for value in off.values())
+        cost
+        for cost, off, rule in zip(costs, excess, rules, strict=True)
+        if rule is None and all(value <= 0 for value in off.values())
     ]
     broken = {name: mean(off[name] > 0 for off in excess) for name in limits}
     minutes, basis = _estimate(spec, dataset, feasible, macs_per_s, workers)
@@ -50,8 +54,9 @@ def report(
         sampled=samples,
         distinct=_distinct(drawn),
         feasible_share=len(feasible) / samples,
+        forbidden_share=mean(rule is not None for rule in rules),
         broken_share=broken,
-        binding=_binding(spec, broken, costs),
+        binding=_binding(spec, broken, costs, rules),
         smallest=_extremes(costs, min),
         largest=_extremes(costs, max),
         smallest_feasible=_extremes(feasible, min) if feasible else None,
@@ -70,8 +75,15 @@ def _extremes(costs: Sequence[Cost], choose: object) -> dict[str, float]:
     return {name: float(pick(cost.metrics()[name] for cost in costs)) for name in SIZES}
 
 
-def _binding(spec: StudySpec, broken: dict[str, float], costs: Sequence[Cost]) -> str | None:
-    if not any(broken.values()):
+def _binding(
+    spec: StudySpec, broken: dict[str, float], costs: Sequence[Cost], rules: Sequence[str | None]
+) -> str | None:
+    forbidden = Counter(rule for rule in rules if rule is not None)
+    most = max(broken.values(), default=0.0)
+    if forbidden and forbidden.most_common(1)[0][1] / len(rules) > most:
+        rule, count = forbidden.most_common(1)[0]
+        return f"the space forbids {rule}: {count / len(rules):.0%} of samples"
+    if not most:
         return None
     name = max(broken, key=lambda metric: broken[metric])
     limit = spec.constraints[name]

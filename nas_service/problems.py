@@ -14,6 +14,7 @@ from nas_service.errors import (
     InvalidInput,
     NotFound,
     ServiceError,
+    Stale,
     Unavailable,
     field_error,
 )
@@ -70,6 +71,7 @@ CAUSES = (
     Cause(LedgerRefused, 422, "refused", "The call is refused"),
     Cause(NotFound, 404, "not-found", "There is no such thing"),
     Cause(LeaseLost, 409, "lease-lost", "The trial belongs to another attempt"),
+    Cause(Stale, 412, "stale", "It has changed meanwhile"),
     Cause(Conflict, 409, "conflict", "The state forbids this"),
     Cause(AccessDenied, 401, "access-denied", "A token is needed"),
     Cause(Unavailable, 503, "unavailable", "The database does not answer"),
@@ -102,8 +104,8 @@ def service_error(problem: Problem) -> ServiceError:
     """Return the service's exception that `problem` stands for."""
     if problem.status in (401, 403):
         return AccessDenied(problem.detail)
-    if problem.status in (404, 409, 503):
-        kinds = {404: NotFound, 409: Conflict, 503: Unavailable}
+    if problem.status in (404, 409, 412, 503):
+        kinds = {404: NotFound, 409: Conflict, 412: Stale, 503: Unavailable}
         return kinds[problem.status](problem.detail)
     if problem.status in (413, 415, 422):
         fields = [FieldError(field.pointer, field.message, field.allowed) for field in problem.errors]

@@ -20,7 +20,7 @@ from nas_service.metrics import METRICS
 from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
-from nas_service.store import catalogue, events, studies
+from nas_service.store import catalogue, events, spaces, studies
 from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
@@ -34,6 +34,7 @@ from nas_service.views import (
     FrontView,
     Page,
     Preflight,
+    SpaceVersion,
     StudyResult,
     StudyView,
     TrialSummary,
@@ -159,6 +160,35 @@ class Service:
         with self._writing() as connection:
             studies.delete_study(connection, study_id)
 
+    def change_space(
+        self, study_id: int, space: str | dict[str, Any], *, sequence: int | None = None
+    ) -> StudyView:
+        """Widen or narrow a study's space; the same space again changes nothing.
+
+        Earlier trials count where the new version could have drawn them, and are `excluded` where not. The
+        budget counts all that were trained. A study that had finished or failed runs again if its budget has
+        room.
+
+        Args:
+            study_id: Which study.
+            space: A family's name, `{"family": name, "override": {...}}`, or an inline space.
+            sequence: Raise `Stale` unless the study's sequence is still this one.
+        """
+        spec = self.study(study_id).spec.model_copy(update={"space": space})
+        resolved = _space_of(spec)
+        _try_space(resolved, self._dataset_of(spec))
+        with self._reading() as connection:
+            ahead = spaces.judge(connection, studies.read_study(connection, study_id), resolved)
+        with self._writing() as connection:
+            studies.change_space(connection, study_id, space, ahead=ahead, sequence=sequence)
+        return self.study(study_id)
+
+    def spaces(self, study_id: int) -> list[SpaceVersion]:
+        """Return all versions of a study's space, the first one first."""
+        self.study(study_id)
+        with self._reading() as connection:
+            return spaces.read_versions(connection, study_id)
+
     # Trials
 
     def trials(
@@ -229,9 +259,7 @@ class Service:
         costs = {name: float(value) for name, value in analyse(network).metrics().items()}
         broken = violations(costs, study.spec.constraints)
         with self._writing() as connection:
-            trial = studies.enqueue_trial(
-                connection, study_id, network.to_dict(), network.hash, costs, broken
-            )
+            trial = studies.enqueue_trial(connection, study_id, network, costs, broken)
         return TrialView(**dict(trial))
 
     # Fronts

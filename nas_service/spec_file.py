@@ -3,26 +3,36 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from functools import reduce
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.plain_data import pointed, read_data, shown
-from nas_service.studies import StudySpec
+from nas_service.studies import StudyChange, StudySpec
 
 # Of many wrong fields a person mends a few at a time.
 MAX_ERRORS = 10
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_spec(source: str | bytes | Mapping[str, Any]) -> StudySpec:
     """Return the spec that a text or mapping describes; raises `InvalidInput` naming every wrong field."""
+    return _read(source, StudySpec)
+
+
+def read_change(source: str | bytes | Mapping[str, Any]) -> StudyChange:
+    """Return the change of a study that a text or mapping describes; raises `InvalidInput` likewise."""
+    return _read(source, StudyChange)
+
+
+def _read(source: str | bytes | Mapping[str, Any], model: type[Model]) -> Model:
     data = dict(source) if isinstance(source, Mapping) else read_data(source)
     try:
-        return StudySpec.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise InvalidInput(*field_errors(error, StudySpec)) from error
+        raise InvalidInput(*field_errors(error, model)) from error
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldError, ...]:

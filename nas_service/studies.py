@@ -202,3 +202,9 @@ class StudySpec(Spec):
         """Whether an objective or a constraint reads a measured latency."""
         names = {objective.metric for objective in self.objectives} | self.constraints.keys()
         return any(METRICS[name].kind == "latency" for name in names)
+
+
+class StudyChange(Spec):
+    """What may be changed of a study that exists."""
+
+    space: str | dict[str, Any]

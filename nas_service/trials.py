@@ -35,6 +35,10 @@ class Proposal(Value):
     costs: dict[str, float]
     # By constrained metric: relative violation, at most 0 where the limit is kept.
     violations: dict[str, float] = {}
+    # The rule of the space that forbids it, in words; such a proposal never becomes a trial.
+    forbidden: str | None = None
+    # The version of the study's space that drew it; one of an earlier version is refused.
+    space_version: int = 1
     seed: int = 0
     proposal_s: float = 0.0
 
@@ -54,6 +58,10 @@ class Trial(Value):
     ordinal: int
     state: TrialState
     reason: str | None = None
+    # The version of the space that drew it; None for an architecture that a person enqueued.
+    space_version: int | None = None
+    # Why it counts neither for the front nor for ranks and samplers; None where it does.
+    excluded: str | None = None
     params: dict[str, Any] = {}
     distributions: dict[str, str] = {}
     attributes: dict[str, Any] = {}
@@ -85,9 +93,22 @@ class Repeat(Value):
 
     ordinal: int
     trial_id: int
+    space_version: int = 1
     params: dict[str, Any]
     distributions: dict[str, str]
     attributes: dict[str, Any] = {}
+
+
+class Forbidden(Value):
+    """A proposal that a rule of the space forbids: kept for the samplers alone, never a trial."""
+
+    ordinal: int
+    space_version: int = 1
+    params: dict[str, Any]
+    distributions: dict[str, str]
+    attributes: dict[str, Any] = {}
+    # The rule in words.
+    rule: str
 
 
 class Study(Value):
@@ -95,6 +116,8 @@ class Study(Value):
 
     id: int
     spec: StudySpec
+    # Of the space in `spec`, from 1.
+    space_version: int = 1
     state: StudyState
     # sha256 of the data set's canonical file, pinned at launch.
     dataset_sha256: str
@@ -148,23 +171,28 @@ class Changes(Value):
     revision: int
     trials: list[Trial]
     repeats: list[Repeat]
+    forbidden: list[Forbidden] = []
     # What samplers keep on the study (NSGA-II's parents by generation); the first writer of a key wins.
     attributes: dict[str, Any] = {}
+    # Every version of the space by its number; only with everything (after revision 0), if there are several.
+    spaces: dict[int, Any] = {}
 
 
 class Reservation(Value):
     """The answer to proposals, in their order.
 
     A feasible, new proposal becomes a `running` trial with a lease while the budget lasts; an infeasible
-    one a finished row; a repeat an entry of `repeats`. What no longer fits the budget is refused and leaves
-    no row.
+    one a finished row; a repeat an entry of `repeats`, and one that the space forbids an entry of
+    `forbidden`. What no longer fits the budget, or comes from an earlier version of the space, is refused
+    and leaves no row.
     """
 
     trials: list[Trial]
     leases: list[Lease]
     repeats: list[Repeat]
+    forbidden: list[Forbidden] = []
     refused: int = 0
-    # Infeasible or repeated proposals since the last feasible new one.
+    # Infeasible, forbidden or repeated proposals since the last feasible new one.
     fruitless_in_a_row: int = 0
 
 

@@ -16,7 +16,10 @@ class View(BaseModel):
 
 
 class TrialCounts(View):
-    """Trials by state; repeats are proposals that were answered from a known result."""
+    """Trials by state, and what never became one.
+
+    Repeats are proposals that were answered from a known result, forbidden ones broke a rule of the space.
+    """
 
     waiting: int = 0
     running: int = 0
@@ -25,6 +28,7 @@ class TrialCounts(View):
     infeasible: int = 0
     failed: int = 0
     repeats: int = 0
+    forbidden: int = 0
 
     @property
     def trained(self) -> int:
@@ -48,7 +52,17 @@ class StudyView(View):
     created_at: datetime
     finished_at: datetime | None
     dataset_sha256: str
+    # Of the space in `spec`; `GET /studies/{id}/spaces` lists the earlier ones.
+    space_version: int = 1
     spec: StudySpec
+
+
+class SpaceVersion(View):
+    """One version of a study's space."""
+
+    version: int
+    space: Any
+    created_at: datetime
 
 
 class FrontMember(View):
@@ -96,6 +110,9 @@ class TrialSummary(View):
     number: int
     state: TrialState
     reason: str | None
+    space_version: int | None = None
+    # Why it counts neither for the front nor for ranks and samplers; None where it does.
+    excluded: str | None = None
     metrics: dict[str, float]
     violations: dict[str, float]
     is_on_front: bool
@@ -176,7 +193,10 @@ class Preflight(View):
 
     sampled: int
     distinct: int
+    # The share of samples that no rule of the space forbids and that keep every limit.
     feasible_share: float
+    # The share of samples that a rule of the space forbids.
+    forbidden_share: float = 0.0
     # By constrained metric: the share of samples that break it; latency is not known yet.
     broken_share: dict[str, float]
     # The limit that rejects most, in words; None where nothing is rejected.

@@ -23,8 +23,8 @@ PROPOSALS_A_CALL = 200
 class Proposer:
     """Proposes candidates of one study for one worker.
 
-    With a single worker the sequence of proposals is that of a plain `optuna.Study` with the same sampler
-    and seed that is told the same results.
+    It proposes from one version of the study's space. With a single worker the sequence of proposals is that
+    of a plain `optuna.Study` with the same sampler and seed that is told the same results.
     """
 
     def __init__(self, study: Study, ledger: Ledger, worker_id: int) -> None:
@@ -33,7 +33,8 @@ class Proposer:
         self._worker_id = worker_id
         spec = study.spec
         self._space = resolve_space(spec.space)
-        self._replica = Replica(spec, teaches_infeasible=spec.search.sampler not in BLIND_TO_INFEASIBLE)
+        self.space_version = study.space_version
+        self._replica = Replica(study, teaches_infeasible=spec.search.sampler not in BLIND_TO_INFEASIBLE)
         seat = ledger.join_study(study.id, worker_id)
         self._catch_up()
         seed = sampler_seed(spec.search.seed, seat, len(self._replica.storage))
@@ -93,6 +94,8 @@ class Proposer:
             architecture_hash=architecture.hash,
             costs=costs,
             violations=violations(costs, self._study.spec.constraints),
+            forbidden=self._space.forbidden(architecture),
+            space_version=self.space_version,
             seed=self._study.spec.search.seed,
             proposal_s=seconds,
         )

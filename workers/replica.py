@@ -7,22 +7,23 @@ and are the same for every worker, which NSGA-II needs, since it remembers paren
 import copy
 from collections.abc import Container, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas_service.metrics import METRICS
-from nas_service.studies import StudySpec
-from nas_service.trials import Changes, Repeat, Trial
+from nas_service.trials import Changes, Forbidden, Repeat, Study, Trial
+from workers.carrying import Carrier, Row
 
 STUDY_ID = 0
 # Stands in for an unknown figure of an infeasible candidate; samplers read only its violations then.
 FAR_AWAY = 1e12
+# How far a candidate that a rule forbids is from being allowed: as far as one of twice a limit's size.
+FORBIDDEN = {"forbidden": 1.0}
 
 
 class ReplicaStorage(BaseStorage):
@@ -166,54 +167,68 @@ class ReplicaStorage(BaseStorage):
 class Replica:
     """Keeps a `ReplicaStorage` in step with the ledger's changes."""
 
-    def __init__(self, spec: StudySpec, *, teaches_infeasible: bool) -> None:
+    def __init__(self, study: Study, *, teaches_infeasible: bool) -> None:
         """Start empty.
 
         Args:
-            spec: Whose objectives and constraints to read.
-            teaches_infeasible: Show infeasible candidates to the sampler as constraint violations; a
-            sampler that
-                would take their stand-in values for real ones must not see them.
+            study: Whose objectives to read, and the newest version of whose space.
+            teaches_infeasible: Show infeasible candidates to the sampler as constraint violations; a sampler
+                that would take their stand-in values for real ones must not see them.
         """
-        self._spec = spec
+        self._spec = study.spec
+        self._carrier = Carrier(study)
         self._teaches_infeasible = teaches_infeasible
         self._repeats: dict[int, list[Repeat]] = {}
         self._originals: dict[int, Trial] = {}
         directions = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-        self.storage = ReplicaStorage([directions[o.direction] for o in spec.objectives])
+        self.storage = ReplicaStorage([directions[o.direction] for o in study.spec.objectives])
         self.revision = 0
 
     def apply(self, changes: Changes) -> None:
         """Take over changed rows, in the order of their ordinals, and whatever repeats a changed trial."""
         self.storage.drop_provisional()
+        self._carrier.learn(changes.spaces)
         changed = {trial.id: trial for trial in changes.trials}
         self._originals.update(changed)
         again = [repeat for trial_id in changed for repeat in self._repeats.get(trial_id, ())]
         for repeat in changes.repeats:
             self._repeats.setdefault(repeat.trial_id, []).append(repeat)
-        rows: list[Trial | Repeat] = [*changes.trials, *changes.repeats, *again]
+        rows: list[Row] = [*changes.trials, *changes.repeats, *changes.forbidden, *again]
         for row in sorted(rows, key=lambda row: row.ordinal):
             self.storage.settle(row.ordinal, self._frozen(row))
         self.storage.settle_attributes(changes.attributes)
         self.revision = changes.revision
 
-    def _frozen(self, row: Trial | Repeat) -> FrozenTrial:
+    def _frozen(self, row: Row) -> FrozenTrial:
         """Return Optuna's form of a row; a repeat has its original's outcome."""
-        outcome = self._originals[row.trial_id] if isinstance(row, Repeat) else row
-        state, values = self._outcome(outcome)
+        drawn = self._carrier.drawn(row)
+        if drawn is None or (isinstance(row, Trial) and row.excluded):
+            return create_trial(state=TrialState.FAIL)
+        params, distributions = drawn
+        state, values, violations = self._told(row)
         trial = create_trial(
             state=TrialState.RUNNING,
-            params=row.params,
-            distributions={name: _distribution(text) for name, text in row.distributions.items()},
+            params=params,
+            distributions=distributions,
             system_attrs=dict(row.attributes),
         )
         if state is not TrialState.RUNNING:
-            for name, excess in outcome.violations.items():
+            for name, excess in violations.items():
                 trial.set_constraint(name, excess)
             trial.values = values
             trial.state = state
             trial.datetime_complete = trial.datetime_start
         return trial
+
+    def _told(self, row: Row) -> tuple[TrialState, list[float] | None, dict[str, float]]:
+        """Return what the sampler should learn from a row: state, objective values, violations."""
+        if not isinstance(row, Forbidden):
+            outcome = self._originals[row.trial_id] if isinstance(row, Repeat) else row
+            return *self._outcome(outcome), outcome.violations
+        if not self._teaches_infeasible:
+            return TrialState.FAIL, None, {}
+        worst = [_worst(objective.metric) for objective in self._spec.objectives]
+        return TrialState.COMPLETE, worst, FORBIDDEN
 
     def _outcome(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
         """Return state and objective values as the sampler should see them.
@@ -227,16 +242,9 @@ class Replica:
         if trial.state in ("complete", "pruned") and all(name in trial.metrics for name in names):
             return TrialState.COMPLETE, [trial.metrics[name] for name in names]
         if trial.state == "infeasible" and self._teaches_infeasible:
-            return TrialState.COMPLETE, [self._known_or_worst(trial, name) for name in names]
+            return TrialState.COMPLETE, [trial.metrics.get(name, _worst(name)) for name in names]
         return TrialState.FAIL, None
 
-    def _known_or_worst(self, trial: Trial, name: str) -> float:
-        if name in trial.metrics:
-            return trial.metrics[name]
-        worst = METRICS[name].worst
-        return max(-FAR_AWAY, min(FAR_AWAY, worst))
 
-
-@lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
+def _worst(metric: str) -> float:
+    return max(-FAR_AWAY, min(FAR_AWAY, METRICS[metric].worst))

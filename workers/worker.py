@@ -117,10 +117,11 @@ class Worker:
             self._ends.wait(IDLE_S)
 
     def _proposer(self, study: Study) -> Proposer:
-        if study.id not in self._proposers:
-            self._proposers[study.id] = Proposer(study, self._ledger, self._worker_id)
+        known = self._proposers.get(study.id)
+        if known is None or known.space_version != study.space_version:
+            known = self._proposers[study.id] = Proposer(study, self._ledger, self._worker_id)
             _forget_oldest(self._proposers)
-        return self._proposers[study.id]
+        return known
 
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
         label = f"study {study.id} trial {trial.number}"

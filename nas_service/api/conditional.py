@@ -1,9 +1,11 @@
 """ETag and 304: a reader that knows a study's newest state is told so in an empty answer."""
 
+import re
 import zlib
 
 from fastapi import Request, Response
 
+from nas_service.errors import FieldError, InvalidInput
 from nas_service.views import StudyView
 
 
@@ -24,6 +26,17 @@ def check(request: Request, response: Response, study: StudyView) -> None:
     if etag in known or "*" in known:
         raise NotModified(etag)
     response.headers["ETag"] = etag
+
+
+def sequence_of(etag: str, study_id: int) -> int:
+    """Return the sequence that an ETag of the study tells, perhaps without the rest of it.
+
+    Raises `InvalidInput` for any other text.
+    """
+    found = re.fullmatch(rf'(?:W/)?"{study_id}-([0-9]{{1,18}})(?:-[0-9a-f]{{8}})?"', etag.strip())
+    if found is None:
+        raise InvalidInput(FieldError("/if-match", f"{etag!r} is no ETag of study {study_id}"))
+    return int(found[1])
 
 
 async def not_modified(_request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from nas_service.problems import MEDIA_TYPE, Problem
-from nas_service.studies import StudySpec
+from nas_service.studies import StudyChange, StudySpec
 
 REFERENCE = "#/components/schemas/{model}"
 BEARER: dict[str, Any] = {"type": "http", "scheme": "bearer"}
@@ -29,7 +29,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for model in (Problem, StudySpec):
+    for model in (Problem, StudySpec, StudyChange):
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

@@ -8,30 +8,32 @@ from fastapi.responses import JSONResponse
 
 from nas_service.api import PREFIX
 from nas_service.api.bodies import YAML_TYPES, JsonRoute, SpecRoute
-from nas_service.api.conditional import check
+from nas_service.api.conditional import check, sequence_of
 from nas_service.api.dependencies import Id, PageSize, PageToken, TheService
 from nas_service.api.idempotency import Answer, answer_once
-from nas_service.spec_file import read_spec
+from nas_service.spec_file import read_change, read_spec
 from nas_service.studies import StudyState
-from nas_service.views import FrontView, Page, Preflight, StudyResult, StudyView
+from nas_service.views import FrontView, Page, Preflight, SpaceVersion, StudyResult, StudyView
 
 router = APIRouter(route_class=JsonRoute, tags=["studies"])
 spec_router = APIRouter(route_class=SpecRoute, tags=["studies"])
 
-SPEC_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {"schema": {"$ref": "#/components/schemas/StudySpec"}}
-            for kind in ("application/json", YAML_TYPES[0])
-        },
-    }
-}
+
+def body_of(model: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that is JSON or YAML."""
+    schema = {"$ref": f"#/components/schemas/{model}"}
+    kinds = ("application/json", YAML_TYPES[0])
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
+
+
 LAUNCH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Preflight, "description": "With validate_only: what is known of the search."}
 }
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=200, description="Sent again, the first answer comes again.")
+]
+IfMatch = Annotated[
+    str | None, Header(max_length=100, description="An ETag of the study: refused if it changed since.")
 ]
 Samples = Annotated[int, Query(ge=1, le=5000, description="Architectures drawn for validate_only.")]
 Metrics = Annotated[str | None, Query(max_length=500, description="Metrics, separated by commas.")]
@@ -42,7 +44,7 @@ Metrics = Annotated[str | None, Query(max_length=500, description="Metrics, sepa
     status_code=201,
     response_model=StudyView,
     responses=LAUNCH_ANSWERS,
-    openapi_extra=SPEC_BODY,
+    openapi_extra=body_of("StudySpec"),
 )
 async def create_study(
     request: Request,
@@ -113,6 +115,22 @@ def read_front(
     check(request, response, service.study(study_id))
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
     return service.front(study_id, names)
+
+
+@spec_router.patch("/studies/{study_id:row}", openapi_extra=body_of("StudyChange"))
+async def change_study(
+    request: Request, service: TheService, study_id: Id, if_match: IfMatch = None
+) -> StudyView:
+    """Widen or narrow the space: earlier trials count where the new version could have drawn them."""
+    sequence = sequence_of(if_match, study_id) if if_match is not None else None
+    space = read_change(await request.body()).space
+    return await run_in_threadpool(service.change_space, study_id, space, sequence=sequence)
+
+
+@router.get("/studies/{study_id:row}/spaces")
+def list_spaces(service: TheService, study_id: Id) -> list[SpaceVersion]:
+    """List all versions of a study's space, the first one first."""
+    return service.spaces(study_id)
 
 
 @router.delete("/studies/{study_id:row}", status_code=204)

@@ -158,6 +158,7 @@ def _describe(study: StudyView) -> str:
     parts = [f"{trials.running} running"] if trials.running else []
     parts += [f"{trials.pruned} pruned"] if trials.pruned else []
     parts += [f"{trials.infeasible} infeasible"] if trials.infeasible else []
+    parts += [f"{trials.forbidden} forbidden"] if trials.forbidden else []
     return ", ".join(parts) or study.state
 
 

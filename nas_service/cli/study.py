@@ -1,6 +1,7 @@
 """`nas study`: look at studies and steer them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,8 @@ import typer
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
 from nas_service.cli.output import Format, say, show
+from nas_service.errors import NotFound
+from nas_service.plain_data import read_data
 from nas_service.views import StudyView
 
 app = typer.Typer(help="Studies.", no_args_is_help=True, rich_markup_mode=None)
@@ -89,6 +92,26 @@ def cancel(study: Study, server: options.Server = None) -> None:
     """End the study now; running trials are abandoned, finished ones stay."""
     with connected(server) as backend:
         _told(backend.cancel(backend.find_study(study).study))
+
+
+@app.command("widen")
+def widen(
+    study: Study,
+    space: Annotated[Path, typer.Argument(help="YAML or JSON file of the new space.")],
+    server: options.Server = None,
+) -> None:
+    """Give the study another space; earlier trials count where they are legal in it."""
+    data = _read_space(space)
+    with connected(server) as backend:
+        changed = backend.change_space(backend.find_study(study).study, data)
+    _told(changed)
+    say(f"its space is of version {changed.space_version}")
+
+
+def _read_space(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise NotFound(f"no file at {path}")
+    return read_data(path.read_bytes())
 
 
 def _told(study: StudyView) -> None:

@@ -29,7 +29,7 @@ def show_trial(
         show(trial, form=form, columns=("number", "state"))
         return
     plain = as_plain(trial)
-    names = ("number", "state", "reason", "worker", "attempt", "error")
+    names = ("number", "state", "reason", "space_version", "excluded", "worker", "attempt", "error")
     figures = [f"{group}.{name}" for group in ("metrics", "timings") for name in plain[group]]
     rows = [
         {"figure": name.rpartition(".")[2], "value": pick(plain, name)}

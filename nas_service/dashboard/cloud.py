@@ -24,7 +24,7 @@ class Cloud:
 
     @classmethod
     def of(cls, trials: Iterable[TrialSummary], *, on_front: set[int], x: str, y: str) -> Self:
-        """Sort ended trials that have a value for `x`, without those on the front."""
+        """Sort ended trials that count and have a value for `x`, without those on the front."""
         groups: dict[str, list[TrialSummary]] = {
             "dominated": [],
             "infeasible": [],
@@ -39,6 +39,8 @@ class Cloud:
 
 
 def _group(trial: TrialSummary, y: str) -> str | None:
+    if trial.excluded:
+        return None
     has_y = y in trial.metrics
     breaks_limit = any(violation > 0 for violation in trial.violations.values())
     if trial.state == "infeasible" or (trial.state == "complete" and breaks_limit):

@@ -1,17 +1,18 @@
 """How trials and studies end: state, counters, event and the study's own state in one transaction."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
-from nas_service.store.models import StudyRow, TrialRow, table
+from nas_service.store.models import ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import MAX_ATTEMPTS, TRAINED_STATES, Lease, Outcome
 
-STUDY, TRIAL = table(StudyRow), table(TrialRow)
+STUDY, TRIAL, FORBIDDEN = table(StudyRow), table(TrialRow), table(ForbiddenRow)
 # A candidate that latency rejects was measured first: it weighs as much as this many analytic rejects.
 MEASURED_REJECT_WEIGHT = 20
 
@@ -159,13 +160,30 @@ def end_study(connection: Connection, study_id: int, state: str, reason: str) ->
 
 
 def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:
-    """Name the limit that rejects most, and the value nearest to it that was seen."""
-    spec = StudySpec.model_validate(study["spec"])
+    """Name what rejects most under the newest space: a rule, or a limit and the value nearest to it."""
+    rejected = (TRIAL.c.study_id == study["id"]) & (TRIAL.c.state == "infeasible")
     rows = connection.execute(
-        select(TRIAL.c.violations, TRIAL.c.metrics).where(
-            TRIAL.c.study_id == study["id"], TRIAL.c.state == "infeasible"
-        )
+        select(TRIAL.c.violations, TRIAL.c.metrics).where(rejected, TRIAL.c.excluded.is_(None))
     ).all()
+    rules = _rules_by_count(connection, study)
+    forbidden = sum(row.count for row in rules)
+    if forbidden > len(rows):
+        most = rules[0]
+        return (
+            f"nothing allowed among {forbidden + len(rows)} candidates: "
+            f"the space forbids {most.rule} ({most.count} of them)"
+        )
+    return _binding_limit(StudySpec.model_validate(study["spec"]), rows, bound)
+
+
+def _rules_by_count(connection: Connection, study: Any) -> Sequence[Any]:
+    count = func.count().label("count")
+    newest = (FORBIDDEN.c.study_id == study["id"]) & (FORBIDDEN.c.space_version == study["space_version"])
+    by_rule = select(FORBIDDEN.c.rule, count).where(newest).group_by(FORBIDDEN.c.rule)
+    return connection.execute(by_rule.order_by(count.desc())).all()
+
+
+def _binding_limit(spec: StudySpec, rows: Sequence[Any], bound: int) -> str:
     broken = {name: sum(row.violations.get(name, 0.0) > 0 for row in rows) for name in spec.constraints}
     if not rows or not any(broken.values()):
         return f"no new feasible candidate among {bound} proposals"

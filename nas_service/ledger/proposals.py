@@ -1,6 +1,6 @@
-"""Writing proposals: each becomes a running trial, an infeasible row or a repeat, or is refused."""
+"""Writing proposals: each becomes a trial, an infeasible row, a repeat or forbidden, or is refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +11,9 @@ from nas_service.ledger import endings
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store import events
 from nas_service.store.engine import now_seconds
-from nas_service.store.models import RepeatRow, StudyAttributeRow, StudyRow, TrialRow, table
+from nas_service.store.models import ForbiddenRow, RepeatRow, StudyAttributeRow, StudyRow, TrialRow, table
 from nas_service.store.rows import lease_of, trial_from
-from nas_service.trials import Proposal, Repeat, Reservation, Trial
+from nas_service.trials import Forbidden, Proposal, Repeat, Reservation, Trial
 
 STUDY, TRIAL = table(StudyRow), table(TrialRow)
 # Proposals with their place in the batch's ordinals.
@@ -30,6 +30,24 @@ class Holder:
     lease_s: float
 
 
+@dataclass(slots=True)
+class Sorted:
+    """Proposals by what becomes of them, each with its place in the batch."""
+
+    fresh: Placed = field(default_factory=list)
+    again: Placed = field(default_factory=list)
+    forbidden: Placed = field(default_factory=list)
+    # What the budget has no room for.
+    refused: int = 0
+
+    def __len__(self) -> int:
+        return len(self.fresh) + len(self.again) + len(self.forbidden)
+
+    @property
+    def feasible(self) -> int:
+        return sum(proposal.is_feasible for _, proposal in self.fresh)
+
+
 def write(
     connection: Connection,
     study_id: int,
@@ -43,21 +61,23 @@ def write(
     else writes in between runs into the uniqueness of hashes within a study: `IntegrityError`, and the caller
     tries again.
     """
+    version = _version_of(proposals)
     hashes = {proposal.architecture_hash for proposal in proposals}
     known = _known_hashes(connection, study_id, hashes)
-    fresh, again, refused = _sorted_out(proposals, set(known), None)
-    study = _count_in(connection, study_id, fresh, again)
+    found = _sorted_out(proposals, set(known), None)
+    study = _count_in(connection, study_id, version, found)
     if study is None:
-        # The study does not run, or its budget is too short for all of them: look closely.
+        # The study does not run, its space has changed, or its budget is too short for all: look closely.
         study = _locked(connection, study_id)
-        if study["state"] != "running":
+        if study["state"] != "running" or study["space_version"] != version:
             return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
-        fresh, again, refused = _sorted_out(proposals, set(known), free_budget(study))
-        study = _count_in(connection, study_id, fresh, again)
+        found = _sorted_out(proposals, set(known), free_budget(study))
+        study = _count_in(connection, study_id, version, found)
         assert study is not None, "a study that is locked, runs and has room takes them in"
-    trials = _insert_trials(connection, study, holder, fresh, len(again))
+    trials = _insert_trials(connection, study, holder, found)
     known.update({trial.architecture_hash: trial.id for trial in trials})
-    repeats = _insert_repeats(connection, study, again, known, len(fresh))
+    repeats = _insert_repeats(connection, study, found, known)
+    forbidden = _insert_forbidden(connection, study, found)
     _keep_attributes(connection, study_id, attributes)
     events.append(connection, study_id, *(_event(trial) for trial in trials))
     endings.end_if_fruitless(connection, study)
@@ -65,7 +85,8 @@ def write(
         trials=trials,
         leases=[lease_of(trial, holder.worker_id) for trial in trials if trial.state == "running"],
         repeats=repeats,
-        refused=refused,
+        forbidden=forbidden,
+        refused=found.refused,
         fruitless_in_a_row=study["fruitless_in_a_row"],
     )
 
@@ -78,26 +99,32 @@ def _locked(connection: Connection, study_id: int) -> Any:
     return study
 
 
-def _count_in(
-    connection: Connection,
-    study_id: int,
-    fresh: Placed,
-    again: Placed,
-) -> Any:
-    """Take the study's lock and a new revision, and count; None if it does not run or has no room."""
-    feasible = sum(proposal.is_feasible for _, proposal in fresh)
+def _version_of(proposals: list[Proposal]) -> int:
+    """Return the version of the space that drew them all; 0, which no space has, where they differ."""
+    versions = {proposal.space_version for proposal in proposals}
+    return versions.pop() if len(versions) == 1 else 0
+
+
+def _count_in(connection: Connection, study_id: int, version: int, found: Sorted) -> Any:
+    """Take the study's lock and a new revision, and count.
+
+    None if it does not run, has no room, or has another version of the space.
+    """
+    feasible = found.feasible
     used = sum((STUDY.c[state] for state in USED), start=literal(feasible))
     counters = {
         "revision": STUDY.c.revision + 1,
-        "next_number": STUDY.c.next_number + len(fresh),
-        "next_ordinal": STUDY.c.next_ordinal + len(fresh) + len(again),
+        "next_number": STUDY.c.next_number + len(found.fresh),
+        "next_ordinal": STUDY.c.next_ordinal + len(found),
         "running": STUDY.c.running + feasible,
-        "infeasible": STUDY.c.infeasible + len(fresh) - feasible,
-        "repeats": STUDY.c.repeats + len(again),
-        "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + len(fresh) - feasible + len(again),
+        "infeasible": STUDY.c.infeasible + len(found.fresh) - feasible,
+        "repeats": STUDY.c.repeats + len(found.again),
+        "forbidden": STUDY.c.forbidden + len(found.forbidden),
+        "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + len(found) - feasible,
     }
     has_room = or_(STUDY.c.budget_trials.is_(None), used <= STUDY.c.budget_trials, literal(feasible) == 0)
-    statement = update(STUDY).where(STUDY.c.id == study_id, STUDY.c.state == "running", has_room)
+    is_open = (STUDY.c.state == "running") & (STUDY.c.space_version == version)
+    statement = update(STUDY).where(STUDY.c.id == study_id, is_open, has_room)
     clock = now_seconds(connection).label("clock")
     return connection.execute(statement.values(counters).returning(STUDY, clock)).mappings().one_or_none()
 
@@ -109,24 +136,20 @@ def free_budget(study: Any) -> int | None:
     return int(study["budget_trials"] - sum(study[state] for state in USED))
 
 
-def _sorted_out(proposals: list[Proposal], known: set[str], room: int | None) -> tuple[Placed, Placed, int]:
-    """Tell new proposals from repeats, with their places, and count what the budget refuses."""
-    fresh: Placed = []
-    again: Placed = []
-    seen, refused = set(known), 0
+def _sorted_out(proposals: list[Proposal], known: set[str], room: int | None) -> Sorted:
+    """Tell forbidden proposals, new ones and repeats apart, and count what the budget refuses."""
+    found, seen = Sorted(), set(known)
     for proposal in proposals:
-        place = len(fresh) + len(again)
-        if proposal.architecture_hash in seen:
-            again.append((place, proposal))
-            continue
-        if proposal.is_feasible and room is not None:
-            if room <= 0:
-                refused += 1
-                continue
-            room -= 1
-        seen.add(proposal.architecture_hash)
-        fresh.append((place, proposal))
-    return fresh, again, refused
+        if proposal.forbidden is not None:
+            found.forbidden.append((len(found), proposal))
+        elif proposal.architecture_hash in seen:
+            found.again.append((len(found), proposal))
+        elif proposal.is_feasible and room is not None and found.feasible >= room:
+            found.refused += 1
+        else:
+            seen.add(proposal.architecture_hash)
+            found.fresh.append((len(found), proposal))
+    return found
 
 
 def _known_hashes(connection: Connection, study_id: int, hashes: set[str]) -> dict[str, int]:
@@ -136,16 +159,14 @@ def _known_hashes(connection: Connection, study_id: int, hashes: set[str]) -> di
     return {row.architecture_hash: row.id for row in connection.execute(query)}
 
 
-def _insert_trials(
-    connection: Connection, study: Any, holder: Holder, fresh: Placed, repeats: int
-) -> list[Trial]:
-    if not fresh:
+def _insert_trials(connection: Connection, study: Any, holder: Holder, found: Sorted) -> list[Trial]:
+    if not found.fresh:
         return []
-    number = study["next_number"] - len(fresh)
-    ordinal = study["next_ordinal"] - len(fresh) - repeats
+    number = study["next_number"] - len(found.fresh)
+    ordinal = study["next_ordinal"] - len(found)
     rows = [
         _trial_values(study, ordinal + place, number + offset, proposal)
-        for offset, (place, proposal) in enumerate(fresh)
+        for offset, (place, proposal) in enumerate(found.fresh)
     ]
     lease = {
         "worker_id": holder.worker_id,
@@ -170,6 +191,8 @@ def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> 
         "revision": study["revision"],
         "state": "running" if is_feasible else "infeasible",
         "reason": None if is_feasible else broken_limits(proposal.violations),
+        "space_version": proposal.space_version,
+        "excluded": None,
         "params": proposal.params,
         "distributions": proposal.distributions,
         "attributes": proposal.attributes,
@@ -200,28 +223,50 @@ def broken_limits(violations: dict[str, float]) -> str:
     return f"breaks the limit on {', '.join(broken)}"
 
 
-def _insert_repeats(
-    connection: Connection,
-    study: Any,
-    again: Placed,
-    known: dict[str, int],
-    fresh: int,
-) -> list[Repeat]:
-    ordinal = study["next_ordinal"] - len(again) - fresh
+def _insert_repeats(connection: Connection, study: Any, found: Sorted, known: dict[str, int]) -> list[Repeat]:
+    ordinal = study["next_ordinal"] - len(found)
     repeats = [
         Repeat(
             ordinal=ordinal + place,
             trial_id=known[proposal.architecture_hash],
+            space_version=proposal.space_version,
             params=proposal.params,
             distributions=proposal.distributions,
             attributes=proposal.attributes,
         )
-        for place, proposal in again
+        for place, proposal in found.again
     ]
     if repeats:
         shared = {"study_id": study["id"], "revision": study["revision"]}
         connection.execute(insert(RepeatRow), [{**shared, **repeat.model_dump()} for repeat in repeats])
+        _readmit(connection, study, repeats)
     return repeats
+
+
+def _readmit(connection: Connection, study: Any, repeats: list[Repeat]) -> None:
+    """Let trials count again that the newest space has drawn, if under other parameters than its own."""
+    ids = {repeat.trial_id for repeat in repeats}
+    found_again = update(TRIAL).where(TRIAL.c.id.in_(ids), TRIAL.c.excluded.is_not(None))
+    connection.execute(found_again.values(excluded=None, revision=study["revision"]))
+
+
+def _insert_forbidden(connection: Connection, study: Any, found: Sorted) -> list[Forbidden]:
+    ordinal = study["next_ordinal"] - len(found)
+    forbidden = [
+        Forbidden(
+            ordinal=ordinal + place,
+            space_version=proposal.space_version,
+            params=proposal.params,
+            distributions=proposal.distributions,
+            attributes=proposal.attributes,
+            rule=proposal.forbidden or "",
+        )
+        for place, proposal in found.forbidden
+    ]
+    if forbidden:
+        shared = {"study_id": study["id"], "revision": study["revision"]}
+        connection.execute(insert(ForbiddenRow), [{**shared, **row.model_dump()} for row in forbidden])
+    return forbidden
 
 
 def _keep_attributes(connection: Connection, study_id: int, attributes: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ class Ledger(Protocol):
         """Return the worker's seat (0, 1, ...) among those that propose for the study; it keeps it."""
 
     def changes(self, study_id: int, since: int) -> Changes:
-        """Return all rows of the study changed after revision `since` (0: everything)."""
+        """Return all rows of the study changed after revision `since` (0: everything, all spaces too)."""
 
     def reserve(
         self,
@@ -75,6 +75,7 @@ class Ledger(Protocol):
     ) -> Reservation:
         """Write proposals and take leases on those to be trained, never more than the budget holds.
 
+        All are refused unless they come from the newest version of the study's space.
         `attributes` are study attributes of the sampler; a key that exists keeps its first value.
         """
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from nas_service.early_stopping import RungEntry, decide
 from nas_service.metrics import METRICS, QUALITIES
@@ -13,11 +13,16 @@ TRIAL, EPOCH = table(TrialRow), table(EpochRow)
 
 
 def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> bool:
-    """Decide for one trial at a rung; a trial without a finite quality does not go on."""
+    """Decide for one trial at a rung; a trial without a finite quality does not go on.
+
+    One that the newest space excludes is ranked against those that count, and counts for nobody else.
+    """
+    counts = or_(TRIAL.c.excluded.is_(None), TRIAL.c.id == trial_id)
     query = (
         select(TRIAL.c.id, TRIAL.c.metrics, EPOCH.c.accuracy)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
+        .where(counts)
     )
     entries = {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
     candidate = entries.pop(trial_id, None)

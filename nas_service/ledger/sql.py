@@ -24,6 +24,7 @@ from nas_service.store import events
 from nas_service.store.engine import now_seconds, reading, writing
 from nas_service.store.models import (
     EpochRow,
+    ForbiddenRow,
     RepeatRow,
     SeatRow,
     StudyAttributeRow,
@@ -32,7 +33,15 @@ from nas_service.store.models import (
     WorkerRow,
     table,
 )
-from nas_service.store.rows import TRIAL_COLUMNS, lease_of, repeat_from, study_from, trial_from
+from nas_service.store.rows import (
+    TRIAL_COLUMNS,
+    forbidden_from,
+    lease_of,
+    repeat_from,
+    study_from,
+    trial_from,
+)
+from nas_service.store.spaces import read_spaces
 from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
@@ -50,6 +59,7 @@ from nas_service.trials import (
 
 STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
 EPOCH, SEAT = table(EpochRow), table(SeatRow)
+REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
 # A lease is renewed this often within its life.
 HEARTBEATS_A_LEASE = 4
 
@@ -126,28 +136,38 @@ class SqlLedger:
             return int(seat)
 
     def changes(self, study_id: int, since: int) -> Changes:
-        repeat, attribute = table(RepeatRow), table(StudyAttributeRow)
         with self._reading() as connection:
-            # The revision is read first: rows committed meanwhile are delivered again, never missed.
-            has_attributes = select(attribute.c.key).where(attribute.c.study_id == study_id).exists()
-            head = select(STUDY.c.revision, STUDY.c.repeats, has_attributes.label("has_attributes"))
+            # The revision is read first: rows that change meanwhile are delivered again, never missed, and
+            # new ones come with the next call, so that no ordinal arrives before the one below it.
+            has_attributes = select(ATTRIBUTE.c.key).where(ATTRIBUTE.c.study_id == study_id).exists()
+            counts = (STUDY.c.space_version, STUDY.c.repeats, STUDY.c.forbidden)
+            head = select(
+                STUDY.c.revision, STUDY.c.next_ordinal, *counts, has_attributes.label("has_attributes")
+            )
             study = connection.execute(head.where(STUDY.c.id == study_id)).one_or_none()
             if study is None:
                 raise LedgerRefused(f"there is no study {study_id}")
             if study.revision == since:
                 return Changes(revision=since, trials=[], repeats=[])
-            of_study = (TRIAL.c.study_id == study_id) & (TRIAL.c.revision > since)
-            trials = connection.execute(select(*TRIAL_COLUMNS).where(of_study).order_by(TRIAL.c.ordinal))
-            behind = (repeat.c.study_id == study_id) & (repeat.c.revision > since)
-            again = select(repeat).where(behind).order_by(repeat.c.ordinal)
-            kept = select(attribute).where(attribute.c.study_id == study_id)
+            trials, again, forbidden = (
+                select(*columns)
+                .where(rows.c.study_id == study_id, rows.c.revision > since)
+                .where(rows.c.ordinal < study.next_ordinal)
+                .order_by(rows.c.ordinal)
+                for rows, columns in ((TRIAL, TRIAL_COLUMNS), (REPEAT, REPEAT.c), (FORBIDDEN, FORBIDDEN.c))
+            )
+            kept = select(ATTRIBUTE).where(ATTRIBUTE.c.study_id == study_id)
             return Changes.model_construct(
                 revision=study.revision,
-                trials=[trial_from(row) for row in trials.mappings()],
+                trials=[trial_from(row) for row in connection.execute(trials).mappings()],
                 repeats=[repeat_from(row) for row in connection.execute(again)] if study.repeats else [],
+                forbidden=[forbidden_from(row) for row in connection.execute(forbidden)]
+                if study.forbidden
+                else [],
                 attributes={row.key: row.value for row in connection.execute(kept)}
                 if study.has_attributes
                 else {},
+                spaces=read_spaces(connection, study_id) if study.space_version > 1 and not since else {},
             )
 
     def reserve(

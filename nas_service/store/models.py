@@ -77,7 +77,7 @@ class StudyRow(Base):
     revision: Mapped[int] = mapped_column(default=0)
     next_number: Mapped[int] = mapped_column(default=0)
     next_ordinal: Mapped[int] = mapped_column(default=0)
-    # Infeasible or repeated proposals since a candidate was last trained, and how many end the study.
+    # Infeasible, forbidden or repeated proposals since one was last trained, and how many end the study.
     fruitless_in_a_row: Mapped[int] = mapped_column(default=0)
     max_fruitless: Mapped[int]
     waiting: Mapped[int] = mapped_column(default=0)
@@ -87,10 +87,24 @@ class StudyRow(Base):
     infeasible: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
     repeats: Mapped[int] = mapped_column(default=0)
+    forbidden: Mapped[int] = mapped_column(default=0)
+    # The number of the newest row in `spaces`; the spec holds the same space.
+    space_version: Mapped[int] = mapped_column(default=1)
     budget_trials: Mapped[int | None]
     deadline: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class SpaceRow(Base):
+    """One version of a study's space; none is ever changed."""
+
+    __tablename__ = "spaces"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    space: Mapped[Any] = mapped_column(JSON)
+    created_at: Mapped[datetime]
 
 
 class TrialRow(Base):
@@ -114,6 +128,8 @@ class TrialRow(Base):
     revision: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None]
+    space_version: Mapped[int | None]
+    excluded: Mapped[str | None]
     params: Mapped[dict[str, Any]]
     distributions: Mapped[dict[str, Any]]
     attributes: Mapped[dict[str, Any]]
@@ -151,11 +167,32 @@ class RepeatRow(Base):
     id: Mapped[int] = mapped_column(BIG, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
     trial_id: Mapped[int] = mapped_column(BIG, ForeignKey("trials.id", ondelete="CASCADE"))
+    space_version: Mapped[int] = mapped_column(default=1)
     ordinal: Mapped[int]
     revision: Mapped[int]
     params: Mapped[dict[str, Any]]
     distributions: Mapped[dict[str, Any]]
     attributes: Mapped[dict[str, Any]]
+
+
+class ForbiddenRow(Base):
+    """A proposal that a rule of the space forbids: no trial, but samplers learn from it."""
+
+    __tablename__ = "forbidden"
+    __table_args__ = (
+        UniqueConstraint("study_id", "ordinal"),
+        Index("ix_forbidden_revision", "study_id", "revision"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    space_version: Mapped[int] = mapped_column(default=1)
+    ordinal: Mapped[int]
+    revision: Mapped[int]
+    params: Mapped[dict[str, Any]]
+    distributions: Mapped[dict[str, Any]]
+    attributes: Mapped[dict[str, Any]]
+    rule: Mapped[str]
 
 
 class EpochRow(Base):

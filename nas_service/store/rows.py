@@ -6,7 +6,7 @@ from sqlalchemy import Row, RowMapping
 
 from nas_service.store.models import StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
-from nas_service.trials import Lease, Repeat, Study, Trial
+from nas_service.trials import Forbidden, Lease, Repeat, Study, Trial
 
 STUDY = table(StudyRow)
 TRIAL = table(TrialRow)
@@ -19,6 +19,7 @@ def study_from(row: RowMapping) -> Study:
     return Study(
         id=row["id"],
         spec=StudySpec.model_validate(row["spec"]),
+        space_version=row["space_version"],
         state=row["state"],
         dataset_sha256=row["dataset_sha256"],
         input_shape=tuple(row["input_shape"]),
@@ -36,9 +37,22 @@ def repeat_from(row: Row[Any]) -> Repeat:
     return Repeat.model_construct(
         ordinal=row.ordinal,
         trial_id=row.trial_id,
+        space_version=row.space_version,
         params=row.params,
         distributions=row.distributions,
         attributes=row.attributes,
+    )
+
+
+def forbidden_from(row: Row[Any]) -> Forbidden:
+    """Return a forbidden proposal."""
+    return Forbidden.model_construct(
+        ordinal=row.ordinal,
+        space_version=row.space_version,
+        params=row.params,
+        distributions=row.distributions,
+        attributes=row.attributes,
+        rule=row.rule,
     )
 
 

@@ -5,15 +5,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
 
-from nas_service.errors import Conflict, NotFound
+from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, Stale
 from nas_service.ledger import endings
 from nas_service.ledger.proposals import free_budget
-from nas_service.store import events
+from nas_service.store import events, spaces
 from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
 from nas_service.store.rows import TRIAL_COLUMNS, trial_from
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
+from search_spaces import Architecture, resolve_space
 
 STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
 # From which states a request may lead to which.
@@ -42,6 +43,7 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
         "created_at": now,
     }
     study_id: int = connection.execute(insert(StudyRow).values(values).returning(STUDY.c.id)).scalar_one()
+    spaces.insert_version(connection, study_id, 1, resolve_space(spec.space))
     events.append(connection, study_id, ("study.created", {"name": spec.name}))
     return study_id
 
@@ -88,6 +90,46 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
         events.append(connection, study_id, ("study.state", {"state": target}))
 
 
+def change_space(
+    connection: Connection,
+    study_id: int,
+    space: str | dict[str, Any],
+    *,
+    ahead: spaces.Judged,
+    sequence: int | None,
+) -> None:
+    """Give a study the next version of its space; see `Service.change_space`.
+
+    `ahead` is what could be judged by it before the study was locked.
+    """
+    study = _locked(connection, study_id)
+    # The lock has just raised the revision by one.
+    if sequence is not None and study["revision"] != sequence + 1:
+        raise Stale(f"study {study_id} has changed: its sequence is {study['revision'] - 1}, not {sequence}")
+    resolved = resolve_space(space)
+    if resolved == resolve_space(study["spec"]["space"]):
+        return
+    judged = spaces.judge(connection, study, resolved, ahead)
+    excluded = spaces.add_version(connection, study, resolved, judged)
+    values = {
+        "spec": {**study["spec"], "space": space},
+        "space_version": judged.version,
+        "fruitless_in_a_row": 0,
+    }
+    connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
+    events.append(connection, study_id, ("study.space", {"version": judged.version, "excluded": excluded}))
+    if study["state"] in ("finished", "failed") and _has_budget(study):
+        going = {"state": "running", "reason": "", "finished_at": None}
+        connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(going))
+        events.append(connection, study_id, ("study.state", {"state": "running"}))
+
+
+def _has_budget(study: RowMapping) -> bool:
+    room = free_budget(study)
+    has_time = study["deadline"] is None or study["deadline"] > datetime.now(UTC)
+    return has_time and (room is None or room > 0)
+
+
 def delete_study(connection: Connection, study_id: int) -> None:
     """Delete an ended study with all its trials."""
     study = read_study(connection, study_id)
@@ -100,8 +142,7 @@ def delete_study(connection: Connection, study_id: int) -> None:
 def enqueue_trial(
     connection: Connection,
     study_id: int,
-    architecture: dict[str, Any],
-    architecture_hash: str,
+    architecture: Architecture,
     costs: dict[str, float],
     violations: dict[str, float],
 ) -> Trial:
@@ -109,9 +150,10 @@ def enqueue_trial(
     study = _locked(connection, study_id)
     if study["state"] not in ("running", "paused"):
         raise Conflict(f"study {study_id} is {study['state']} and takes no more architectures")
+    _refuse_forbidden(study, architecture)
     known = connection.execute(
         select(TRIAL.c.number).where(
-            TRIAL.c.study_id == study_id, TRIAL.c.architecture_hash == architecture_hash
+            TRIAL.c.study_id == study_id, TRIAL.c.architecture_hash == architecture.hash
         )
     ).scalar()
     if known is not None:
@@ -129,8 +171,8 @@ def enqueue_trial(
         "params": {},
         "distributions": {},
         "attributes": {},
-        "architecture": architecture,
-        "architecture_hash": architecture_hash,
+        "architecture": architecture.to_dict(),
+        "architecture_hash": architecture.hash,
         "metrics": costs,
         "violations": violations,
         "timings": {},
@@ -193,6 +235,7 @@ def view_of(row: RowMapping, reason: str) -> StudyView:
         created_at=row["created_at"],
         finished_at=row["finished_at"],
         dataset_sha256=row["dataset_sha256"],
+        space_version=row["space_version"],
         spec=StudySpec.model_validate(row["spec"]),
     )
 
@@ -203,6 +246,12 @@ def _locked(connection: Connection, study_id: int) -> RowMapping:
     if row is None:
         raise NotFound(f"there is no study {study_id}")
     return row
+
+
+def _refuse_forbidden(study: RowMapping, architecture: Architecture) -> None:
+    rule = resolve_space(study["spec"]["space"]).forbidden(architecture)
+    if rule is not None:
+        raise InvalidInput(FieldError("", f"the study's space forbids {rule}"))
 
 
 def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:

@@ -10,6 +10,8 @@ from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, Search, StudySpec, Training
 from nas_service.trials import EpochReport, Lease, Outcome, Proposal, WorkerInfo
+from search_spaces import RandomTrial, analyse, resolve_space
+from search_spaces.versions import carried
 
 MakeProposal = Callable[..., Proposal]
 
@@ -31,6 +33,32 @@ def outcome(number: int, **changes: Any) -> Outcome:
 
 def join(ledger: Ledger, name: str = "worker") -> int:
     return ledger.register(WorkerInfo(name=name, host="here", pid=1)).worker_id
+
+
+# A space of nine networks, and one that holds them all.
+NARROW: dict[str, Any] = {
+    "depth": [2],
+    "stage": {"width": [4, 8, 16], "branch": {"kernel": [3]}, "downsample": "max"},
+}
+WIDE: dict[str, Any] = {
+    "depth": [2, 3],
+    "stage": {"width": [4, 8, 16], "branch": {"kernel": [3, 5]}, "downsample": "max"},
+}
+
+
+def drawn(space: Any, seed: int, version: int = 1) -> Proposal:
+    """Return a proposal that a version of a space could have made."""
+    trial, resolved = RandomTrial(seed), resolve_space(space)
+    network = resolved.sample(trial, (1, 8, 8), 10)
+    return Proposal(
+        params=trial.params,
+        distributions={},
+        architecture=network.to_dict(),
+        architecture_hash=network.hash,
+        costs={name: float(value) for name, value in analyse(network).metrics().items()},
+        forbidden=resolved.forbidden(network),
+        space_version=version,
+    )
 
 
 class LedgerContract:
@@ -82,6 +110,116 @@ class LedgerContract:
         assert reservation.repeats[0].ordinal == 2
         counts = service.study(study).trials
         assert (counts.running, counts.infeasible, counts.repeats) == (1, 1, 1)
+
+    def test_a_forbidden_proposal_is_kept_for_samplers_alone(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        worker = join(ledger)
+        forbidden = make_proposal(2).model_copy(update={"forbidden": "depth 2"})
+        reservation = ledger.reserve(study, worker, [forbidden, make_proposal(1), forbidden])
+        assert [(row.ordinal, row.rule) for row in reservation.forbidden] == [(0, "depth 2"), (2, "depth 2")]
+        assert [(trial.number, trial.ordinal) for trial in reservation.trials] == [(0, 1)]
+        assert (reservation.refused, reservation.fruitless_in_a_row) == (0, 2)
+        counts = service.study(study).trials
+        assert (counts.running, counts.forbidden, counts.infeasible, counts.repeats) == (1, 2, 0, 0)
+        changes = ledger.changes(study, 0)
+        assert changes.forbidden == reservation.forbidden
+        assert [trial.ordinal for trial in changes.trials] == [1]
+        assert ledger.changes(study, changes.revision).forbidden == []
+
+    def test_a_proposal_of_an_earlier_space_is_refused(self, ledger: Ledger, service: Service) -> None:
+        study = service.create_study(make_spec(space=NARROW)).study
+        worker = join(ledger)
+        service.change_space(study, WIDE)
+        late = ledger.reserve(study, worker, [drawn(NARROW, 1)], attributes={"parents:0": [1]})
+        assert (late.refused, late.trials) == (1, [])
+        mixed = ledger.reserve(study, worker, [drawn(NARROW, 1), drawn(WIDE, 1, 2)])
+        assert (mixed.refused, mixed.trials) == (2, [])
+        work = ledger.next_work(worker)
+        assert work.study is not None
+        assert (work.study.space_version, work.study.spec.space) == (2, WIDE)
+        prompt = ledger.reserve(study, worker, [drawn(WIDE, 1, 2)])
+        assert [trial.space_version for trial in prompt.trials] == [2]
+        assert ledger.changes(study, 0).attributes == {}
+
+    def test_changes_tell_all_versions_of_the_space_and_which_trials_count(
+        self, ledger: Ledger, service: Service
+    ) -> None:
+        study = service.create_study(make_spec(space=WIDE, budget=Budget(trials=9))).study
+        reservation = ledger.reserve(
+            study, join(ledger), [drawn(WIDE, seed) for seed in range(6)], attributes={"parents:0": [1]}
+        )
+        before = ledger.changes(study, 0)
+        assert before.spaces == {}
+        service.change_space(study, NARROW)
+        changed = ledger.changes(study, before.revision)
+        assert changed.spaces == {}
+        assert 0 < len(changed.trials) < len(reservation.trials)
+        assert {trial.excluded for trial in changed.trials} == {"not in version 2 of the space"}
+        # They are running, and run on.
+        assert all(ledger.heartbeat(lease) == "continue" for lease in reservation.leases)
+        everything = ledger.changes(study, 0)
+        assert everything.spaces == {1: WIDE, 2: NARROW}
+        assert everything.attributes == {}
+        assert {trial.space_version for trial in everything.trials} == {1}
+
+    def test_a_space_may_change_under_many_workers(self, ledger: Ledger, service: Service) -> None:
+        study = service.create_study(make_spec(space=WIDE, budget=Budget(trials=500))).study
+        spaces = (WIDE, NARROW)
+
+        def work(place: int) -> None:
+            worker = join(ledger, f"worker-{place}")
+            for seed in range(100 * place, 100 * place + 25):
+                version = service.study(study).space_version
+                ledger.reserve(study, worker, [drawn(spaces[(version - 1) % 2], seed, version)])
+
+        threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
+        for thread in threads:
+            thread.start()
+        changes = 0
+        while any(thread.is_alive() for thread in threads):
+            changes += 1
+            service.change_space(study, spaces[changes % 2])
+        for thread in threads:
+            thread.join()
+        view, known = service.study(study), ledger.changes(study, 0)
+        assert view.space_version == changes + 1
+        rows = [*known.trials, *known.repeats]
+        assert sorted(row.ordinal for row in rows) == list(range(len(rows)))
+        newest = resolve_space(view.spec.space)
+        for trial in known.trials:
+            own = [trial, *(repeat for repeat in known.repeats if repeat.trial_id == trial.id)]
+            is_legal = any(
+                carried(row.params, resolve_space(known.spaces[row.space_version]), newest, (1, 8, 8), 10)
+                for row in own
+            )
+            assert (trial.excluded is None) == is_legal
+
+    def test_an_excluded_trial_is_no_rival_at_a_rung(self, ledger: Ledger, service: Service) -> None:
+        spec = make_spec(space=NARROW, objectives=(Objective(metric="accuracy"),))
+        study = service.create_study(spec).study
+        worker = join(ledger)
+        leases = ledger.reserve(study, worker, [drawn(NARROW, seed) for seed in (1, 2)]).leases
+        assert ledger.report(leases[0], EpochReport(epoch=1, accuracy=0.9)) == "continue"
+        only = {**NARROW, "depth": 1}
+        service.change_space(study, only)
+        lease = ledger.reserve(study, worker, [drawn(only, 1, 2)]).leases[0]
+        assert ledger.report(lease, EpochReport(epoch=1, accuracy=0.1)) == "continue"
+        # The excluded one is ranked against those that count.
+        assert ledger.report(leases[1], EpochReport(epoch=1, accuracy=0.05)) == "prune"
+
+    def test_a_study_of_nothing_allowed_ends_with_the_rule(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(search=Search(max_infeasible_in_a_row=3))).study
+        worker = join(ledger)
+        for seed, rule in enumerate(("depth 2", "depth 1", "depth 2")):
+            proposal = make_proposal(seed).model_copy(update={"forbidden": rule})
+            ledger.reserve(study, worker, [proposal])
+        view = service.study(study)
+        assert view.state == "failed"
+        assert "the space forbids depth 2 (2 of them)" in view.reason
 
     def test_the_budget_is_kept_exactly_by_many_workers(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal

@@ -18,6 +18,7 @@ from nas_service.errors import (
     NotFound,
     ServerUnreachable,
     ServiceError,
+    Stale,
     Unavailable,
 )
 from nas_service.event_stream import Frame, parse
@@ -96,6 +97,12 @@ def test_a_study_s_life(client: Client, make_proposal: Callable[..., Proposal]) 
     assert client.enqueue(study.study, make_proposal(1).architecture).state == "waiting"
     assert client.pause(study.study).state == "paused"
     assert client.resume(study.study).state == "running"
+    with pytest.raises(Stale):
+        client.change_space(study.study, "two_conv", sequence=study.sequence)
+    sequence = client.study(study.study).sequence
+    assert client.change_space(study.study, "two_conv", sequence=sequence).spec.space == "two_conv"
+    assert client.change_space(study.study, "pyramidal").space_version == 3
+    assert [version.version for version in client.spaces(study.study)] == [1, 2, 3]
     assert client.drain(study.study).state == "draining"
     assert client.cancel(study.study).state == "cancelled"
     client.delete(study.study)

@@ -4,13 +4,43 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Engine, inspect, select, text
 
 from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import NewerDatabase, upgrade
-from nas_service.store.models import Base
+from nas_service.store.models import Base, SpaceRow, table
+
+AT = "2026-01-01 00:00:00"
+# As the first schema wrote them.
+STUDY = {
+    "id": 1,
+    "name": "old",
+    "spec": '{"dataset": "digits", "space": "multi_scale"}',
+    "state": "finished",
+    "reason": "",
+    "dataset_sha256": "abc",
+    "input_shape": "[1, 8, 8]",
+    "classes": 10,
+    "created_at": AT,
+    "max_fruitless": 500,
+    **dict.fromkeys(("revision", "next_number", "next_ordinal", "complete"), 2),
+    **dict.fromkeys(("fruitless_in_a_row", "waiting", "running", "pruned"), 0),
+    **dict.fromkeys(("infeasible", "failed", "repeats"), 0),
+}
+TRIAL = {
+    "study_id": 1,
+    "state": "complete",
+    "created_at": AT,
+    **dict.fromkeys(("distributions", "attributes", "architecture", "metrics"), "{}"),
+    **dict.fromkeys(("violations", "timings", "versions", "artifacts"), "{}"),
+    **dict.fromkeys(("ordinal", "revision", "seed", "attempt"), 0),
+}
+DRAWN = {**TRIAL, "id": 1, "number": 0, "architecture_hash": "a", "params": '{"depth": 2}'}
+ENQUEUED = {**TRIAL, "id": 2, "number": 1, "architecture_hash": "b", "params": "{}"}
 
 
 def test_the_migrated_schema_is_that_of_the_models(tmp_path: Path) -> None:
@@ -18,6 +48,54 @@ def test_the_migrated_schema_is_that_of_the_models(tmp_path: Path) -> None:
     upgrade(engine)
     with reading(engine) as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_versions_of_spaces_are_added_to_what_was_there_and_taken_away_again(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/nas.db")
+    check_second_migration(engine)
+
+
+@pytest.mark.postgres
+def test_versions_of_spaces_are_added_and_taken_away_on_postgres(postgres_url: str) -> None:
+    engine = make_engine(postgres_url)
+    with writing(engine) as connection:
+        connection.execute(text("CREATE SCHEMA migrating"))
+    own = make_engine(f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%3Dmigrating")
+    check_second_migration(own)
+    own.dispose()
+    engine.dispose()
+
+
+def check_second_migration(engine: Engine) -> None:
+    """Carry a study with a drawn and an enqueued trial to the second schema and back."""
+    moved(engine, "0001")
+    with writing(engine) as connection:
+        for name, values in (("studies", STUDY), ("trials", DRAWN), ("trials", ENQUEUED)):
+            marks = ", ".join(f":{column}" for column in values)
+            connection.execute(text(f"INSERT INTO {name} ({', '.join(values)}) VALUES ({marks})"), values)
+    moved(engine, "0002")
+    with reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert [(row.version, row.space) for row in connection.execute(select(table(SpaceRow)))] == [
+            (1, "multi_scale")
+        ]
+        trials = connection.execute(text("SELECT space_version, excluded FROM trials ORDER BY number")).all()
+        assert trials == [(1, None), (None, None)]
+        assert connection.execute(text("SELECT space_version, forbidden FROM studies")).all() == [(1, 0)]
+    moved(engine, "0001")
+    assert "spaces" not in inspect(engine).get_table_names()
+    with reading(engine) as connection:
+        assert len(connection.execute(text("SELECT * FROM trials")).all()) == 2
+
+
+def moved(engine: Engine, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[2] / "alembic"))
+    config.set_main_option("path_separator", "os")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        current = MigrationContext.configure(connection).get_current_revision() or ""
+        (command.upgrade if current < revision else command.downgrade)(config, revision)
 
 
 @pytest.mark.postgres

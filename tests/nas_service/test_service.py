@@ -45,6 +45,12 @@ def test_a_study_waits_for_workers_in_words(service: Service) -> None:
         ({"dataset": "letters"}, "/dataset", "digits"),
         ({"space": "pyramid"}, "/space", "pyramidal"),
         ({"space": {"family": "two_conv", "override": {"deep": 3}}}, "/space/override/deep", "deep"),
+        ({"space": {"forbid": [{"depth": 1}, {"stage.fuse": "add"}]}}, "/space/forbid/1", "stage.fusion"),
+        (
+            {"space": {"family": "two_conv", "override": {"forbid": [{"depth": {"most": 2}}]}}},
+            "/space/override/forbid/0/depth/most",
+            "max",
+        ),
         (
             {"training": {"recipe": {"augmentation": {"shift": 3}}}},
             "/training/recipe/augmentation/shift",
@@ -139,6 +145,33 @@ def test_preflight_reports_what_binds(service: Service) -> None:
     hopeless = service.preflight(spec.model_copy(update={"constraints": {"params": Constraint(max=10)}}), 50)
     assert hopeless.feasible_share == 0
     assert hopeless.estimated_minutes is None
+
+
+FORBIDDING = {"family": "multi_scale", "override": {"forbid": [{"depth": 2}]}}
+
+
+def test_preflight_counts_what_the_space_forbids(service: Service) -> None:
+    report = service.preflight(StudySpec(dataset="digits", space=FORBIDDING), samples=100)
+    assert 0 < report.forbidden_share < 1
+    assert report.feasible_share == pytest.approx(1 - report.forbidden_share)
+    assert report.binding is not None
+    assert report.binding.startswith("the space forbids depth 2")
+    nothing = {"family": "two_conv", "override": {"forbid": [{"depth": {"min": 1}}]}}
+    hopeless = service.preflight(StudySpec(dataset="digits", space=nothing), samples=20)
+    assert (hopeless.forbidden_share, hopeless.feasible_share, hopeless.estimated_minutes) == (1, 0, None)
+
+
+def test_a_forbidden_architecture_is_not_enqueued(
+    service: Service, make_proposal: Callable[..., Proposal]
+) -> None:
+    study = launch(service, space=FORBIDDING)
+    networks = [make_proposal(seed).architecture for seed in range(20)]
+    shallow = next(network for network in networks if len(network["stages"]) == 2)
+    deep = next(network for network in networks if len(network["stages"]) > 2)
+    with pytest.raises(InvalidInput, match="the study's space forbids depth 2"):
+        service.enqueue(study, shallow)
+    assert service.enqueue(study, deep).state == "waiting"
+    assert service.study(study).trials.waiting == 1
 
 
 def test_events_tell_a_study_from_launch_to_end(service: Service, finished_study: int) -> None:

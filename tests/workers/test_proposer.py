@@ -14,8 +14,9 @@ from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.studies import Budget, Constraint, Objective, SamplerName, Search, StudySpec
 from nas_service.trials import Outcome, WorkerInfo
-from search_spaces import analyse, resolve_space
+from search_spaces import Architecture, analyse, resolve_space
 from workers.proposer import Proposer
+from workers.replica import FAR_AWAY
 from workers.samplers import make_sampler
 
 Params = dict[str, object]
@@ -52,7 +53,8 @@ def proposed(service: Service, spec: StudySpec) -> list[Params]:
         metrics = {"accuracy": stand_in_accuracy(trial.architecture_hash)}
         ledger.complete(lease, Outcome(report_id=f"report-{trial.id}", state="complete", metrics=metrics))
     changes = ledger.changes(study_id, 0)
-    return [row.params for row in sorted([*changes.trials, *changes.repeats], key=lambda row: row.ordinal)]
+    rows = [*changes.trials, *changes.repeats, *changes.forbidden]
+    return [row.params for row in sorted(rows, key=lambda row: row.ordinal)]
 
 
 def plain_optuna(spec: StudySpec, count: int) -> list[Params]:
@@ -69,6 +71,10 @@ def plain_optuna(spec: StudySpec, count: int) -> list[Params]:
         costs = {name: float(value) for name, value in analyse(architecture).metrics().items()}
         excess = violations(costs, spec.constraints)
         is_feasible = all(value <= 0 for value in excess.values())
+        if space.forbidden(architecture):
+            trial.set_constraint("forbidden", 1.0)
+            study.tell(trial, [METRICS["accuracy"].worst, FAR_AWAY])
+            continue
         for name, value in excess.items():
             trial.set_constraint(name, value)
         accuracy = stand_in_accuracy(architecture.hash) if is_feasible else METRICS["accuracy"].worst
@@ -94,6 +100,32 @@ def test_repeats_are_told_to_the_sampler_as_plain_optuna_would_be(service: Servi
     study = service.studies().items[0]
     assert study.trials.repeats > 0
     assert ours == plain_optuna(spec, len(ours))
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_forbidden_candidates_teach_the_sampler_and_never_become_trials(
+    sampler: SamplerName, service: Service
+) -> None:
+    rules = [{"stage.fusion": "concat", "stage.channels": {"min": 32}}, {"depth": 2, "head.pool": "flatten"}]
+    spec = spec_of(sampler, {"family": "multi_scale", "override": {"forbid": rules}}, 40)
+    ours = proposed(service, spec)
+    study = service.studies().items[0]
+    assert (study.state, study.trials.trained) == ("finished", 40)
+    assert study.trials.forbidden > 5
+    space = resolve_space(spec.space)
+    for item in service.trials(study.study, page_size=500).items:
+        assert space.forbidden(Architecture.from_dict(service.trial(item.id).architecture)) is None
+    assert ours == plain_optuna(spec, len(ours))
+
+
+def test_a_space_that_forbids_everything_ends_the_study_and_names_the_rule(service: Service) -> None:
+    space = {"family": "two_conv", "override": {"forbid": [{"stage.channels": {"min": 1}}]}}
+    spec = spec_of("auto", space, 5).model_copy(update={"search": Search(max_infeasible_in_a_row=30)})
+    assert len(proposed(service, spec)) == 30
+    study = service.studies().items[0]
+    assert (study.state, study.trials.trained, study.trials.forbidden) == ("failed", 0, 30)
+    assert "the space forbids stage.channels at least 1" in study.reason
+    assert service.trials(study.study).items == []
 
 
 def test_gaussian_process_proposes_within_limits(service: Service) -> None:

@@ -28,6 +28,7 @@ export function showPreflight(place, report) {
   lines.push(["", checked
     ? `of ${COUNT.format(report.sampled)} sampled networks keep every limit that is known before measuring.`
     : `of ${COUNT.format(report.sampled)} sampled networks are allowed: no limit is checked before measuring.`]);
+  if (report.forbidden_share > 0) lines.push(["", `The space forbids ${share(report.forbidden_share)} of the samples.`]);
   if (report.binding) lines.push(["", report.binding]);
   const small = report.smallest_feasible ?? report.smallest, large = report.largest_feasible ?? report.largest;
   const kind = report.smallest_feasible ? "Feasible networks" : "Sampled networks";

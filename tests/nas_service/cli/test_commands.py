@@ -9,6 +9,8 @@ import yaml
 
 from nas_service import __version__
 from nas_service.cli.main import run
+from nas_service.service import Service
+from nas_service.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +151,30 @@ def test_only_complete_feasible_trials_stand_in_the_printed_front(
     assert run(["study", "front", str(finished_study), "-o", "csv"]) == 0
     printed = capsys.readouterr().out.strip().splitlines()
     assert len(printed) == 1 + len(result["front"])
+
+
+def test_a_study_s_space_is_widened_from_a_file(
+    tmp_path: Path, finished_study: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(settings.data_home))
+    path = tmp_path / "space.yaml"
+    path.write_text("family: multi_scale\noverride: {depth: [1, 2, 3]}\n")
+    assert run(["study", "widen", str(finished_study), str(path)]) == 0
+    service = Service.open(settings)
+    assert [version.version for version in service.spaces(finished_study)] == [1, 2]
+    service.close()
+
+
+def test_widening_says_what_is_wrong(
+    tmp_path: Path,
+    finished_study: int,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(settings.data_home))
+    path = tmp_path / "space.yaml"
+    path.write_text("depht: 2\n")
+    assert run(["study", "widen", str(finished_study), str(path)]) == 2
+    assert "depth" in errors_of(capsys)[-1]
+    assert run(["study", "widen", str(finished_study), str(tmp_path / "missing.yaml")]) == 3

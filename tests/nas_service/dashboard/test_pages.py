@@ -211,3 +211,15 @@ def test_what_has_ended_is_kept_and_what_is_new_is_seen(service: Service, mixed_
     assert [trial.id for trial in after] == [*(trial.id for trial in before), new]
     # The object of a page that is kept comes back itself.
     assert after[0] is before[0]
+
+
+def test_trials_that_the_newest_space_excludes_stay_visible_with_the_reason(
+    client: Client, service: Service, finished_study: int
+) -> None:
+    service.change_space(finished_study, {"depth": 1})
+    page = client.get(f"/studies/{finished_study}").text
+    assert "(excluded)" in page
+    assert "not in version 2 of the space" in page
+    assert ", version 2" in page
+    trial = service.trials(finished_study, state="complete").items[0]
+    assert "Does not count: not in version 2 of the space." in client.get(f"/trials/{trial.id}").text
