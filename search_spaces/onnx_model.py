@@ -33,15 +33,23 @@ def to_onnx(
         ValueError: The state lacks an entry; the message names it.
     """
     graph = lower(architecture)
+    return graph_to_onnx(graph, _random_state(graph, seed) if state is None else state)
+
+
+def graph_to_onnx(graph: Graph, state: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Return any graph, such as a folded one, as `to_onnx` does.
+
+    Raises:
+        ValueError: The state lacks an entry; the message names it.
+    """
     operators = _operators(graph)
-    weights = _random_state(graph, seed) if state is None else state
     model = helper.make_model(
         helper.make_graph(
             [_node(operator) for operator in operators],
             "network",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *architecture.input_shape])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", architecture.classes])],
-            [*_weights(operators, weights), *_constants(operators)],
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *graph.input_shape])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", *graph.nodes[-1].shape])],
+            [*_weights(operators, state), *_constants(operators)],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import zip_longest
 from math import prod
 from types import MappingProxyType
 
@@ -29,6 +30,8 @@ FUSIONS = {
     "weighted_sigmoid": " weighted sigmoid",
     "selective": " selective",
 }
+# Fusions that are linear in each branch.
+SUMS = ("add", "weighted", "weighted_free", "weighted_sigmoid")
 CONNECTIONS = {
     "none": "",
     "residual": " residual",
@@ -125,6 +128,23 @@ def displayed(branches: tuple[Branch, ...]) -> list[Branch]:
     return sorted(branches, key=lambda branch: (_extent(branch), len(branch.operations)))
 
 
+def is_foldable(stage: Stage) -> bool:
+    """Whether branches and fusion fold into one kernel, at the borders too (`folding`, merge "always").
+
+    That is a sum, or a single branch, of linear operations of which, along each axis, at most one sees
+    neighbours, and no bias comes before it. Linear branches that are concatenated fold into a kernel each.
+    """
+    is_summed = len(stage.branches) == 1 or stage.fusion in SUMS
+    if not (is_summed and stage.is_linear and all(map(_is_one_kernel, stage.branches))):
+        return False
+    if stage.is_dense and any(len(branch.operations) > 1 for branch in stage.branches):
+        return False
+    # Identities alone are no kernel, unless they are projected to other channels.
+    operations = [operation for branch in stage.branches for operation in branch.operations]
+    width = stage.channels - (operations[0].channels if stage.is_dense else 0)
+    return any(operation.kind != "identity" or operation.channels != width for operation in operations)
+
+
 def before_add(stage: Stage) -> list[str]:
     """Return what follows the fusion, up to where a residual line comes in."""
     steps = [POOLS[stage.downsample]] if stage.pools_first else []
@@ -159,14 +179,6 @@ def head_steps(architecture: Architecture) -> list[str]:
         *([f"dropout {head.dropout:g}"] if head.dropout else []),
         f"{architecture.classes} classes",
     ]
-
-
-def is_foldable(stage: Stage) -> bool:
-    """Whether the branches of a stage are linear and added, so that they fold into one kernel.
-
-    One branch alone folds too, and so do branches side by side, into one kernel each.
-    """
-    return stage.is_linear
 
 
 def output_shape(cost: Cost, part: str) -> tuple[int, ...]:
@@ -210,6 +222,24 @@ def _extent(branch: Branch) -> int:
         for operation in branch.operations
     ]
     return prod(sum(axis) + 1 for axis in zip(*spans, strict=False))
+
+
+def _is_one_kernel(branch: Branch) -> bool:
+    """Whether linear operations in series are one convolution, at the borders too."""
+    kernels = [_sides(operation) for operation in branch.operations]
+    if any(sum(side > 1 for side in sides) > 1 for sides in zip_longest(*kernels, fillvalue=1)):
+        return False
+    biased = [index for index, operation in enumerate(branch.operations) if getattr(operation, "bias", False)]
+    levels = max(len(getattr(operation, "kernels", (1,))) for operation in branch.operations)
+    return levels == 1 and not any(max(sides) > 1 for sides in kernels[min(biased, default=99) + 1 :])
+
+
+def _sides(operation: Operation) -> tuple[int, ...]:
+    """Return the kernel; that of a pyramid's one level stands for all axes there may be."""
+    if hasattr(operation, "kernels"):
+        return (max(operation.kernels),) * 3
+    sides: tuple[int, ...] = getattr(operation, "kernel", (1,))
+    return sides
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
