@@ -63,6 +63,16 @@ _FITTING: dict[tuple[int, int, tuple[int, ...], bool], Branch] = {}
 _MOST_FITTING = 2**17
 
 
+def known_to_fit(
+    branches: tuple[Branch, ...], channels: int, size: tuple[int, ...], *, dense: bool
+) -> tuple[Branch, ...] | None:
+    """Return branches that have all been found to fit behind such a map; None where one has not."""
+    for branch in branches:
+        if (id(branch), channels, size, dense) not in _FITTING:
+            return None
+    return branches
+
+
 def fit_branch(
     branch: Branch, where: str, at: str, channels: int, size: tuple[int, ...], *, dense: bool = False
 ) -> Branch:

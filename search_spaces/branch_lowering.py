@@ -72,8 +72,8 @@ def branch_piece(branch: Branch, style: Style, shape: Shape) -> Piece:
     nodes = builder.nodes
     parts = [figures(node.layer, node.input_shapes) for node in nodes]
     size = prod(shape)
-    steps = [
-        Step(tuple([source + 1 for source in node.inputs]), part.elements, node.layer.in_place)
+    steps: list[Step] = [
+        (tuple([source + 1 for source in node.inputs]), part.elements, node.layer.in_place, None)
         for node, part in zip(nodes, parts, strict=True)
     ]
     inside = tuple(peak_elements(size, steps, keeps_input=keeps) - size for keeps in (True, False))

@@ -118,7 +118,7 @@ class Tally(Builder):
         else:
             seen.append(seen_behind([seen[node] for node in inputs], part.window))
         self._parts.append(part.counts)
-        self.steps.append(Step(inputs, part.elements, layer.in_place))
+        self.steps.append((inputs, part.elements, layer.in_place, None))
         shapes.append(part.shape)
         return len(shapes) - 1
 
@@ -132,7 +132,7 @@ class Tally(Builder):
             if not piece.has_layers:
                 continue
             self._parts.append(piece.counts)
-            self.steps.append(Step((node,), piece.size, False, piece.inside))
+            self.steps.append(((node,), piece.size, False, piece.inside))
             self.seen.append(seen if piece.window is None else widened(seen, piece.window))
             self.shapes.append(piece.shape)
             maps[index] = len(self.shapes) - 1
@@ -166,8 +166,8 @@ def layer_costs(graph: Graph) -> tuple[LayerCost, ...]:
 
 def graph_peak_bytes(graph: Graph) -> int:
     """Return the peak activation bytes of a graph on one example, from its layers one by one."""
-    steps = [
-        Step(tuple([source + 1 for source in node.inputs]), prod(node.shape), node.layer.in_place)
+    steps: list[Step] = [
+        (tuple([source + 1 for source in node.inputs]), prod(node.shape), node.layer.in_place, None)
         for node in graph.nodes
     ]
     return 4 * peak_elements(prod(graph.input_shape), steps)

@@ -15,6 +15,7 @@ from search_spaces.layers.normalisation import norm_layer
 from search_spaces.layers.pointwise import Dropout, activation_layer
 from search_spaces.layers.rearranging import Slice
 from search_spaces.layers.reduction import AdaptivePool, Flatten, GlobalPool, Linear, Pool
+from search_spaces.stage import GROWING
 
 # Selective kernels narrow to this part of the channels, but not below so many (Li et al. 2019, equation 4).
 SELECTIVE_RATIO = 8
@@ -79,7 +80,12 @@ def counting_style(stage: Stage) -> Style:
     Where branches are linear the norm stands behind them, so stages of all norms share their figures.
     """
     norm = "none" if stage.is_linear else stage.norm
-    return Style(stage.downsample == "stride", norm, "relu", stage.branch_activation, stage.is_dense)
+    return _style(stage.downsample, norm, stage.branch_activation, stage.connection)
+
+
+@lru_cache(maxsize=256)
+def _style(downsample: str, norm: str, branch_activation: bool, connection: str) -> Style:
+    return Style(downsample == "stride", norm, "relu", branch_activation, connection in GROWING)
 
 
 def lower_stages(builder: Builder, stages: Iterable[Stage]) -> int:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from search_spaces import fields, operations
 from search_spaces.architecture import MAX_OPERATIONS, Branch, Head, Stage
@@ -42,10 +42,14 @@ class Ask:
         """Return the only choice unasked, else what the trial suggests."""
         if len(choices) == 1 and not self.asks_all:
             return choices[0]
-        return cast(Value, self.suggest(self.prefix + name, cast(Any, choices)))
+        return self.suggest(self.prefix + name, choices)  # type: ignore[return-value, arg-type]  # one of them
 
     def below(self, name: str) -> "Ask":
-        return Ask(self.trial, f"{self.prefix}{name}.")
+        """Return the same for names below a name."""
+        inner = Ask.__new__(Ask)
+        inner.trial, inner.suggest, inner.asks_all = self.trial, self.suggest, self.asks_all
+        inner.prefix = f"{self.prefix}{name}."
+        return inner
 
 
 class FeatureMap(NamedTuple):
@@ -109,12 +113,8 @@ def after(stage: Stage, before: FeatureMap) -> FeatureMap:
     return FeatureMap(stage.channels, size_behind(stage.downsample, before.size))
 
 
-def sample_branch(
-    branch: BranchRange, ask: Ask, before: FeatureMap, channels: int, dense: bool = False
-) -> Branch:
-    """Draw one branch from `before` to `channels` channels."""
-    if not branch.is_fixed or ask.asks_all:
-        return _drawn(branch, ask, before, channels, dense)
+def _remembered(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int, dense: bool) -> Branch:
+    """Return what a range without any choice comes to from `before` to `channels` channels."""
     key = (id(branch), before, channels, dense)
     known = _FIXED.get(key)
     if known is None:
@@ -129,30 +129,50 @@ _FIXED: dict[tuple[int, FeatureMap, int, bool], tuple[BranchRange, Branch]] = {}
 _MOST_FIXED = 2**16
 
 
+class _Facts(NamedTuple):
+    """What sampling needs to know of an operation."""
+
+    kind: type[Operation]
+    has_kernel: bool
+    has_dilation: bool
+    has_levels: bool
+
+
+@lru_cache(maxsize=256)
+def _facts(operation: str, axes: int) -> tuple[str, _Facts]:
+    """Return an operation's name and facts; where it does not exist for so many axes, the convolution's."""
+    if axes not in operations.get(operation).axes:
+        operation = "conv"
+    known = operations.options(operation)
+    facts = _Facts(operations.get(operation), "kernel" in known, "dilation" in known, has_levels(operation))
+    return operation, facts
+
+
+@lru_cache(maxsize=2**14)
+def _is_wide(kernel: int | str, size: tuple[int, ...]) -> bool:
+    """Whether a kernel, clipped to a map, sees more than one position."""
+    return max(clipped_window(fields.kernel_sides(kernel, len(size)), 1, size)[0]) > 1
+
+
 def _drawn(branch: BranchRange, ask: Ask, before: FeatureMap, channels: int, dense: bool) -> Branch:
-    values = branch.values
-    name = ask("operation", values["operation"])
-    axes = len(before.size)
-    if axes not in operations.get(name).axes:
-        name = "conv"
-    operation, known = operations.get(name), operations.options(name)
-    kernel = ask("kernel", values["kernel"]) if "kernel" in known else 1
-    sides = clipped_window(fields.kernel_sides(kernel, axes), 1, before.size)[0]
+    values, (before_channels, size) = branch.values, before
+    name, facts = _facts(ask("operation", values["operation"]), len(size))
+    kernel = ask("kernel", values["kernel"]) if facts.has_kernel else 1
     shape, dilation = "square", 1
-    if max(sides) > 1:
-        if axes > 1 and operation.can_be_asymmetric:
+    if facts.has_kernel and _is_wide(kernel, size):
+        if len(size) > 1 and facts.kind.can_be_asymmetric:
             shape = ask("shape", values["shape"])
-        if "dilation" in known:
+        if facts.has_dilation:
             dilation = ask("dilation", values["dilation"])
     repeat = ask("repeat", values["repeat"])
     narrow = channels // ask("bottleneck", values["bottleneck"])
-    inputs = narrow if 1 <= narrow < min(channels, before.channels) else before.channels
+    inputs = narrow if 1 <= narrow < min(channels, before_channels) else before_channels
     groups = 1
-    if has_levels(name) and math.gcd(inputs, channels) > 1:
+    if facts.has_levels and math.gcd(inputs, channels) > 1:
         groups = largest_groups(ask("groups", values["groups"]), inputs, channels)
     drawn: dict[str, Any] = {"groups": groups}
-    for field in operation.searched:
-        if operation.is_asked(field, drawn):
+    for field in facts.kind.searched:
+        if facts.kind.is_asked(field, drawn):
             drawn[field] = ask(field, values[field])
     plan = _Plan(name, kernel, shape, dilation, tuple(drawn.items()), repeat, narrow, channels, dense)
     return _built(plan, before)
@@ -263,7 +283,9 @@ def _branches(
     if splits and len(ranges) > 1:
         channels = _split([branch.values["share"] for branch in ranges], ask, width)
     branches = [
-        sample_branch(branch, ask.below(name), before, count, dense)
+        _remembered(branch, ask, before, count, dense)
+        if branch.is_fixed and not ask.asks_all
+        else _drawn(branch, ask.below(name), before, count, dense)
         for name, branch, count in zip(_BRANCH_NAMES, ranges, channels, strict=False)
     ]
     # In the canonical order, which the stage need not bring about again.

@@ -6,7 +6,7 @@ from math import prod
 from operator import attrgetter, is_
 from typing import Any
 
-from search_spaces.branch import Branch, branch_from, branch_to_data, channels_out, fit_branch
+from search_spaces.branch import Branch, branch_from, branch_to_data, channels_out, fit_branch, known_to_fit
 from search_spaces.layers.attention import squeezed_channels
 from search_spaces.layers.normalisation import NORMS
 from search_spaces.layers.pointwise import ACTIVATIONS
@@ -83,7 +83,6 @@ class Stage:
         return all(map(_is_linear, self.branches))
 
 
-_text, _is_linear = attrgetter("text"), attrgetter("is_linear")
 _ALLOWED: dict[str, tuple[Any, ...]] = {
     "fusion": FUSIONS,
     "connection": CONNECTIONS,
@@ -95,6 +94,8 @@ _ALLOWED: dict[str, tuple[Any, ...]] = {
     "self_attention": (None, *SELF_ATTENTION_RATIOS),
     "branch_activation": (True, False),
 }
+_options_of = attrgetter(*_ALLOWED)
+_text, _is_linear = attrgetter("text"), attrgetter("is_linear")
 
 
 @lru_cache(maxsize=4096)
@@ -116,8 +117,9 @@ def fit_stage(stage: Stage, number: int, channels: int, size: tuple[int, ...]) -
     _check_options(stage, number, size, where, at)
     if not 1 <= len(stage.branches) <= MAX_BRANCHES:
         refuse(where, "branches", len(stage.branches), f"1 to {MAX_BRANCHES} branches", f"{at}/branches")
-    dense = stage.is_dense
-    branches = tuple(
+    dense = stage.connection in GROWING
+    # Those of sampled stages are known to fit; the places of others are written for their messages.
+    branches = known_to_fit(stage.branches, channels, size, dense=dense) or tuple(
         [
             fit_branch(
                 branch, f"{where}, branch {index}", f"{at}/branches/{index - 1}", channels, size, dense=dense
@@ -156,9 +158,8 @@ def stage_from(data: Any, number: int) -> Stage:
 
 
 def _check_options(stage: Stage, number: int, size: tuple[int, ...], where: str, at: str) -> None:
-    values = tuple([getattr(stage, name) for name in _ALLOWED])
     try:
-        is_good = _are_options(*values)
+        is_good = _are_options(*_options_of(stage))
     except TypeError:
         is_good = False
     if not is_good:
@@ -215,18 +216,42 @@ def _canonical(stage: Stage, branches: tuple[Branch, ...], channels: int, size: 
         branches = tuple(sorted(branches, key=_text))
     if len(branches) == len(stage.branches) and all(map(is_, branches, stage.branches)):
         branches = stage.branches
-    canonical: dict[str, Any] = {
-        "branches": branches,
-        "fusion": stage.fusion if len(branches) > 1 else "concat",
-        "branch_activation": stage.branch_activation and not _is_single_step(branches),
-        "downsample": "none" if _strides_in_place(stage, channels, size) else stage.downsample,
-        "pool_position": stage.pool_position if stage.downsample in POOLS else "before_norm",
-        "attention": _smallest_alike(stage.attention, stage.channels, ATTENTION_RATIOS),
-        "self_attention": _smallest_alike(stage.self_attention, stage.channels, SELF_ATTENTION_RATIOS),
-        "dropout": plain_rate(stage.dropout),
-    }
-    changed = {name: value for name, value in canonical.items() if getattr(stage, name) is not value}
-    return replace(stage, **changed) if changed else stage
+    own = (
+        stage.branches,
+        stage.fusion,
+        stage.branch_activation,
+        stage.downsample,
+        stage.pool_position,
+        stage.attention,
+        stage.self_attention,
+        stage.dropout,
+    )
+    ratios = (stage.attention, stage.self_attention)
+    squeezed = _smallest_alike(*ratios, stage.channels) if ratios != (None, None) else ratios
+    canonical: tuple[Any, ...] = (
+        branches,
+        stage.fusion if len(branches) > 1 else "concat",
+        stage.branch_activation and not _is_single_step(branches),
+        "none" if _strides_in_place(stage, channels, size) else stage.downsample,
+        stage.pool_position if stage.downsample in POOLS else "before_norm",
+        *squeezed,
+        plain_rate(stage.dropout),
+    )
+    if all(map(is_, own, canonical)):
+        return stage
+    return replace(stage, **dict(zip(_CANONICAL, canonical, strict=True)))
+
+
+_CANONICAL = (
+    "branches",
+    "fusion",
+    "branch_activation",
+    "downsample",
+    "pool_position",
+    "attention",
+    "self_attention",
+    "dropout",
+)
 
 
 def _is_single_step(branches: tuple[Branch, ...]) -> bool:
@@ -244,8 +269,16 @@ def _strides_in_place(stage: Stage, channels: int, size: tuple[int, ...]) -> boo
 
 
 @lru_cache(maxsize=4096)
-def _smallest_alike(ratio: int | None, channels: int, ratios: tuple[int, ...]) -> int | None:
-    """Return the smallest ratio that squeezes to the same width: 4, 8 and 16 all leave one of 4 channels."""
+def _smallest_alike(
+    attention: int | None, self_attention: int | None, channels: int
+) -> tuple[int | None, int | None]:
+    """Return the smallest ratios that squeeze to the same width: 4, 8 and 16 all leave one of 4 channels."""
+    return _smallest(attention, channels, ATTENTION_RATIOS), _smallest(
+        self_attention, channels, SELF_ATTENTION_RATIOS
+    )
+
+
+def _smallest(ratio: int | None, channels: int, ratios: tuple[int, ...]) -> int | None:
     if ratio is None:
         return None
     width = squeezed_channels(channels, ratio)

@@ -48,17 +48,11 @@ def seen_behind(sources: Sequence[Seen | None], window: tuple[Reach, ...] | None
     return first if len(sources) == 1 else merged(tuple(sources))
 
 
-class Step(NamedTuple):
-    """What one step of the execution does to memory; sizes in elements."""
-
-    # Positions of what it reads; 0 is the network's input, 1 the first step's output.
-    inputs: tuple[int, ...]
-    size: int
-    # Whether it may write over its first input.
-    in_place: bool
-    # The most it needs at once beside all that was alive before, where its input stays and where it may go;
-    # None for a plain layer, which needs its output.
-    inside: tuple[int, int] | None = None
+# What one step of the execution does to memory, sizes in elements. First the positions of what it reads: 0
+# is the network's input, 1 the first step's output. Then the size of its output, and whether it may write over
+# its first input. Last the most it needs at once beside all that was alive before, where its input stays and
+# where it may go; None for a plain layer, which needs its output. A plain tuple: there are dozens a network.
+Step = tuple[tuple[int, ...], int, bool, tuple[int, int] | None]
 
 
 def peak_elements(input_size: int, steps: Sequence[Step], *, keeps_input: bool = False) -> int:

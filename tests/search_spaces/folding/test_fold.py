@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from search_spaces import Architecture, RandomTrial, Stage, families, lower, resolve_space
 from search_spaces.cost import graph_peak_bytes, layer_costs
@@ -26,13 +27,21 @@ CHOICES += [{"merge": merge, "dense": True} for merge in MERGES]
 
 
 def trained_like(architecture: Architecture, seed: int) -> Network:
-    """Return a network whose norms, weights of sums and biases are all drawn, negative scales among them."""
+    """Return a network whose norms, weights of sums and biases are all drawn, negative scales among them.
+
+    Norms have seen random examples, as training would have them: what passes through keeps its size.
+    """
     network = build(architecture, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     for name, value in network.state_dict().items():
         if value.is_floating_point() and value.dim() == 1:
             low, high = (0.5, 1.5) if name.endswith("running_var") else (-1.5, 1.5)
             value.copy_(low + (high - low) * torch.rand(value.shape, generator=generator))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(torch.randn((32, *architecture.input_shape), generator=generator))
     return network.eval()
 
 
