@@ -52,7 +52,8 @@ def fold_graph(
     if merge == "always":
         # Last, for a dense neighbour takes a shuffle at no cost.
         trained = _settled(trained, [*rewrites, partial(absorb_shuffles, expand=True)])
-    trained = expand_groups(trained) if dense else regroup(trained)
+    # Beside dense kernels further merges may be no dearer.
+    trained = _settled(expand_groups(trained), rewrites) if dense else regroup(trained)
     return trained.graph(), trained.state()
 
 

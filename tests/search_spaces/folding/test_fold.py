@@ -93,7 +93,7 @@ def test_every_choice_folds_exactly(each_description: dict[str, Any]) -> None:
     assert max(deviations(architecture, 0, merge="always", concat=True)) < TOLERANCE
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     family=st.sampled_from(families.names()),
     shape=st.sampled_from(SHAPES),
