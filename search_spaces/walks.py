@@ -50,8 +50,8 @@ def seen_behind(sources: Sequence[Seen | None], window: tuple[Reach, ...] | None
 
 # What one step of the execution does to memory, sizes in elements. First the positions of what it reads: 0
 # is the network's input, 1 the first step's output. Then the size of its output, and whether it may write
-# over its first input. Last the most it needs at once beside all that was alive before, where its input stays and
-# where it may go; None for a plain layer, which needs its output. A plain tuple: there are dozens a network.
+# over its first input. Last the most it needs at once beside all that was alive before, where its input stays
+# and where it may go; None for a plain layer, which needs its output. A plain tuple: there are many of them.
 Step = tuple[tuple[int, ...], int, bool, tuple[int, int] | None]
 
 
