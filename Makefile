@@ -37,6 +37,8 @@ test: $(VENV)/.installed-dev  ## The whole test suite
 bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.coordination
 	$(BIN)/python -m benchmarks.folding
+	$(BIN)/python -m benchmarks.analyser
+	$(BIN)/python -m benchmarks.exactness
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -82,8 +82,9 @@ def check_figures(network: Network) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("family", families.names())
 def test_samples_of_a_family_fold_exactly(family: str, shape: tuple[int, ...]) -> None:
-    space = resolve_space(family)
-    for seed, choices in enumerate(CHOICES):
+    space, turn = resolve_space(family), families.names().index(family) + SHAPES.index(shape)
+    # Each shape of each family has a third of the choices; they take turns.
+    for seed, choices in list(enumerate(CHOICES))[turn % 3 :: 3]:
         architecture = space.sample(RandomTrial(seed), shape, 5)
         assert max(deviations(architecture, seed, **choices)) < TOLERANCE, architecture.canonical_json()
 
