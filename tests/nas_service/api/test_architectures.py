@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from nas_service.client import Client
-from nas_service.descriptions import ArchitectureView
+from nas_service.descriptions import ArchitectureView, CostView
 from nas_service.errors import InvalidInput
 from nas_service.server import serving
 from nas_service.settings import Settings
@@ -44,7 +44,7 @@ def test_the_figures_are_those_of_the_library(http: httpx.Client, family: str) -
     answer = http.post(PATH, json=architecture.to_dict())
     assert answer.status_code == 200, answer.text
     view, cost = ArchitectureView.model_validate_json(answer.content), analyse(architecture)
-    assert view.cost == cost
+    assert view.cost == CostView.model_validate(cost, from_attributes=True)
     assert Architecture.from_dict(view.architecture) == architecture
     assert (view.architecture_hash, view.svg, view.text) == (
         architecture.hash,
