@@ -168,8 +168,8 @@ def test_deep_networks_of_residual_bottlenecks(
     """Duta et al. 2020, arXiv:2006.11538; ResNet-50 strides in its 3x3, as torchvision's."""
     tally = Tally((3, 224, 224))
     lower_head(tally, Head(), 1000, lower_stages(tally, fitted(stages, (3, 224, 224))))
-    assert tally.params == params
-    assert round(tally.macs / 1e9, 3) == gmacs
+    assert tally.counts().params == params
+    assert round(tally.counts().macs / 1e9, 3) == gmacs
 
 
 def separable(channels: int) -> Step:
@@ -190,7 +190,7 @@ def test_resnet_8_of_mlperf_tiny() -> None:
     for width in (32, 64):
         node = biased_residual(tally, width, node)
     lower_head(tally, Head(), 10, node)
-    assert (tally.params, tally.macs) == (78_186, 12_501_632)
+    assert (tally.counts().params, tally.counts().macs) == (78_186, 12_501_632)
 
 
 def biased_residual(tally: Tally, width: int, start: int) -> int:
@@ -217,7 +217,7 @@ def test_ds_cnn_of_mlperf_tiny() -> None:
     for number, stage in enumerate(fitted(stages, tally.shape(node)), start=1):
         node = lower_stage(tally, f"stage{number}", stage, node, None)
     lower_head(tally, Head(), 12, node)
-    assert (tally.params, tally.macs) == (23_756, 2_656_768)
+    assert (tally.counts().params, tally.counts().macs) == (23_756, 2_656_768)
 
 
 def test_mobilenet_v1_quarter_of_mlperf_tiny() -> None:
