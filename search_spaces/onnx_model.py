@@ -33,7 +33,7 @@ def to_onnx(
         ValueError: The state lacks an entry; the message names it.
     """
     graph = lower(architecture)
-    return graph_to_onnx(graph, _random_state(graph, seed) if state is None else state)
+    return graph_to_onnx(graph, random_state(graph, seed) if state is None else state)
 
 
 def graph_to_onnx(graph: Graph, state: Mapping[str, NDArray[np.float32]]) -> bytes:
@@ -93,7 +93,8 @@ def _constants(operators: list[OnnxNode]) -> list[onnx.TensorProto]:
     ]
 
 
-def _random_state(graph: Graph, seed: int) -> dict[str, NDArray[np.float32]]:
+def random_state(graph: Graph, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Return weights and buffers of an untrained network by the names of the torch module's state dict."""
     generator = np.random.default_rng(seed)
     state: dict[str, NDArray[np.float32]] = {}
     for node in graph.nodes:
