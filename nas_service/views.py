@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from nas_service.devices import is_local
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 
@@ -165,6 +166,40 @@ class WorkerView(View):
     heartbeat_at: datetime
     started_at: datetime
     versions: dict[str, str]
+    # It serves its device's requests alone, and neither proposes nor trains.
+    measures_only: bool = False
+    # Why its machine is too noisy to measure latency; None where it is quiet.
+    noise: str | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in ("idle", "running")
+
+    @property
+    def note(self) -> str:
+        """What is special about it, in words."""
+        parts = ["measures only"] if self.measures_only else []
+        return "; ".join([*parts, f"too noisy to measure latency: {self.noise}"] if self.noise else parts)
+
+    def measures_on(self, device: str) -> bool:
+        """Whether latency on a device is this worker's to measure, were its machine quiet."""
+        if self.measures_only or not is_local(device):
+            return self.measures_only and self.device == device
+        return device != "cuda" or self.device == "cuda"
+
+
+class DeviceView(View):
+    """Where latency was, or is to be, measured."""
+
+    name: str
+    # Each with its version, of the stored measurements.
+    runtimes: list[str]
+    measurements: int
+    # Networks that wait for their measurement.
+    waiting: int
+    workers_alive: int
+    # Why a living worker does not measure: its machine is too noisy.
+    noise: str | None = None
 
 
 class FamilyView(View):
