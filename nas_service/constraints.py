@@ -16,14 +16,16 @@ def violations(
     Args:
         metrics: Figures by metric name; limits on others are left out.
         constraints: The study's limits.
-        latency: The measurement, for limits on another statistic than the median (`median_ms`, `p90_ms`,
-        `p99_ms`).
+        latency: The measurement. A limit on the median is applied to the upper end of its interval, where
+            known; one on another statistic to that one (`p90_ms`, `p99_ms`).
     """
     found = {}
     for name, constraint in constraints.items():
         value = metrics.get(name)
         if name == "latency_ms" and latency is not None:
             value = latency[f"{constraint.at}_ms"]
+            if constraint.at == "median":
+                value = latency.get("high_ms", value)
         if value is not None:
             found[name] = violation(float(value), constraint)
     return found

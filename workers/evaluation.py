@@ -18,7 +18,7 @@ from search_spaces.modules import build
 from workers.checkpoint import architecture_file, weights_file
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
-from workers.latency import Latency, measure
+from workers.latency import measure
 from workers.training.metrics import quality_metrics
 from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
@@ -35,6 +35,7 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    # A `Measurement` as plain data.
     latency: dict[str, Any] | None = None
     # File contents by kind: "weights" and "architecture".
     files: dict[str, bytes] = field(default_factory=dict)
@@ -86,8 +87,7 @@ def _evaluate(
         return
     known: dict[str, float] = {}
     if spec.needs_latency:
-        latency = _measured(evaluation, architecture, spec.device, seed)
-        known["latency_ms"] = evaluation.metrics["latency_ms"] = latency.median_ms
+        known["latency_ms"] = _measured(evaluation, architecture, spec.device, seed)
         if not _keeps_limits(evaluation, spec):
             return
     data = load_data()
@@ -117,12 +117,13 @@ def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
     return False
 
 
-def _measured(evaluation: Evaluation, architecture: Architecture, device: str, seed: int) -> Latency:
+def _measured(evaluation: Evaluation, architecture: Architecture, device: str, seed: int) -> float:
     started = perf_counter()
-    latency = measure(architecture, device, seed=seed)
+    measurement = measure(architecture, device, seed=seed)
     evaluation.timings["latency_s"] = perf_counter() - started
-    evaluation.latency = latency.to_dict()
-    return latency
+    evaluation.latency = measurement.model_dump(mode="json")
+    evaluation.metrics["latency_ms"] = measurement.median_ms
+    return measurement.median_ms
 
 
 def _record(evaluation: Evaluation, result: TrainingResult) -> None:

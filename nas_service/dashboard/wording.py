@@ -159,14 +159,28 @@ def words_of(name: str) -> str:
     return name.removesuffix("_s").removesuffix("_ms").replace("_", " ").strip().capitalize()
 
 
+_LATENCY_LABELS = {
+    "low_ms": "Median at least",
+    "high_ms": "Median at most",
+    "min_ms": "Shortest run",
+    "reference_ms": "Reference network",
+    "is_noisy": "Noisy",
+    "is_predicted": "Predicted",
+}
+
+
 def latency_facts(latency: dict[str, Any]) -> list[tuple[str, str]]:
-    """A measurement's entries in words, times in milliseconds; lists of raw timings are left out."""
+    """A measurement's entries in words, times in milliseconds.
+
+    Lists of raw timings are left out, and the folded network's hash, which tells a person nothing.
+    """
     facts = []
     for name, value in latency.items():
+        label = _LATENCY_LABELS.get(name) or words_of(name)
         if isinstance(value, float) and name.endswith("_ms"):
-            facts.append((words_of(name), f"{significant(value)} ms"))
-        elif isinstance(value, bool) or not isinstance(value, (list, dict)):
-            facts.append((words_of(name), _plain(value)))
+            facts.append((label, f"{significant(value)} ms"))
+        elif not isinstance(value, (list, dict)) and name != "network_hash":
+            facts.append((label, _plain(value)))
     return facts
 
 
