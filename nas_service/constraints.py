@@ -1,7 +1,7 @@
 """How far a candidate breaks or keeps its limits."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from nas_service.studies import Constraint
 
@@ -39,3 +39,12 @@ def violation(value: float, constraint: Constraint) -> float:
     if constraint.min is not None:
         off.append((constraint.min - value) / (abs(constraint.min) or 1.0))
     return max(off)
+
+
+def side_of(constraint: Constraint, low: float, high: float) -> Literal["kept", "broken"] | None:
+    """Return on which side of a limit a whole interval lies; None where it reaches over."""
+    least = constraint.min if constraint.min is not None else float("-inf")
+    most = constraint.max if constraint.max is not None else float("inf")
+    if low > most or high < least:
+        return "broken"
+    return "kept" if least <= low and high <= most else None

@@ -367,7 +367,7 @@ class Service:
         if trial is None:
             raise NotFound(missing)
         on_front = {member.trial for member in self.front(trial.study_id).front}
-        return TrialView(**dict(trial), is_on_front=trial.id in on_front)
+        return TrialView(**dict(trial), is_on_front=trial.id in on_front, predicted=trial.predicted_metrics)
 
     def _dataset_of(self, spec: StudySpec) -> DatasetView:
         try:
@@ -440,7 +440,9 @@ def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:
 def _summary(trial: Trial, is_on_front: bool) -> TrialSummary:
     fields = {name: getattr(trial, name) for name in TrialSummary.model_fields if hasattr(trial, name)}
     network = Architecture.from_dict(trial.architecture)
-    return TrialSummary(**fields, is_on_front=is_on_front, summary=summary(network))
+    return TrialSummary(
+        **fields, is_on_front=is_on_front, summary=summary(network), predicted=trial.predicted_metrics
+    )
 
 
 def _page_size(size: int) -> int:

@@ -88,6 +88,11 @@ class Trial(Value):
     def is_feasible(self) -> bool:
         return all(violation <= 0 for violation in self.violations.values())
 
+    @property
+    def predicted_metrics(self) -> list[str]:
+        """Return the metrics whose values were predicted, not measured."""
+        return ["latency_ms"] if self.latency and self.latency.get("is_predicted") else []
+
 
 class Repeat(Value):
     """A proposal whose architecture the study already knew: answered from `trial_id`, never trained."""

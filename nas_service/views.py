@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from nas_service.devices import is_local
 from nas_service.studies import StudySpec, StudyState
@@ -77,6 +77,8 @@ class FrontMember(View):
     architecture_hash: str
     # The network in one line.
     summary: str = ""
+    # Metrics whose values were predicted, not measured.
+    predicted: list[str] = []
 
 
 class HypervolumePoint(View):
@@ -118,6 +120,8 @@ class TrialSummary(View):
     violations: dict[str, float]
     is_on_front: bool
     summary: str
+    # Metrics whose values were predicted, not measured.
+    predicted: list[str] = []
     worker: str | None
     attempt: int
     finished_at: datetime | None
@@ -127,6 +131,8 @@ class TrialView(Trial):
     """A trial in full."""
 
     is_on_front: bool = False
+    # Metrics whose values were predicted, not measured.
+    predicted: list[str] = Field(default_factory=list)
 
 
 class CurvePoint(View):

@@ -167,15 +167,20 @@ _LATENCY_LABELS = {
     "is_noisy": "Noisy",
     "is_predicted": "Predicted",
 }
+# What a prediction says; the rest of a measurement is not predicted.
+_PREDICTED_FACTS = ("device", "runtime", "runtime_version", "machine", "median_ms", "low_ms", "high_ms")
 
 
 def latency_facts(latency: dict[str, Any]) -> list[tuple[str, str]]:
-    """A measurement's entries in words, times in milliseconds.
+    """A measurement's entries in words, times in milliseconds; of a predicted one what was predicted.
 
     Lists of raw timings are left out, and the folded network's hash, which tells a person nothing.
     """
     facts = []
+    known = _PREDICTED_FACTS if latency.get("is_predicted") else latency
     for name, value in latency.items():
+        if name not in known:
+            continue
         label = _LATENCY_LABELS.get(name) or words_of(name)
         if isinstance(value, float) and name.endswith("_ms"):
             facts.append((label, f"{significant(value)} ms"))

@@ -4,6 +4,7 @@ A request goes from waiting over measuring to measured or failed. It is held by 
 a lease by the database's clock, and is taken over when that runs out, as a trial is.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,7 +55,10 @@ def find(
 def store(
     connection: Connection, architecture: dict[str, Any], measurement: Measurement, worker: str
 ) -> None:
-    """Keep a measurement; one that is known stays as it is. A predicted one raises `LedgerRefused`."""
+    """Keep a measurement; a known one stays as it is, unless it was noisy and this one is not.
+
+    A predicted one raises `LedgerRefused`.
+    """
     if measurement.is_predicted:
         raise LedgerRefused("only measured latencies are stored: this one is predicted")
     names = ("network_hash", "device", "runtime", "runtime_version", "machine")
@@ -66,7 +70,12 @@ def store(
         "created_at": datetime.now(UTC),
     }
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(MEASUREMENT).values(values).on_conflict_do_nothing())
+    written = connection.execute(dialect.insert(MEASUREMENT).values(values).on_conflict_do_nothing())
+    if written.rowcount == 0 and not measurement.is_noisy:
+        known = and_(*(MEASUREMENT.c[name] == values[name] for name in names))
+        before = connection.execute(select(MEASUREMENT.c.measurement).where(known)).scalar_one()
+        if before["is_noisy"]:
+            connection.execute(update(MEASUREMENT).where(known).values(measurement=values["measurement"]))
 
 
 def read_after(connection: Connection, device: str, since_id: int, limit: int) -> list[StoredMeasurement]:
@@ -96,13 +105,20 @@ def answered(
     row = connection.execute(query).mappings().one_or_none()
     if row is None or (row["state"] == "failed" and row["age"] > FAILURE_KEPT_S):
         return None
-    if row["state"] == "measured":
-        alive = (WORKER.c.heartbeat_at > now - lost_after_s) & ~WORKER.c.has_left
-        servers = select(WORKER.c.versions).where(WORKER.c.device == device, WORKER.c.measures_only, alive)
-        versions = [found.get(row["measurement"]["runtime"]) for found in connection.scalars(servers)]
-        if versions and row["measurement"]["runtime_version"] not in versions:
+    servers = alive_servers(connection, device, lost_after_s)
+    if row["state"] == "measured" and servers:
+        runtime, version = row["measurement"]["runtime"], row["measurement"]["runtime_version"]
+        if all(server["versions"].get(runtime, version) != version for server in servers):
             return None
-    return _request_from(row)
+    return _request_from(row, is_served=any(server["noise"] is None for server in servers))
+
+
+def alive_servers(connection: Connection, device: str, lost_after_s: float) -> Sequence[RowMapping]:
+    """Return versions and noise of the living workers that measure on a named device."""
+    alive = (WORKER.c.heartbeat_at > now_seconds(connection) - lost_after_s) & ~WORKER.c.has_left
+    query = select(WORKER.c.versions, WORKER.c.noise)
+    query = query.where(WORKER.c.device == device, WORKER.c.measures_only, alive)
+    return connection.execute(query).mappings().all()
 
 
 def ask(
@@ -205,5 +221,6 @@ def _end(
     return connection.execute(update(REQUEST).where(condition).values(values)).rowcount == 1
 
 
-def _request_from(row: RowMapping) -> MeasurementRequest:
-    return MeasurementRequest(**{name: row[name] for name in MeasurementRequest.model_fields})
+def _request_from(row: RowMapping, *, is_served: bool = True) -> MeasurementRequest:
+    fields = {name: row[name] for name in MeasurementRequest.model_fields if name != "is_served"}
+    return MeasurementRequest(**fields, is_served=is_served)

@@ -126,7 +126,7 @@ class Ledger(Protocol):
     ) -> None:
         """Keep a measurement; one of the same network, device, runtime, version and machine is there once.
 
-        A predicted one is refused.
+        The first one stays, unless it was noisy and a later one is not. A predicted one is refused.
         """
 
     def measurements(self, device: str, since_id: int = 0, limit: int = 500) -> list[StoredMeasurement]:

@@ -1,7 +1,7 @@
 """One candidate: limits first, then latency, then training; whatever goes wrong has a reason."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from search_spaces import Architecture
 from workers.checkpoint import read_network
 from workers.data.arrays import TrainingData, training_data
 from workers.evaluation import Evaluation, evaluate
+from workers.interruption import Interrupted
+from workers.latency import measure
 from workers.training.trainer import validate
 
 
@@ -35,7 +37,11 @@ def run(architecture: Architecture, data: Any, **spec: Any) -> tuple[Evaluation,
         return "continue"
 
     study = StudySpec(dataset="digits", training=Training(epochs=3), **spec)
-    return evaluate(architecture.to_dict(), study, data, seed=1, on_epoch=on_epoch), reports
+    return evaluate(architecture.to_dict(), study, data, seed=1, on_epoch=on_epoch, latency=measured), reports
+
+
+def measured(architecture: Architecture) -> Measurement:
+    return measure(architecture, "cpu", time_cap_s=0.05)
 
 
 def test_a_candidate_over_an_analytic_limit_is_neither_measured_nor_trained(
@@ -55,6 +61,24 @@ def test_a_candidate_over_the_latency_limit_is_measured_and_not_trained(multi_sc
     assert evaluation.latency is not None
     assert evaluation.violations["latency_ms"] > 0
     assert reports == []
+
+
+@pytest.mark.parametrize("ending", ["stopped", "lost"])
+def test_a_candidate_whose_latency_is_not_waited_for_ends_without_a_result(
+    ending: Literal["stopped", "lost"], multi_scale: Architecture
+) -> None:
+    def interrupted(architecture: Architecture) -> Measurement:
+        raise Interrupted(ending)
+
+    evaluation = evaluate(
+        multi_scale.to_dict(),
+        StudySpec(dataset="digits"),
+        Untouched(),
+        seed=1,
+        on_epoch=lambda report: "continue",
+        latency=interrupted,
+    )
+    assert (evaluation.state, evaluation.error) == (ending, None)
 
 
 def test_a_complete_candidate_carries_figures_files_and_latency(
@@ -86,7 +110,12 @@ def test_weights_are_drawn_as_the_recipe_says(multi_scale: Architecture, digits_
     still = Recipe(initialisation="orthogonal", learning_rate=1e-12, weight_decay=0.0)
     study = StudySpec(dataset="digits", training=Training(epochs=1, recipe=still))
     evaluation = evaluate(
-        multi_scale.to_dict(), study, lambda: digits_data, seed=1, on_epoch=lambda report: "continue"
+        multi_scale.to_dict(),
+        study,
+        lambda: digits_data,
+        seed=1,
+        on_epoch=lambda report: "continue",
+        latency=measured,
     )
     weight = load(evaluation.files["weights"])["head.logits.weight"]
     assert torch.allclose(weight @ weight.T, torch.eye(10), atol=1e-5)
@@ -106,7 +135,12 @@ def test_a_candidate_that_is_stopped_early_is_measured_as_far_as_it_came(
 ) -> None:
     study = StudySpec(dataset="digits", objectives=(Objective(metric="f1_macro"),))
     evaluation = evaluate(
-        multi_scale.to_dict(), study, lambda: digits_data, seed=1, on_epoch=lambda report: "prune"
+        multi_scale.to_dict(),
+        study,
+        lambda: digits_data,
+        seed=1,
+        on_epoch=lambda report: "prune",
+        latency=measured,
     )
     assert (evaluation.state, evaluation.timings["trained_epochs"]) == ("pruned", 1)
     assert evaluation.metrics.keys() >= QUALITIES
