@@ -6,7 +6,7 @@ from time import monotonic
 
 log = logging.getLogger("nas.worker")
 # An idle worker looks again after so long: sooner where latencies are refused.
-NOISY_AGAIN_S = 30.0
+NOISY_AGAIN_S = 5.0
 QUIET_AGAIN_S = 900.0
 
 
