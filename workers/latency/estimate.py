@@ -25,7 +25,7 @@ WANTED_WIDTH = 0.02
 MIN_UNDISTURBED = 3
 # The fewest values whose median has a 95 % interval.
 MIN_FOR_INTERVAL = 6
-# A disturbance slows networks by powers of 0.7 to 1.4 of what it does to the reference (24 networks).
+# A disturbance slowed 24 networks by powers of 0.7 to 1.3 of what it did to the reference.
 SENSITIVITY = 0.4
 
 
