@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def undisturbed_level(probes_s: Sequence[float]) -> float:
     return float(np.quantile(probes_s, LEVEL))
 
 
-def corrected(undisturbed_s: float, probes_s: Sequence[float]) -> float:
+def corrected(undisturbed_s: float, probes_s: Collection[float]) -> float:
     """Return the undisturbed time after more probes: a lower one where many of them beat the known one.
 
     Small differences change nothing, so that measurements of different hours stay comparable.

@@ -73,7 +73,7 @@ def reason(noise: float, noise_limit: float, resolution_s: float, reference_s: f
     """
     if resolution_s > CLOCK_LIMIT * reference_s:
         return (
-            f"the clock ticks every {1e6 * resolution_s:.3g} us, at most {CLOCK_LIMIT:.0%} of the "
+            f"the clock ticks every {1e6 * resolution_s:.3g} us, at most {100 * CLOCK_LIMIT:.0f} % of the "
             f"reference network's {1e6 * reference_s:.3g} us is allowed"
         )
     if noise > noise_limit:

@@ -1,6 +1,7 @@
 """The reference network: timed beside every other, it shows whether the machine is disturbed or drifts."""
 
 import platform
+from collections import deque
 from functools import cache
 from time import perf_counter
 
@@ -12,6 +13,8 @@ from workers.latency.runtime import Run, Runtime, example_of
 
 CALIBRATION_S = 0.4
 PROBE_RUNS = 3
+# The latest ones, which correct the undisturbed time.
+REMEMBERED_PROBES = 200
 # Two stages of several kernels, a depthwise one among them, and a dense head: of middling time and size among
 # 24 random networks of the default space, and slowed by disturbances as the middle one of them.
 REFERENCE = Architecture.from_dict(
@@ -55,7 +58,7 @@ class Reference:
     def __init__(self, run: Run, calibration: CalibrationFile) -> None:
         self._run = run
         self._calibration = calibration
-        self._probes_s: list[float] = []
+        self._probes_s: deque[float] = deque(maxlen=REMEMBERED_PROBES)
         known = calibration.read()
         self.undisturbed_s = self._calibrate() if known is None else known
 
@@ -70,9 +73,8 @@ class Reference:
         return self._probes_s[-1]
 
     def learn(self) -> float:
-        """Correct the undisturbed time by the probes since the last look, and return it in seconds."""
+        """Correct the undisturbed time by the latest probes, and return it in seconds."""
         found = corrected(self.undisturbed_s, self._probes_s)
-        self._probes_s.clear()
         if found != self.undisturbed_s:
             self.undisturbed_s = found
             self._calibration.write(found)
@@ -80,11 +82,10 @@ class Reference:
 
     def _calibrate(self) -> float:
         started = perf_counter()
+        probes = [self.probe()]
         while perf_counter() - started < CALIBRATION_S:
-            self.probe()
-        # The first one is cold.
-        found = undisturbed_level(self._probes_s[1:] or self._probes_s)
-        self._probes_s.clear()
+            probes.append(self.probe())
+        found = undisturbed_level(probes)
         self._calibration.write(found)
         return found
 

@@ -48,6 +48,15 @@ def test_where_all_rounds_were_disturbed_the_interval_still_holds_the_truth(
     assert found.is_noisy
 
 
+def test_three_undisturbed_rounds_are_enough_for_a_figure_but_not_for_an_interval(
+    make_rounds: Rounds,
+) -> None:
+    rounds = make_rounds([(1.0, 1.0)], each=3) + make_rounds([(1.6, 1.4)], each=100)
+    found = estimate(rounds, UNDISTURBED_S)
+    assert found.median_s == pytest.approx(2e-4)
+    assert found.is_noisy
+
+
 def test_rounds_that_disagree_are_noisy(make_rounds: Rounds) -> None:
     assert estimate(make_rounds([(1.0, 1.0), (1.08, 1.0)]), UNDISTURBED_S).is_noisy
 

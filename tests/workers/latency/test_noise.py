@@ -38,5 +38,5 @@ def test_noise_above_the_limit_is_named_with_the_limit() -> None:
 
 def test_a_clock_too_coarse_for_the_reference_is_named() -> None:
     assert reason(0.0, 0.15, 1.6e-5, 1e-4) == (
-        "the clock ticks every 16 us, at most 1% of the reference network's 100 us is allowed"
+        "the clock ticks every 16 us, at most 1 % of the reference network's 100 us is allowed"
     )
