@@ -1,4 +1,4 @@
-"""Where a candidate's latency comes from: it is remembered, measured here, or asked for."""
+"""Where a candidate's latency comes from: it is remembered, predicted, measured here, or asked for."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +12,7 @@ from search_spaces.deployment import DeployedNetwork, deployed
 from workers.interruption import Interrupted
 from workers.latency import measure
 from workers.latency.device import runtime_of
+from workers.latency.predictions import Predictions, settles
 from workers.patience import Patience
 
 # How often a named device's answer is looked for.
@@ -29,12 +30,20 @@ class LatencySource:
         ledger: Remembers measurements, and passes requests on to named devices.
         worker_id: Under which measurements are stored.
         patience: Repeats calls through an outage, and says when to end.
+        predictions: What was learnt of each device; without it every candidate is measured.
     """
 
-    def __init__(self, ledger: Ledger, worker_id: int, patience: Patience) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        worker_id: int,
+        patience: Patience,
+        predictions: Predictions | None = None,
+    ) -> None:
         self._ledger = ledger
         self._worker_id = worker_id
         self._patience = patience
+        self._predictions = predictions
 
     def latency(
         self, architecture: Architecture, spec: StudySpec, is_lost: Callable[[], bool]
@@ -51,7 +60,7 @@ class LatencySource:
             NotMeasured: The named device failed.
         """
         network = deployed(architecture)
-        known = self._remembered(network, spec.device)
+        known = self._remembered(network, spec.device) or self._predicted(network, spec)
         if known is not None:
             return known
         if is_local(spec.device):
@@ -69,6 +78,12 @@ class LatencySource:
         except LedgerUnavailable:
             return None
         return known if known is not None and not known.is_noisy else None
+
+    def _predicted(self, network: DeployedNetwork, spec: StudySpec) -> Measurement | None:
+        if self._predictions is None or "latency_ms" not in spec.constraints:
+            return None
+        predicted = self._predictions.of(network, spec.device)
+        return predicted if predicted is not None and settles(spec, predicted) else None
 
     def _measured(self, architecture: Architecture, device: str) -> Measurement:
         measurement = measure(architecture, device)
