@@ -14,9 +14,11 @@ from search_spaces import Architecture
 from workers.data.arrays import TrainingData, training_data
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
+from workers.latency.predictions import Predictions
 from workers.latency.source import LatencySource
 from workers.noise import Noise
 from workers.patience import Patience
+from workers.prediction import LatencyPredictor
 from workers.proposer import Proposer
 from workers.spool import Spool
 from workers.versions import versions
@@ -95,7 +97,8 @@ class Worker:
         if registration is None:
             return False
         if registration.worker_id != self._worker_id:
-            self._latencies = LatencySource(self._ledger, registration.worker_id, self._patience)
+            predictions = Predictions(self._ledger, LatencyPredictor.fit)
+            self._latencies = LatencySource(self._ledger, registration.worker_id, self._patience, predictions)
         self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
         return True
 

@@ -15,7 +15,7 @@ from workers.latency.device import runtime_of
 
 # A predictor learns anew when its measurements have grown by this part, and from the newest so many.
 GROWTH = 0.1
-NEWEST = 1000
+NEWEST = 300
 PAGE = 500
 
 

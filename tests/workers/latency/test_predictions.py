@@ -12,12 +12,13 @@ from nas_service.measurements import Measurement, StoredMeasurement
 from nas_service.service import Service
 from nas_service.studies import Constraint, Objective, StudySpec
 from nas_service.trials import WorkerInfo
-from search_spaces import Architecture, RandomTrial, resolve_space
+from search_spaces import Architecture, RandomTrial, analyse, resolve_space
 from search_spaces.deployment import DeployedNetwork, deployed
 from workers.latency.device import runtime_of
 from workers.latency.predictions import Predictions, settles
 from workers.latency.source import LatencySource
 from workers.patience import Patience
+from workers.prediction import LatencyPredictor
 
 SPACE = resolve_space("multi_scale")
 FEWEST = 4
@@ -221,3 +222,19 @@ def test_a_network_that_was_measured_is_not_predicted(
     store(range(FEWEST))
     source = LatencySource(ledger, 1, Patience(), predictions)
     assert not source.latency(drawn(0), limited(), lambda: False).is_predicted
+
+
+def test_a_worker_s_predictor_settles_a_network_far_over_the_limit(
+    ledger: SqlLedger, store: Callable[..., None]
+) -> None:
+    for seed in range(60):
+        store([seed], median_ms=1e-5 * analyse(drawn(seed)).macs)
+    source = LatencySource(ledger, 1, Patience(), Predictions(ledger, LatencyPredictor.fit))
+    network = drawn(99)
+    truth_ms = 1e-5 * analyse(network).macs
+    over = limited(constraints={"latency_ms": Constraint(max=truth_ms / 10)})
+    latency = source.latency(network, over, lambda: False)
+    assert latency.is_predicted
+    assert latency.low_ms < truth_ms < latency.high_ms
+    near = limited(constraints={"latency_ms": Constraint(max=truth_ms)})
+    assert not source.latency(network, near, lambda: False).is_predicted
