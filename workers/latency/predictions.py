@@ -34,6 +34,9 @@ class Predictor(Protocol):
     """What has learnt from measured networks."""
 
     def predict(self, network: DeployedNetwork) -> Interval: ...
+    def unmeasured(self, network: DeployedNetwork) -> tuple[str, ...]:
+        """Return what the network has and no measured one had: its time is anybody's guess."""
+        ...
 
 
 # From networks and their medians in milliseconds; raises ValueError where they are too few.
@@ -90,7 +93,7 @@ class Predictions:
         here = runtime_of(device) if is_local(device) else None
         version, machine = (here.version, here.machine) if here else (newest.runtime_version, newest.machine)
         self._learn(learnt, version, machine)
-        if learnt.predictor is None:
+        if learnt.predictor is None or learnt.predictor.unmeasured(network):
             return None
         interval = learnt.predictor.predict(network)
         # Only the median is predicted; the other statistics stand for it and are shown nowhere.

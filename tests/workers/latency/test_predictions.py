@@ -14,6 +14,7 @@ from nas_service.studies import Constraint, Objective, StudySpec
 from nas_service.trials import WorkerInfo
 from search_spaces import Architecture, RandomTrial, analyse, resolve_space
 from search_spaces.deployment import DeployedNetwork, deployed
+from search_spaces.families.pictures import typical
 from workers.latency.device import runtime_of
 from workers.latency.predictions import Predictions, settles
 from workers.latency.source import LatencySource
@@ -40,6 +41,9 @@ class MeanOfSeen:
 
     def predict(self, network: DeployedNetwork) -> "MeanOfSeen":
         return self
+
+    def unmeasured(self, network: DeployedNetwork) -> tuple[str, ...]:
+        return ()
 
 
 @dataclass
@@ -238,3 +242,6 @@ def test_a_worker_s_predictor_settles_a_network_far_over_the_limit(
     assert latency.low_ms < truth_ms < latency.high_ms
     near = limited(constraints={"latency_ms": Constraint(max=truth_ms)})
     assert not source.latency(network, near, lambda: False).is_predicted
+    # The space of the measured networks has no such operation.
+    other = typical("deformable")
+    assert not source.latency(other, over, lambda: False).is_predicted
