@@ -69,7 +69,10 @@ def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ar
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = Settings().model_copy(update={"home": options.home} if options.home else {})
+    if options.home:
+        # Calibrations of the machine lie there too.
+        os.environ["NAS_HOME"] = str(options.home)
+    settings = Settings()
     try:
         ledger = _ledger(options, settings)
         noise = _noise(settings)

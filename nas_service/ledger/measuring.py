@@ -70,8 +70,9 @@ def store(
         "created_at": datetime.now(UTC),
     }
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    written = connection.execute(dialect.insert(MEASUREMENT).values(values).on_conflict_do_nothing())
-    if written.rowcount == 0 and not measurement.is_noisy:
+    inserted = dialect.insert(MEASUREMENT).values(values).on_conflict_do_nothing()
+    is_known = connection.execute(inserted.returning(MEASUREMENT.c.id)).scalar() is None
+    if is_known and not measurement.is_noisy:
         known = and_(*(MEASUREMENT.c[name] == values[name] for name in names))
         before = connection.execute(select(MEASUREMENT.c.measurement).where(known)).scalar_one()
         if before["is_noisy"]:

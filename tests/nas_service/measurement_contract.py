@@ -95,6 +95,17 @@ class MeasurementContract:
         assert [(item.measurement.median_ms, item.worker) for item in kept] == [(0.3, "worker")]
         assert kept[0].architecture == NETWORK
 
+    def test_a_noisy_measurement_makes_way_for_a_quiet_one_and_not_the_other_way_round(
+        self, ledger: Ledger
+    ) -> None:
+        worker = join(ledger)
+        for median, is_noisy in ((0.9, True), (0.8, True), (0.4, False), (0.5, False), (0.7, True)):
+            ledger.store_measurement(NETWORK, measured(median_ms=median, is_noisy=is_noisy), worker)
+        kept = [
+            (item.measurement.median_ms, item.measurement.is_noisy) for item in ledger.measurements("cpu")
+        ]
+        assert kept == [(0.4, False)]
+
     def test_measurements_come_in_pages_by_id(self, ledger: Ledger) -> None:
         worker = join(ledger)
         for place in range(5):
