@@ -20,7 +20,10 @@ STATISTICS_EXAMPLES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Examples (N, C, *S) as uint8, int16 or float32 and labels (N,) as int64."""
+    """Examples (N, C, *S) as uint8, int16 or float32 and labels (N,) as int64.
+
+    Images and volumes lie in memory with their channels last, as training reads them.
+    """
 
     examples: Tensor
     labels: Tensor
@@ -66,6 +69,9 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
 
 
 def _part(examples: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Part:
+    if examples.ndim > 3:
+        last = np.ascontiguousarray(np.moveaxis(examples, 1, -1))
+        return Part(torch.from_numpy(last).movedim(-1, 1), torch.from_numpy(labels))
     return Part(torch.from_numpy(np.ascontiguousarray(examples)), torch.from_numpy(labels))
 
 
