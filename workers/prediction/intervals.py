@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+# Squared errors below count as none.
+EXACT = 1e-24
 
 
 def half_width(errors: Array, level: float) -> float:
@@ -30,6 +32,6 @@ def pooled(errors: Array, earlier: Array) -> Array:
 
     A deviation known from n errors alone is uncertain: as in Student's distribution, n / (n - 2) widens it.
     """
-    scale = np.sqrt((errors**2).mean() / (earlier**2).mean())
+    scale = np.sqrt((errors**2).mean() / max((earlier**2).mean(), EXACT))
     together: Array = np.concatenate([errors, earlier * scale]) * np.sqrt(len(errors) / (len(errors) - 2))
     return together

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from search_spaces.deployment import DeployedNetwork
 from search_spaces.graph import Graph
-from workers.prediction.additive import fit_rates, held_out_errors
-from workers.prediction.features import features
+from workers.prediction.additive import SHORTEST_MS, fit_rates, held_out_errors
+from workers.prediction.features import NAMES, features
 from workers.prediction.intervals import half_width, pooled
 from workers.prediction.transfer import fit_corrections, known_parts
 
@@ -47,6 +47,8 @@ class LatencyPredictor:
     _rates: Array
     # Absolute errors of the logarithm, on networks held out.
     _errors: Array
+    # Of each amount of work, whether a measured network had any, here or on the prior's device.
+    _is_measured: NDArray[np.bool_]
 
     @classmethod
     def fit(
@@ -69,11 +71,12 @@ class LatencyPredictor:
         measured = np.asarray(median_ms, dtype=np.float64)
         _check(len(networks), measured, MIN_MEASUREMENTS_WITH_PRIOR if prior else MIN_MEASUREMENTS)
         parts = _parts(networks, prior)
+        is_measured = np.asarray((_amounts(networks) > 0).any(axis=0))
         if prior is None:
             errors = held_out_errors(parts, measured, _fit_rates)
-            return cls(None, _fit_rates(parts, measured), errors)
-        errors = held_out_errors(parts, measured, fit_corrections)
-        return cls(prior, fit_corrections(parts, measured), pooled(errors, prior._errors))
+            return cls(None, _fit_rates(parts, measured), errors, is_measured)
+        errors = pooled(held_out_errors(parts, measured, fit_corrections), prior._errors)
+        return cls(prior, fit_corrections(parts, measured), errors, is_measured | prior._is_measured)
 
     def predict(self, network: Network, *, level: float = 0.9) -> Prediction:
         """Return the latency of a network; below a millisecond.
@@ -96,14 +99,24 @@ class LatencyPredictor:
         reach = float(np.exp(half_width(self._errors, level)))
         return [Prediction(ms, ms / reach, ms * reach, level) for ms in self._milliseconds(networks).tolist()]
 
+    def unmeasured(self, network: Network) -> tuple[str, ...]:
+        """Return the operator classes of a network that no measured one had; they count as free."""
+        amounts = _amounts([network])[0]
+        columns = np.flatnonzero((amounts > 0) & ~self._is_measured)
+        return tuple(dict.fromkeys(NAMES[column].partition(".")[0] for column in columns))
+
     def _milliseconds(self, networks: Sequence[Network]) -> Array:
-        milliseconds: Array = _parts(networks, self._prior) @ self._rates
+        milliseconds: Array = np.maximum(_parts(networks, self._prior) @ self._rates, SHORTEST_MS)
         return milliseconds
 
 
-def _parts(networks: Sequence[Network], prior: LatencyPredictor | None) -> Array:
+def _amounts(networks: Sequence[Network]) -> Array:
     graphs = [network.graph if isinstance(network, DeployedNetwork) else network for network in networks]
-    amounts = np.array([features(graph) for graph in graphs])
+    return np.array([features(graph) for graph in graphs])
+
+
+def _parts(networks: Sequence[Network], prior: LatencyPredictor | None) -> Array:
+    amounts = _amounts(networks)
     return amounts if prior is None else known_parts(amounts, prior._milliseconds(networks))
 
 

@@ -13,6 +13,9 @@ from scipy.stats import spearmanr
 
 from search_spaces import Architecture, Graph, RandomTrial, lower, resolve_space
 from search_spaces.deployment import deployed
+from search_spaces.graph import INPUT, GraphBuilder
+from search_spaces.layers.attention import SqueezeExcitation
+from search_spaces.layers.convolution import Convolution
 from workers.prediction import MIN_MEASUREMENTS, MIN_MEASUREMENTS_WITH_PRIOR, LatencyPredictor
 from workers.prediction.features import NAMES, features
 
@@ -35,9 +38,11 @@ def true_ms(networks: Sequence[Graph], rates: dict[str, float], noise: float = 0
     return exact * np.exp(noise * np.random.default_rng(len(networks)).standard_normal(len(exact)))
 
 
-def fitted(count: int, rates: dict[str, float], noise: float = 0.02) -> LatencyPredictor:
+@cache
+def fitted(count: int, noise: float = 0.02) -> LatencyPredictor:
+    """Return the predictor of the fast device, from so many measurements."""
     networks = graphs(count)
-    return LatencyPredictor.fit(networks, true_ms(networks, rates, noise))
+    return LatencyPredictor.fit(networks, true_ms(networks, FAST, noise))
 
 
 def chain(layers: int) -> Graph:
@@ -49,7 +54,7 @@ def chain(layers: int) -> Graph:
 
 def test_a_device_is_learnt_from_a_hundred_measurements() -> None:
     unseen = graphs(60, first=1000)
-    predicted = [each.median_ms for each in fitted(100, FAST).predict_all(unseen)]
+    predicted = [each.median_ms for each in fitted(100).predict_all(unseen)]
     errors = np.abs(predicted / true_ms(unseen, FAST) - 1)
     assert np.mean(errors < 0.05) >= 0.9
 
@@ -57,14 +62,14 @@ def test_a_device_is_learnt_from_a_hundred_measurements() -> None:
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_an_interval_holds_as_many_latencies_as_it_says(level: float) -> None:
     unseen = graphs(200, first=1000)
-    predictions = fitted(150, FAST, noise=0.1).predict_all(unseen, level=level)
+    predictions = fitted(150, noise=0.1).predict_all(unseen, level=level)
     measured = true_ms(unseen, FAST, noise=0.1)
     held = [each.low_ms <= ms <= each.high_ms for each, ms in zip(predictions, measured, strict=True)]
     assert abs(np.mean(held) - level) <= 0.08
 
 
 def test_ten_measurements_suffice_where_another_device_is_known() -> None:
-    prior, few, unseen = fitted(100, FAST), graphs(10, first=500), graphs(60, first=1000)
+    prior, few, unseen = fitted(100), graphs(10, first=500), graphs(60, first=1000)
     predictor = LatencyPredictor.fit(few, true_ms(few, INTERPRETED, 0.02), prior=prior)
     predicted = [each.median_ms for each in predictor.predict_all(unseen)]
     measured = true_ms(unseen, INTERPRETED)
@@ -75,23 +80,35 @@ def test_ten_measurements_suffice_where_another_device_is_known() -> None:
 
 
 def test_twice_the_layers_are_slower() -> None:
-    predictor = fitted(100, FAST)
+    predictor = fitted(100)
     assert predictor.predict(chain(2)).median_ms < predictor.predict(chain(4)).median_ms
 
 
 def test_an_interval_holds_its_median_and_grows_with_its_level() -> None:
-    predictor, network = fitted(60, FAST), chain(3)
+    predictor, network = fitted(60), chain(3)
     narrow, wide = predictor.predict(network, level=0.5), predictor.predict(network, level=0.95)
     assert wide.low_ms < narrow.low_ms < narrow.median_ms < narrow.high_ms < wide.high_ms
     assert narrow.median_ms == wide.median_ms
 
 
 def test_the_same_measurements_give_the_same_predictions() -> None:
-    assert fitted(60, FAST).predict(chain(3)) == fitted(60, FAST).predict(chain(3))
+    networks = graphs(60)
+    again = LatencyPredictor.fit(networks, true_ms(networks, FAST, 0.02))
+    assert again.predict(chain(3)) == fitted(60).predict(chain(3))
+
+
+def test_operator_classes_that_were_never_measured_are_named() -> None:
+    chains = [chain(1 + number % 6) for number in range(MIN_MEASUREMENTS)]
+    predictor = LatencyPredictor.fit(chains, true_ms(chains, FAST))
+    gate = GraphBuilder((16, 16, 16))
+    gate.add("conv", Convolution(16, (3, 3)), INPUT)
+    gate.add("gate", SqueezeExcitation(4), 0)
+    assert predictor.unmeasured(chain(2)) == ()
+    assert predictor.unmeasured(gate.graph()) == ("gate",)
 
 
 def test_one_and_many_are_predicted_alike() -> None:
-    predictor, networks = fitted(60, FAST), graphs(5, first=1000)
+    predictor, networks = fitted(60), graphs(5, first=1000)
     alone = [predictor.predict(network).median_ms for network in networks]
     assert [each.median_ms for each in predictor.predict_all(networks)] == pytest.approx(alone, rel=1e-9)
     assert predictor.predict_all([]) == []
@@ -99,12 +116,12 @@ def test_one_and_many_are_predicted_alike() -> None:
 
 def test_a_deployed_network_is_predicted_as_its_graph(multi_scale: Architecture) -> None:
     network = deployed(multi_scale)
-    predictor = fitted(60, FAST)
+    predictor = fitted(60)
     assert predictor.predict(network) == predictor.predict(network.graph)
 
 
 def test_a_predictor_survives_pickling() -> None:
-    predictor = fitted(60, FAST)
+    predictor = fitted(60)
     assert pickle.loads(pickle.dumps(predictor)).predict(chain(3)) == predictor.predict(chain(3))
 
 
@@ -115,7 +132,7 @@ def test_too_few_measurements_are_refused_with_how_many_are_needed() -> None:
 
 def test_too_few_measurements_beside_a_prior_are_refused() -> None:
     with pytest.raises(ValueError, match=f"at least {MIN_MEASUREMENTS_WITH_PRIOR}"):
-        LatencyPredictor.fit(graphs(3), [1.0, 2.0, 3.0], prior=fitted(60, FAST))
+        LatencyPredictor.fit(graphs(3), [1.0, 2.0, 3.0], prior=fitted(60))
 
 
 def test_networks_and_latencies_of_other_numbers_are_refused() -> None:
@@ -134,7 +151,7 @@ def test_latencies_that_are_no_times_are_refused(wrong: float) -> None:
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.5])
 def test_levels_outside_zero_and_one_are_refused(level: float) -> None:
     with pytest.raises(ValueError, match=rf"level \({level}\) must lie between 0 and 1"):
-        fitted(60, FAST).predict(chain(2), level=level)
+        fitted(60).predict(chain(2), level=level)
 
 
 def test_predicting_needs_no_torch() -> None:
