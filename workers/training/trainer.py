@@ -95,7 +95,7 @@ class _Run:
         self.axes = axes
 
     def in_fast_forms(self) -> AbstractContextManager[None]:
-        """Train convolutions in their fastest forms, unless equal runs must have equal bits."""
+        """Train grouped convolutions in their fastest forms, unless equal runs must have equal bits."""
         if self.recipe.deterministic:
             return nullcontext()
         batch = self.batch_size // self.pieces

@@ -28,7 +28,6 @@ def case(**changes: object) -> Case:
 
 CASES = {
     "grouped": case(),
-    "dense": case(groups=1),
     "one output a group": case(in_channels=64, out_channels=16, groups=16),
     "more outputs than inputs": case(in_channels=8, out_channels=32, groups=4),
     "depthwise": case(in_channels=16, out_channels=16, groups=16),

@@ -1,4 +1,4 @@
-"""A convolution as training meets it, and the ways to compute each of its three passes."""
+"""A grouped convolution as training meets it, and the ways to compute each of its three passes."""
 
 from dataclasses import dataclass
 from math import prod
@@ -18,7 +18,7 @@ MOST_REPEATS = 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A convolution, padded so that only its stride shrinks the map.
+    """A convolution in groups, padded so that only its stride shrinks the map.
 
     `batch` and `size` (one number a spatial axis) are those of its input.
     """
@@ -95,8 +95,7 @@ def forms(case: Case, which: Pass, precisions: tuple[Literal["fp32", "bf16"], ..
     """Return the ways that are worth measuring, the plain one first."""
     counts = _group_counts(case)
     found = []
-    # A dense kernel in another number type than its neighbours was never worth the conversions.
-    for precision in precisions if case.groups > 1 else precisions[:1]:
+    for precision in precisions:
         found += [Form("grouped", count, precision) for count in counts]
         if which == "forward" and not case.is_depthwise and case.outputs_a_group <= MOST_REPEATS:
             found.append(Form("depthwise", case.groups, precision))

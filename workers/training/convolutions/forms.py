@@ -1,4 +1,4 @@
-"""The three passes of a convolution, each in any of its forms.
+"""The three passes of a grouped convolution, each in any of its forms.
 
 Shapes: input (B, C, *S), weight (O, C / groups, *K), output and its gradient (B, O, *S'). Wider groups hold m
 of the old ones: their weight (O, m x C / groups, *K) is block diagonal.
