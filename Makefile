@@ -45,6 +45,7 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.folding
 	$(BIN)/python -m benchmarks.analyser
 	$(BIN)/python -m benchmarks.exactness
+	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.predictor
 
 clean:  ## Remove the environment and caches, never the data folder

@@ -5,16 +5,16 @@ import logging
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from nas_service.devices import checked_remote
 from nas_service.errors import ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
-from nas_service.ledger.sql import SqlLedger
 from nas_service.settings import Settings
-from nas_service.store.engine import make_engine
-from nas_service.store.migrate import upgrade
 from nas_service.trials import WorkerInfo
+from workers.noise import Noise
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,7 +25,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a worker until it is told to end."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = _checked(parser, parser.parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.exit(_run(options))
@@ -42,33 +43,90 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", type=Path, help="data folder; NAS_HOME or ~/.nas otherwise")
     parser.add_argument("--study", type=int, help="work on this study only")
     parser.add_argument("--until-finished", action="store_true", help="end when that study has ended")
+    parser.add_argument(
+        "--measure-only",
+        action="store_true",
+        help="only measure latency, as the device that --device names; needs no torch",
+    )
+    parser.add_argument("--device", metavar="NAME", help="name of this device in specs, for instance pi4")
     return parser
 
 
+def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Refuse options that do not go together."""
+    if options.measure_only and not options.device:
+        parser.error("--measure-only needs --device NAME, the name of this device in specs")
+    if options.device and not options.measure_only:
+        parser.error("--device needs --measure-only; other workers measure on cpu, cpu-torch and cuda")
+    if options.measure_only and (options.study is not None or options.until_finished):
+        parser.error("--study and --until-finished do not go with --measure-only, which serves all studies")
+    try:
+        if options.device:
+            checked_remote(options.device)
+    except ValueError as error:
+        parser.error(f"--device: {error}")
+    return options
+
+
 def _run(options: argparse.Namespace) -> int:
+    if options.home:
+        # Calibrations of the machine lie there too.
+        os.environ["NAS_HOME"] = str(options.home)
+    settings = Settings()
+    try:
+        ledger = _ledger(options, settings)
+        noise = _noise(settings)
+        (_measure if options.measure_only else _train)(options, settings, ledger, noise)
+    except (LedgerRefused, ServiceError) as error:
+        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # Imported late: torch takes a second, and a wrong argument should be told at once.
     import torch
 
     from workers.worker import Worker
 
     torch.set_num_threads(1)
-    settings = Settings().model_copy(update={"home": options.home} if options.home else {})
-    try:
-        ledger = _ledger(options, settings)
-        information = WorkerInfo(name=options.name, host=socket.gethostname(), pid=os.getpid())
-        worker = Worker(
-            ledger,
-            information,
-            settings.data_home / "spool" / options.name,
-            study_id=options.study,
-            until_finished=options.until_finished,
-        )
-        worker.end_on_signals()
-        worker.run()
-    except (LedgerRefused, ServiceError) as error:
-        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    worker = Worker(
+        ledger,
+        WorkerInfo(name=options.name, host=socket.gethostname(), pid=os.getpid(), device=device),
+        settings.data_home / "spool" / options.name,
+        study_id=options.study,
+        until_finished=options.until_finished,
+        noise=noise,
+    )
+    worker.end_on_signals()
+    worker.run()
+
+
+def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, noise: Noise) -> None:
+    # What this imports must run where there is no torch.
+    from workers.latency import measure
+    from workers.measuring import MeasuringWorker, versions
+
+    information = WorkerInfo(
+        name=options.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=options.device,
+        versions=versions(),
+        measures_only=True,
+    )
+    worker = MeasuringWorker(ledger, information, partial(measure, device=options.device), noise)
+    worker.patience.end_on_signals("measurement")
+    worker.run()
+
+
+def _noise(settings: Settings) -> Noise:
+    from workers.latency import self_test
+    from workers.latency.noise import NOISE_LIMIT
+
+    limit = settings.timing_noise_limit or NOISE_LIMIT
+    return Noise(lambda: self_test(noise_limit=limit).reason)
 
 
 def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
@@ -76,6 +134,11 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
         from nas_service.ledger.http import HttpLedger
 
         return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
+    # A device that speaks to a server needs nothing of a database.
+    from nas_service.ledger.sql import SqlLedger
+    from nas_service.store.engine import make_engine
+    from nas_service.store.migrate import upgrade
+
     engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)

@@ -11,6 +11,7 @@ from torch import nn
 
 from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
+from nas_service.measurements import Measurement
 from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
@@ -18,7 +19,7 @@ from search_spaces.modules import build
 from workers.checkpoint import architecture_file, weights_file
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
-from workers.latency import Latency, measure
+from workers.interruption import Interrupted
 from workers.training.metrics import quality_metrics
 from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
@@ -35,6 +36,7 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    # A `Measurement` as plain data.
     latency: dict[str, Any] | None = None
     # File contents by kind: "weights" and "architecture".
     files: dict[str, bytes] = field(default_factory=dict)
@@ -47,6 +49,7 @@ def evaluate(
     *,
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
+    latency: Callable[[Architecture], Measurement],
 ) -> Evaluation:
     """Evaluate a candidate; whatever goes wrong becomes a failed evaluation with its reason.
 
@@ -56,10 +59,15 @@ def evaluate(
         load_data: Called once, after all limits held.
         seed: Of weights, batches and augmentation.
         on_epoch: Told each epoch's figures and the latency; answers whether to go on.
+        latency: Finds the latency on the spec's device, where that is needed; may raise `Interrupted`.
     """
     evaluation = Evaluation("failed")
     try:
-        _evaluate(evaluation, Architecture.from_dict(architecture), spec, load_data, seed, on_epoch)
+        network = Architecture.from_dict(architecture)
+        if _is_worth_training(evaluation, network, spec, latency):
+            _train(evaluation, network, spec, load_data, seed, on_epoch)
+    except Interrupted as interruption:
+        evaluation.state = interruption.ending
     except Diverged as error:
         evaluation.state, evaluation.reason = "failed", str(error)
     except SplitError as error:
@@ -72,7 +80,28 @@ def evaluate(
     return evaluation
 
 
-def _evaluate(
+def _is_worth_training(
+    evaluation: Evaluation,
+    architecture: Architecture,
+    spec: StudySpec,
+    latency: Callable[[Architecture], Measurement],
+) -> bool:
+    """Find costs and latency, and judge them by the limits."""
+    costs = analyse(architecture).metrics()
+    evaluation.metrics |= {name: float(value) for name, value in costs.items()}
+    if not _keeps_limits(evaluation, spec):
+        return False
+    if not spec.needs_latency:
+        return True
+    started = perf_counter()
+    measurement = latency(architecture)
+    evaluation.timings["latency_s"] = perf_counter() - started
+    evaluation.latency = measurement.model_dump(mode="json")
+    evaluation.metrics["latency_ms"] = measurement.median_ms
+    return _keeps_limits(evaluation, spec)
+
+
+def _train(
     evaluation: Evaluation,
     architecture: Architecture,
     spec: StudySpec,
@@ -80,16 +109,7 @@ def _evaluate(
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
 ) -> None:
-    costs = analyse(architecture).metrics()
-    evaluation.metrics |= {name: float(value) for name, value in costs.items()}
-    if not _keeps_limits(evaluation, spec):
-        return
-    known: dict[str, float] = {}
-    if spec.needs_latency:
-        latency = _measured(evaluation, architecture, spec.device, seed)
-        known["latency_ms"] = evaluation.metrics["latency_ms"] = latency.median_ms
-        if not _keeps_limits(evaluation, spec):
-            return
+    known = {name: evaluation.metrics[name] for name in ("latency_ms",) if name in evaluation.metrics}
     data = load_data()
     recipe = spec.training.recipe
     network = build(architecture, seed=seed, initialisation=recipe.initialisation)
@@ -115,14 +135,6 @@ def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
         return True
     evaluation.state, evaluation.reason = "infeasible", broken_limits(evaluation.violations)
     return False
-
-
-def _measured(evaluation: Evaluation, architecture: Architecture, device: str, seed: int) -> Latency:
-    started = perf_counter()
-    latency = measure(architecture, device, seed=seed)
-    evaluation.timings["latency_s"] = perf_counter() - started
-    evaluation.latency = latency.to_dict()
-    return latency
 
 
 def _record(evaluation: Evaluation, result: TrainingResult) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import connected, server_address
-from nas_service.cli.output import Format, show
+from nas_service.cli.output import Format, as_plain, print_table, show
 
 app = typer.Typer(help="Workers.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -21,6 +21,12 @@ def start(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the worker token; NAS_TOKEN otherwise.")
     ] = None,
+    measure_only: Annotated[
+        bool, typer.Option("--measure-only", help="Only measure latency, as the device that --device names.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="Name of this device in specs, for instance pi4.")
+    ] = None,
     server: options.Server = None,
 ) -> None:
     """Run a worker in the foreground until Ctrl-C; the same as `nas-worker`."""
@@ -30,6 +36,8 @@ def start(
     command += ["--name", name] if name else []
     command += ["--study", str(study)] if study is not None else []
     command += ["--token-file", str(token_file)] if token_file else []
+    command += ["--measure-only"] if measure_only else []
+    command += ["--device", device] if device else []
     sys.stdout.flush()
     # The service never imports the workers' package: it becomes that process.
     os.execv(sys.executable, command)
@@ -42,8 +50,10 @@ def list_workers(
     """List the workers and whether they are alive."""
     with connected(server) as backend:
         workers = backend.workers()
-    show(
-        workers,
-        form=options.chosen_format(output, as_json),
-        columns=("id", "name", "host", "device", "state", "trial", "heartbeat_at"),
-    )
+    form = options.chosen_format(output, as_json)
+    columns = ("id", "name", "host", "device", "state", "trial", "heartbeat_at")
+    if form is Format.table:
+        rows = [{**as_plain(worker), "note": worker.note} for worker in workers]
+        print_table(rows, (*columns, "note"))
+    else:
+        show(workers, form=form, columns=(*columns, "noise"))

@@ -8,9 +8,13 @@ import pytest
 from machines import Machines, eventually
 from proxy import Proxy
 
+from nas_service.ledger.sql import SqlLedger
+from nas_service.measurements import MeasurementRequest
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, StudySpec, Training
 from nas_service.views import TrialView
+from search_spaces import Architecture, RandomTrial, resolve_space
+from search_spaces.deployment import deployed
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 CheckRows = Callable[[int, int], None]
@@ -157,3 +161,39 @@ def test_a_worker_that_is_cut_off_goes_on_and_delivers(
     after = service.trial(trial.id)
     assert (after.state, after.worker) == ("complete", "remote")
     check_rows(study, 1)
+
+
+def test_a_request_whose_device_is_killed_while_it_measures_is_served_by_the_next(
+    service: Service, ledger: SqlLedger, machines: Machines
+) -> None:
+    networks = [resolve_space("multi_scale").sample(RandomTrial(seed), (1, 32, 32), 10) for seed in range(8)]
+
+    def ask(network: Architecture) -> MeasurementRequest:
+        return ledger.request_measurement("board", network.to_dict(), deployed(network).hash)
+
+    for network in networks:
+        ask(network)
+    first = machines.worker("first", "--measure-only", "--device", "board")
+    held = eventually(lambda: [request for request in map(ask, networks) if request.state == "measuring"])
+    first.kill()
+    first.wait()
+    machines.worker("second", "--measure-only", "--device", "board")
+    eventually(lambda: all(ask(network).state == "measured" for network in networks))
+    stored = ledger.measurements("board")
+    assert held
+    assert len(stored) == len({row.measurement.network_hash for row in stored}) == len(networks)
+    assert stored[-1].worker == "second"
+
+
+def test_a_trial_waits_through_the_death_of_its_device(service: Service, machines: Machines) -> None:
+    spec = StudySpec(dataset="digits", device="board", training=Training(epochs=1), budget=Budget(trials=3))
+    study = service.create_study(spec).study
+    machines.worker("trainer")
+    eventually(lambda: "no live worker with device board" in service.study(study).reason)
+    victim = machines.worker("victim", "--measure-only", "--device", "board")
+    eventually(lambda: service.study(study).trials.trained)
+    victim.kill()
+    machines.worker("heir", "--measure-only", "--device", "board")
+    eventually(lambda: is_finished(service, study))
+    states = service.study(study).trials
+    assert (states.complete + states.pruned, states.failed) == (3, 0)
