@@ -242,7 +242,10 @@ def measured(jobs: list[Job], device: str) -> dict[str, Any]:
         os.sched_setaffinity(0, {0})
     torch.set_num_threads(1)
     peaks = peak_gflops(device)
-    both = [compared(job) for job in jobs]
+    both = []
+    for job in jobs:
+        both.append(compared(job))
+        print_table(HEADERS, [row(*both[-1], peaks)])
     print_table(HEADERS, [row(*pair, peaks) for pair in both])
     ratios = [ours.candidates_an_hour / plain.candidates_an_hour for plain, ours in both]
     gaps = [100 * (ours.test_accuracy - plain.test_accuracy) for plain, ours in both]

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -116,6 +117,8 @@ def serve(pipe: Connection, side: str, job: Job) -> None:
     import torch
 
     torch.set_num_threads(job.threads)
+    # That two loader processes share one core is the comparison, not a mistake.
+    warnings.filterwarnings("ignore", message=".*worker processes in total.*")
     contender = Plain(job) if side == "plain" else Ours(job)
     pipe.recv()
     pipe.send(_seconds(contender.start))
