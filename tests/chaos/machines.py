@@ -17,8 +17,8 @@ from nas_service.settings import Settings
 LEASE_S = 3.0
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> object:
-    """Return the first truthy answer; fail when none comes in time."""
+def eventually(condition: Callable[[], object], seconds: float = 120.0) -> object:
+    """Return the first truthy answer; fail when none comes in time, which a busy machine may stretch."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = condition()

@@ -57,7 +57,8 @@ def test_a_trial_whose_worker_is_killed_is_finished_by_another(
     eventually(lambda: is_finished(service, study))
     after = service.trial(trial.id)
     assert after.state == "complete"
-    assert (after.attempt, after.worker, after.params) == (2, "heir", trial.params)
+    assert (after.attempt, after.worker) == (trial.attempt + 1, "heir")
+    assert after.params == trial.params
     check_rows(study, 2)
 
 
@@ -85,7 +86,7 @@ def test_a_worker_told_to_end_gives_its_trial_back_at_once(
     leaver = machines.worker("leaver")
     eventually(lambda: in_training(service, study))
     leaver.terminate()
-    assert leaver.wait(timeout=10) == 0
+    assert leaver.wait(timeout=60) == 0
     assert "given back" in machines.log("leaver")
     machines.worker("heir")
     eventually(lambda: is_finished(service, study))
@@ -120,13 +121,15 @@ def test_a_worker_over_http_works_beside_a_local_one_without_a_database(
     service: Service, machines: Machines, port: int, check_rows: CheckRows
 ) -> None:
     machines.server(port)
-    study = launch(service, trials=12, epochs=6)
     token = (machines.settings.data_home / "token").read_text().strip()
     elsewhere = machines.folder / "elsewhere"
     machines.worker(
         "remote", "--server", f"http://127.0.0.1:{port}", NAS_TOKEN=token, NAS_HOME=str(elsewhere)
     )
     machines.worker("local")
+    # Work waits until both have joined: on a busy machine the first would end all of it alone.
+    eventually(lambda: {worker.name for worker in service.workers()} == {"remote", "local"})
+    study = launch(service, trials=12, epochs=6)
     eventually(lambda: is_finished(service, study))
     workers = {trial.worker for trial in service.trials(study, state="complete").items}
     assert workers == {"remote", "local"}
@@ -134,7 +137,8 @@ def test_a_worker_over_http_works_beside_a_local_one_without_a_database(
     check_rows(study, 12)
 
 
-@pytest.mark.parametrize("seconds", [5.0, 30.0])
+# Longer than a lease, and than all retries before those of the longest wait.
+@pytest.mark.parametrize("seconds", [5.0, 15.0])
 def test_a_worker_that_is_cut_off_goes_on_and_delivers(
     seconds: float, service: Service, machines: Machines, port: int, check_rows: CheckRows
 ) -> None:
@@ -152,7 +156,7 @@ def test_a_worker_that_is_cut_off_goes_on_and_delivers(
         trial = eventually(lambda: in_training(service, study))
         assert isinstance(trial, TrialView)
         proxy.cut_for(seconds)
-        eventually(lambda: is_finished(service, study), 90)
+        eventually(lambda: is_finished(service, study))
     # Nobody else was there to take it over: the first attempt's result counts.
     after = service.trial(trial.id)
     assert (after.state, after.worker) == ("complete", "remote")

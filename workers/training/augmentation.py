@@ -1,30 +1,51 @@
-"""Augmentations of normalised batches (B, C, *S), where zero is the mean.
+"""Augmentations of batches (B, C, *S).
 
-Each is drawn for a few groups of the batch, never once an example: all of them stay slices of memory.
+Each is drawn for a few groups of the batch, never once an example: all of them stay slices of memory. Crops
+and flips only move values, and may be done on raw examples in their small type, which is cheaper; the others
+are for normalised ones, where zero is the mean.
 """
 
 from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nas_service.studies import Augmentation
+from workers.training.precision import MEMORY_FORMATS
 
 # Into so many groups a batch is cut.
 GROUPS = 16
 
 
 def augmented(batch: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Return a batch after the augmentations that are on; the one given may be overwritten."""
-    if augmentation.brightness or augmentation.contrast:
-        _jitter(batch, augmentation.brightness, augmentation.contrast, generator)
+    """Return a normalised batch after the augmentations that are on; the one given may be overwritten."""
+    return coloured(moved(batch, augmentation, generator), augmentation, generator)
+
+
+def moved(
+    batch: Tensor, augmentation: Augmentation, generator: torch.Generator, fill: Tensor | None = None
+) -> Tensor:
+    """Return a batch of any type after crops and flips; the one given may be overwritten.
+
+    Args:
+        batch: (B, C, *S).
+        augmentation: What is on.
+        generator: Draws the corners of crops.
+        fill: (C, 1, ...) what lies outside, in the batch's type; zeros without it.
+    """
     if augmentation.crop_padding:
-        batch = _cropped(batch, augmentation.crop_padding, generator)
+        batch = _cropped(batch, augmentation.crop_padding, generator, fill)
     if augmentation.horizontal_flip:
         half = len(batch) // 2
         batch[:half] = batch[:half].flip(-1)
+    return batch
+
+
+def coloured(batch: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Return a normalised batch after all other augmentations; the one given may be overwritten."""
+    if augmentation.brightness or augmentation.contrast:
+        _jitter(batch, augmentation.brightness, augmentation.contrast, generator)
     if augmentation.shift:
         is_circular = augmentation.shift_fill == "circular"
         batch = _shifted(batch, augmentation.shift, generator, is_circular=is_circular)
@@ -66,10 +87,10 @@ def _jitter(batch: Tensor, brightness: float, contrast: float, generator: torch.
         batch[members].sub_(means).mul_(1 + contrast * stretch).add_(means).add_(brightness * light)
 
 
-def _cropped(batch: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pad with zeros and cut a window of the old size."""
+def _cropped(batch: Tensor, padding: int, generator: torch.Generator, fill: Tensor | None) -> Tensor:
+    """Pad and cut a window of the old size."""
     axes = batch.dim() - 2
-    padded = F.pad(batch, (padding, padding) * axes)
+    padded = _padded(batch, padding, fill)
     cropped = torch.empty_like(batch)
     for members, corner in _drawn(batch, 0, 2 * padding, axes, generator):
         window = padded[members]
@@ -77,6 +98,24 @@ def _cropped(batch: Tensor, padding: int, generator: torch.Generator) -> Tensor:
             window = window.narrow(axis, start, batch.shape[axis])
         cropped[members] = window
     return cropped
+
+
+def _padded(batch: Tensor, padding: int, fill: Tensor | None) -> Tensor:
+    sides = [side + 2 * padding for side in batch.shape[2:]]
+    memory_format = MEMORY_FORMATS.get(len(sides), torch.contiguous_format)
+    padded = torch.empty((*batch.shape[:2], *sides), dtype=batch.dtype, memory_format=memory_format)
+    if fill is None:
+        padded.zero_()
+    elif len(sides) in MEMORY_FORMATS:
+        # Long rows of memory are written much faster than a few channels at a time.
+        padded.movedim(1, -1).view(-1, sides[-1] * len(fill)).copy_(fill.reshape(-1).repeat(sides[-1]))
+    else:
+        padded.copy_(fill.expand_as(padded))
+    inside = padded
+    for axis, side in enumerate(batch.shape[2:], start=2):
+        inside = inside.narrow(axis, padding, side)
+    inside.copy_(batch)
+    return padded
 
 
 def _shifted(batch: Tensor, furthest: int, generator: torch.Generator, *, is_circular: bool) -> Tensor:

@@ -15,18 +15,20 @@ ADVANTAGE = 1.15
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def autocast(recipe: Recipe, axes: int = 2) -> AbstractContextManager[object]:
+def autocast(recipe: Recipe, axes: int = 2, device: str = "cpu") -> AbstractContextManager[object]:
     """Return the context in which forward passes on examples of so many spatial axes run."""
-    if uses_bf16(recipe, axes):
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+    if uses_bf16(recipe, axes, device):
+        return torch.autocast(device, dtype=torch.bfloat16)
     return nullcontext()
 
 
-def uses_bf16(recipe: Recipe, axes: int = 2) -> bool:
-    """Whether training runs in bfloat16: as the recipe says, else as this host does faster."""
+def uses_bf16(recipe: Recipe, axes: int = 2, device: str = "cpu") -> bool:
+    """Whether training runs in bfloat16: as the recipe says, else as the device does faster."""
     if recipe.deterministic:
         return False
-    return recipe.precision == "bf16" or (recipe.precision == "auto" and bf16_is_faster(axes))
+    if recipe.precision == "auto":
+        return torch.cuda.is_bf16_supported() if device == "cuda" else bf16_is_faster(axes)
+    return recipe.precision == "bf16"
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -14,11 +14,12 @@ from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
 from workers.training.batches import epoch_batches, validation_batches
-from workers.training.checkpointing import Checkpointed
-from workers.training.losses import training_loss, validation_loss
+from workers.training.convolutions import fast_convolutions
+from workers.training.losses import validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer, set_learning_rate
-from workers.training.precision import MEMORY_FORMATS, autocast
+from workers.training.precision import MEMORY_FORMATS, uses_bf16
 from workers.training.regularisation import classifier_dropout
+from workers.training.step import TrainingStep
 
 VALIDATION_BATCH = 512
 # A data set that fills fewer than so many batches an epoch is trained in smaller ones.
@@ -49,6 +50,7 @@ def train(
     epochs: int,
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
+    pieces: int = 1,
 ) -> TrainingResult:
     """Train a network in place.
 
@@ -59,27 +61,45 @@ def train(
         epochs: How many, unless `on_epoch` ends it earlier.
         seed: Of batches' order, augmentation and dropout.
         on_epoch: Told each epoch's figures; its answer says whether to go on.
+        pieces: Into so many pieces each batch is cut, where memory is short.
 
     Raises:
         Diverged: The loss became NaN or infinite; the message names the epoch.
     """
     with _seeded(seed, recipe.deterministic), classifier_dropout(network, recipe.dropout):
-        return _Run(network, data, recipe, epochs, seed).until_told(on_epoch)
+        run = _Run(network, data, recipe, epochs, seed, pieces)
+        with run.in_fast_forms():
+            return run.until_told(on_epoch)
 
 
 class _Run:
     def __init__(
-        self, network: nn.Module, data: TrainingData, recipe: Recipe, epochs: int, seed: int
+        self,
+        network: nn.Module,
+        data: TrainingData,
+        recipe: Recipe,
+        epochs: int,
+        seed: int,
+        pieces: int,
     ) -> None:
-        self.axes = data.train.examples.dim() - 2
-        memory_format = MEMORY_FORMATS.get(self.axes)
+        axes = data.train.examples.dim() - 2
+        memory_format = MEMORY_FORMATS.get(axes)
         self.network = network.to(memory_format=memory_format) if memory_format else network  # type: ignore[call-overload]
-        self.forward = Checkpointed(network) if recipe.checkpointing else network
         self.data, self.recipe, self.epochs = data, recipe, epochs
         self.optimizer = make_optimizer(network, recipe)
-        self.generator = torch.Generator().manual_seed(seed)
         self.batch_size = max(2, min(recipe.batch_size, len(data.train) // MIN_STEPS))
+        self.pieces = min(pieces, self.batch_size // 2)
+        self.step = TrainingStep(network, self.optimizer, recipe, axes=axes, pieces=self.pieces)
+        self.generator = torch.Generator().manual_seed(seed)
         self.steps = max(1, len(data.train) // self.batch_size)
+        self.axes = axes
+
+    def in_fast_forms(self) -> AbstractContextManager[None]:
+        """Train grouped convolutions in their fastest forms, unless equal runs must have equal bits."""
+        if self.recipe.deterministic:
+            return nullcontext()
+        batch = self.batch_size // self.pieces
+        return fast_convolutions(self.network, batch, is_bf16=uses_bf16(self.recipe, self.axes))
 
     def until_told(self, on_epoch: Callable[[EpochReport], Instruction]) -> TrainingResult:
         started = perf_counter()
@@ -104,17 +124,11 @@ class _Run:
         started = perf_counter()
         self.network.train()
         total = torch.zeros(())
-        for step, (batch, labels) in enumerate(self._batches()):
-            progress = ((epoch - 1) * self.steps + step) / (self.epochs * self.steps)
+        for number, (batch, labels) in enumerate(self._batches()):
+            progress = ((epoch - 1) * self.steps + number) / (self.epochs * self.steps)
             set_learning_rate(self.optimizer, learning_rate(self.recipe, progress))
-            with autocast(self.recipe, self.axes):
-                logits = self.forward(batch)
-            loss = training_loss(logits.float(), labels, self.recipe)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
             # Summed as a tensor: reading the number here would wait for every step.
-            total += loss.detach()
+            total += self.step(batch, labels)
         train_loss = float(total) / self.steps
         if not math.isfinite(train_loss):
             raise Diverged(f"training diverged in epoch {epoch}: the loss is {train_loss}")
