@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LinearRegression
 
 Array = NDArray[np.float64]
 FOLDS = 10
@@ -23,6 +22,9 @@ def fit_rates(amounts: Array, median_ms: Array, *, shrinkage: float, usual: Arra
         shrinkage: How strongly rates are held at `usual`, in relative error.
         usual: Rates expected before anything is measured; zero without it.
     """
+    # Imported late: it takes more than a second, and most workers end before they learn anything.
+    from sklearn.linear_model import LinearRegression
+
     shares = amounts / median_ms[:, None]
     scale = shares.mean(axis=0)
     scale[scale == 0] = 1
