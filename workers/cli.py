@@ -42,26 +42,78 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", type=Path, help="data folder; NAS_HOME or ~/.nas otherwise")
     parser.add_argument("--study", type=int, help="work on this study only")
     parser.add_argument("--until-finished", action="store_true", help="end when that study has ended")
+    parser.add_argument(
+        "--accelerator",
+        default="auto",
+        help="where to train: auto (a GPU if there is one), cpu, cuda or cuda:N",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=_at_once,
+        default="auto",
+        help="candidates to train at once, or auto: by the GPU's size",
+    )
+    parser.add_argument(
+        "--memory-limit-gb",
+        type=_gigabytes,
+        help="memory this process may use, in 10^9 bytes; not with a GPU",
+    )
+    parser.add_argument(
+        "--workers-here", type=_count, default=1, help="workers among which this machine's memory is divided"
+    )
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _at_once(text: str) -> int | None:
+    return None if text == "auto" else _count(text)
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    # Python and torch alone take about half of the least.
+    if not 1.0 <= size < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of at least 1")
+    return size
+
+
 def _run(options: argparse.Namespace) -> int:
+    # Read by cuBLAS at its start: without it, it has no deterministic algorithms.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Imported late: torch takes a second, and a wrong argument should be told at once.
     import torch
 
+    from workers.devices import candidates_at_once, chosen_device, device_name
+    from workers.memory import keep_freed_memory
     from workers.worker import Worker
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     settings = Settings().model_copy(update={"home": options.home} if options.home else {})
     try:
+        device = chosen_device(options.accelerator)
         ledger = _ledger(options, settings)
-        information = WorkerInfo(name=options.name, host=socket.gethostname(), pid=os.getpid())
+        if device.type == "cpu":
+            _limit_memory(options)
+        information = WorkerInfo(
+            name=options.name, host=socket.gethostname(), pid=os.getpid(), device=device_name(device)
+        )
         worker = Worker(
             ledger,
             information,
             settings.data_home / "spool" / options.name,
             study_id=options.study,
             until_finished=options.until_finished,
+            device=device,
+            at_once=options.at_once or candidates_at_once(device),
         )
         worker.end_on_signals()
         worker.run()
@@ -69,6 +121,14 @@ def _run(options: argparse.Namespace) -> int:
         print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def _limit_memory(options: argparse.Namespace) -> None:
+    from workers.memory import limit_memory
+
+    bound = limit_memory(options.workers_here, gigabytes=options.memory_limit_gb)
+    if bound is not None:
+        logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
 def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:

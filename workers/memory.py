@@ -24,6 +24,13 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, GIB)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def release_freed_memory() -> None:
+    """Hand what malloc has kept back to the kernel, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def limit_memory(workers: int = 1, *, gigabytes: float | None = None) -> int | None:
     """Make allocations beyond this process's share fail, instead of waking the kernel's killer.
 

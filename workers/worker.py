@@ -10,11 +10,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, TypeVar
 
+import torch
+
 from nas_service.datasets import load_dataset
 from nas_service.errors import InvalidInput
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerError, LedgerRefused, LedgerUnavailable
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
+from workers.company import Company
+from workers.crew import run_together
 from workers.data.arrays import TrainingData, training_data
+from workers.devices import CPU, own_stream, resident
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
 from workers.proposer import Proposer
@@ -34,7 +39,7 @@ KEPT_STUDIES = 4
 
 
 class Worker:
-    """Runs trials one after another until told to end.
+    """Runs trials, one after another or several at once, until told to end.
 
     Args:
         ledger: The service.
@@ -42,6 +47,8 @@ class Worker:
         spool_folder: Where undelivered results wait.
         study_id: The only study to work on.
         until_finished: End when that study has.
+        device: Where candidates train; a CPU without it.
+        at_once: How many candidates, each in a thread; fewer when they turn out not to fit together.
     """
 
     def __init__(
@@ -52,6 +59,8 @@ class Worker:
         *,
         study_id: int | None = None,
         until_finished: bool = False,
+        device: torch.device = CPU,
+        at_once: int = 1,
     ) -> None:
         self._ledger = ledger
         self._information = information
@@ -61,6 +70,10 @@ class Worker:
         self._ends = threading.Event()
         self._proposers: dict[int, Proposer] = {}
         self._data: dict[tuple[str, float, int], TrainingData] = {}
+        self._device = device
+        self._company = Company(at_once)
+        # Of what the threads share: the samplers, the data sets, the spool.
+        self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(3))
         self._worker_id = 0
         self._heartbeat_s = 15.0
 
@@ -87,13 +100,16 @@ class Worker:
             return
         self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
         log.info("joined as %s (%d)", self._information.name, self._worker_id)
-        while not self._ends.is_set():
+        run_together(self._work, self._company.places, on_error=self.end)
+        self._say_goodbye()
+
+    def _work(self, place: int) -> None:
+        while not self._ends.is_set() and place < self._company.places:
             self._deliver_leftovers()
             work = self._patiently(lambda: self._ledger.next_work(self._worker_id, study_id=self._study_id))
             if work is None or (work.kind == "finished" and self._until_finished):
                 break
             self._do(work)
-        self._say_goodbye()
 
     def _do(self, work: Work) -> None:
         if work.kind == "run" and work.study and work.trial and work.lease:
@@ -105,7 +121,8 @@ class Worker:
 
     def _propose(self, study: Study) -> None:
         try:
-            proposed = self._patiently(lambda: self._proposer(study).propose())
+            with self._proposing:
+                proposed = self._patiently(lambda: self._proposer(study).propose())
         except LedgerRefused as error:
             # The study was deleted between two calls.
             log.warning("study %d: %s", study.id, error)
@@ -126,13 +143,14 @@ class Worker:
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
         label = f"study {study.id} trial {trial.number}"
         log.info("%s: attempt %d", label, lease.attempt)
-        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat:
+        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):
             evaluation = evaluate(
                 trial.architecture,
                 study.spec,
                 lambda: self._training_data(study),
                 seed=_training_seed(study, trial),
                 on_epoch=lambda report: self._tell(lease, report, heartbeat),
+                company=self._company,
             )
         if evaluation.state == "stopped":
             self._quietly(lambda: self._ledger.release(lease))
@@ -141,6 +159,8 @@ class Worker:
             log.warning("%s: lost to another attempt, or the study was cancelled", label)
         else:
             self._finish(lease, evaluation, evaluation.state, label)
+        if evaluation.ends_study:
+            self._quietly(lambda: self._ledger.give_up(study.id, str(evaluation.reason)))
 
     def _tell(self, lease: Lease, report: EpochReport, heartbeat: Heartbeat) -> Instruction:
         """Report an epoch; a ledger that is away does not hold training up."""
@@ -176,7 +196,8 @@ class Worker:
             artifacts=artifacts,
         )
         self._spool.put(lease, outcome)
-        self._deliver(lease, outcome)
+        with self._delivering:
+            self._deliver(lease, outcome)
         accuracy = evaluation.metrics.get("accuracy")
         figure = f", accuracy {accuracy:.4f}" if accuracy is not None else ""
         log.info("%s: %s%s%s", label, state, figure, f" ({evaluation.reason})" if evaluation.reason else "")
@@ -197,21 +218,26 @@ class Worker:
         self._spool.remove(lease)
 
     def _deliver_leftovers(self) -> None:
-        for lease, outcome in self._spool.waiting():
-            self._deliver(lease, outcome)
+        with self._delivering:
+            for lease, outcome in self._spool.waiting():
+                self._deliver(lease, outcome)
 
     def _training_data(self, study: Study) -> TrainingData:
         spec = study.spec
         key = (study.dataset_sha256, spec.training.validation_share, spec.search.seed)
-        if key not in self._data:
-            path = self._patiently(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
-            if path is None:
-                raise InvalidInput
-            self._data[key] = training_data(
-                load_dataset(path), spec.training.validation_share, spec.search.seed
-            )
-            _forget_oldest(self._data)
-        return self._data[key]
+        with self._loading:
+            if key not in self._data:
+                self._data[key] = self._loaded(study)
+                _forget_oldest(self._data)
+            return self._data[key]
+
+    def _loaded(self, study: Study) -> TrainingData:
+        path = self._patiently(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
+        if path is None:
+            raise InvalidInput
+        spec = study.spec
+        data = training_data(load_dataset(path), spec.training.validation_share, spec.search.seed)
+        return resident(data, self._device)
 
     def _say_goodbye(self) -> None:
         self._quietly(lambda: self._ledger.leave(self._worker_id))

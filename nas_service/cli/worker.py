@@ -21,6 +21,15 @@ def start(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the worker token; NAS_TOKEN otherwise.")
     ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="Where to train: auto, cpu, cuda or cuda:N; auto by default.")
+    ] = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="Candidates to train at once; by the GPU's size by default.", min=1)
+    ] = None,
+    memory_limit_gb: Annotated[
+        float | None, typer.Option(help="Memory the worker may use, in 10^9 bytes; not with a GPU.", min=1.0)
+    ] = None,
     server: options.Server = None,
 ) -> None:
     """Run a worker in the foreground until Ctrl-C; the same as `nas-worker`."""
@@ -30,6 +39,9 @@ def start(
     command += ["--name", name] if name else []
     command += ["--study", str(study)] if study is not None else []
     command += ["--token-file", str(token_file)] if token_file else []
+    command += ["--accelerator", accelerator] if accelerator else []
+    command += ["--at-once", str(at_once)] if at_once is not None else []
+    command += ["--memory-limit-gb", str(memory_limit_gb)] if memory_limit_gb is not None else []
     sys.stdout.flush()
     # The service never imports the workers' package: it becomes that process.
     os.execv(sys.executable, command)

@@ -1,7 +1,7 @@
 """Augmentations of batches (B, C, *S) for accelerators: each example its own draw, all drawn on the device.
 
-They mean what those of `augmentation` mean. Nothing waits for a number to reach the host, and no shape depends
-on a draw, so that a whole step can be captured as one graph.
+They mean what those of `augmentation` mean. Nothing waits for a number to reach the host, and no shape
+depends on a draw, so that a whole step can be captured as one graph.
 """
 
 import torch
