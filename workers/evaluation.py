@@ -22,7 +22,7 @@ from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
 from workers.latency import Latency, measure
 from workers.memory import usable_memory
-from workers.second_try import Form, OutOfMemory, is_out_of_memory, within_memory
+from workers.second_try import WHOLE, Form, OutOfMemory, is_out_of_memory, within_memory
 from workers.training.metrics import quality_metrics
 from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
@@ -130,13 +130,15 @@ def _train(
         network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell, pieces=form.pieces
     )
     if result.ending in ("complete", "pruned"):
-        _score(evaluation, network, data, spec)
+        _score(evaluation, network, data, spec, result.validation_batch)
     if result.ending == "complete":
         evaluation.files = {
             "weights": weights_file(network, architecture),
             "architecture": architecture_file(architecture),
         }
     _record(evaluation, result)
+    if result.ending == "complete" and form != WHOLE:
+        evaluation.reason = f"trained {form}, after it had run out of memory"
 
 
 def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
@@ -166,8 +168,10 @@ def _record(evaluation: Evaluation, result: TrainingResult) -> None:
         evaluation.reason = f"stopped early after epoch {result.epochs}"
 
 
-def _score(evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec) -> None:
-    logits, labels = zip(*predictions(network, data, spec.training.recipe), strict=True)
+def _score(
+    evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec, batch: int
+) -> None:
+    logits, labels = zip(*predictions(network, data, spec.training.recipe, batch=batch), strict=True)
     evaluation.metrics |= quality_metrics(torch.cat(logits).cpu(), torch.cat(labels).cpu())
     # Limits on qualities can be judged only now: a trial that breaks one is complete, but not feasible.
     evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)

@@ -26,6 +26,9 @@ class Form:
     pieces: int = 1
     checkpointing: bool = False
 
+    def __str__(self) -> str:
+        return f"alone in {self.pieces} pieces with checkpointing" if self.checkpointing else "as it is"
+
     def of(self, recipe: Recipe) -> Recipe:
         """Return the recipe in this form."""
         return recipe.model_copy(update={"checkpointing": True}) if self.checkpointing else recipe
@@ -57,14 +60,13 @@ def within_memory(attempt: Callable[[Form], None], company: Company, device: tor
         if _fits(attempt, WHOLE):
             return
         company.shrink()
-    log.warning("out of memory: trying once more alone, in %d pieces", SMALL.pieces)
+    log.warning("out of memory: trying once more %s", SMALL)
     with company.alone():
         give_memory_back(device)
         if _fits(attempt, SMALL):
             return
         give_memory_back(device)
-        how = f"alone in {SMALL.pieces} pieces with checkpointing"
-        raise OutOfMemory(f"out of memory: does not fit {how}; {usable_on(device)}")
+        raise OutOfMemory(f"out of memory: does not fit {SMALL}; {usable_on(device)}")
 
 
 def _fits(attempt: Callable[[Form], None], form: Form) -> bool:

@@ -44,6 +44,8 @@ class TrainingResult:
     epochs: int
     trained_examples: int
     seconds: float
+    # How many examples are validated at once: no more than are trained at once, where memory is short.
+    validation_batch: int = VALIDATION_BATCH
 
 
 def train(
@@ -101,6 +103,7 @@ class _Run:
         self.data, self.recipe, self.epochs = data, recipe, epochs
         self.batch_size = max(2, min(recipe.batch_size, len(data.train) // MIN_STEPS))
         self.pieces = min(pieces, self.batch_size // 2)
+        self.validation_batch = self.batch_size // self.pieces if self.pieces > 1 else VALIDATION_BATCH
         self.steps = max(1, len(data.train) // self.batch_size)
         self.axes = axes
         optimizer = make_optimizer(network, recipe)
@@ -136,7 +139,9 @@ class _Run:
             if instruction != "continue" and (epoch < self.epochs or instruction != "prune"):
                 ending = endings[instruction]
                 break
-        return TrainingResult(ending, accuracy, epoch, trained, perf_counter() - started)
+        return TrainingResult(
+            ending, accuracy, epoch, trained, perf_counter() - started, self.validation_batch
+        )
 
     def train_epoch(self, epoch: int) -> EpochReport:
         started = perf_counter()
@@ -144,7 +149,7 @@ class _Run:
         train_loss = float(self.advance.epoch(lambda number: self._rate(epoch, number))) / self.steps
         if not train_loss <= EXPLOSION * chance_loss(self.data.classes, self.recipe):
             raise Diverged(f"diverged in epoch {epoch}: the loss is {train_loss:g}")
-        held_out_loss, accuracy = validate(self.network, self.data, self.recipe)
+        held_out_loss, accuracy = validate(self.network, self.data, self.recipe, batch=self.validation_batch)
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
@@ -158,11 +163,13 @@ class _Run:
         return learning_rate(self.recipe, progress)
 
 
-def validate(network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN) -> tuple[float, float]:
+def validate(
+    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN, *, batch: int = VALIDATION_BATCH
+) -> tuple[float, float]:
     """Return (mean loss without label smoothing, accuracy) on the validation part, always in fp32."""
     loss = torch.zeros((), device=data.device)
     correct = torch.zeros((), dtype=torch.int64, device=data.device)
-    for logits, labels in predictions(network, data, recipe):
+    for logits, labels in predictions(network, data, recipe, batch=batch):
         loss += validation_loss(logits, labels, recipe) * len(labels)
         correct += (logits.argmax(1) == labels).sum()
     count = len(data.validation)
@@ -171,9 +178,9 @@ def validate(network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN) -> 
 
 @torch.no_grad()
 def predictions(
-    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN
+    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN, *, batch: int = VALIDATION_BATCH
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (B, classes) logits and (B,) labels of the validation part in order."""
+    """Yield (B, classes) logits and (B,) labels of the validation part in order, so many at once."""
     network.eval()
-    for batch, labels in validation_batches(data, VALIDATION_BATCH, recipe.normalisation):
-        yield network(batch), labels
+    for examples, labels in validation_batches(data, batch, recipe.normalisation):
+        yield network(examples), labels
