@@ -35,7 +35,7 @@ from search_spaces import analyse
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10-images.zip"}
-EXAMPLES, QUICK_EXAMPLES, VALIDATION, EPOCHS = 10_000, 2_000, 2_000, 3
+EXAMPLES, QUICK_EXAMPLES, VALIDATION, EPOCHS = 6_400, 2_000, 2_000, 3
 QUICK_NETWORKS = ("two_conv", "PyConv4")
 SIDES = ("plain", "ours")
 # Of the multiply-accumulates: forward, and twice as many backward.

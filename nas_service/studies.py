@@ -140,6 +140,8 @@ class Training(Spec):
     # Asynchronous successive halving: rungs at 1, eta, eta^2, ... epochs keep the best 1/eta.
     reduction_factor: int = Field(default=3, ge=2, le=10)
     validation_share: float = Field(default=1 / 6, gt=0.0, lt=1.0)
+    # A candidate whose loss becomes infinite fails, or ends as pruned with the worst value of each quality.
+    divergence: Literal["fail", "worst"] = "fail"
     recipe: Recipe = Recipe()
 
     @property

@@ -191,7 +191,7 @@ class WorkerView(View):
         """Whether latency on a device is this worker's to measure, were its machine quiet."""
         if self.measures_only or not is_local(device):
             return self.measures_only and self.device == device
-        return device != "cuda" or self.device == "cuda"
+        return device != "cuda" or self.device.startswith("cuda")
 
 
 class DeviceView(View):

@@ -49,6 +49,31 @@ def _parser() -> argparse.ArgumentParser:
         help="only measure latency, as the device that --device names; needs no torch",
     )
     parser.add_argument("--device", metavar="NAME", help="name of this device in specs, for instance pi4")
+    parser.add_argument(
+        "--accelerator",
+        default="auto",
+        help="where to train: auto (a GPU if there is one), cpu, cuda or cuda:N",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=_at_once,
+        default="auto",
+        help="candidates to train at once, or auto: by the GPU's size",
+    )
+    parser.add_argument(
+        "--memory-limit-gb",
+        type=_gigabytes,
+        help="memory this process may use, in 10^9 bytes; not with a GPU",
+    )
+    parser.add_argument(
+        "--workers-here", type=_count, default=1, help="workers among which this machine is divided"
+    )
+    parser.add_argument(
+        "--threads",
+        type=_count,
+        default=1,
+        help="threads to train with, at most its share of cores",
+    )
     return parser
 
 
@@ -68,6 +93,27 @@ def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ar
     return options
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _at_once(text: str) -> int | None:
+    return None if text == "auto" else _count(text)
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    # Python and torch alone take about half of the least.
+    if not 1.0 <= size < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of at least 1")
+    return size
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.home:
         # Calibrations of the machine lie there too.
@@ -84,20 +130,32 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
+    # Read by cuBLAS at its start: without it, it has no deterministic algorithms.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Imported late: torch takes a second, and a wrong argument should be told at once.
     import torch
 
+    from workers.devices import candidates_at_once, chosen_device, device_name
+    from workers.memory import keep_freed_memory
+    from workers.training.convolutions import PLANS
     from workers.worker import Worker
 
-    torch.set_num_threads(1)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # More threads than cores would slow all workers of the machine down.
+    torch.set_num_threads(min(options.threads, max(1, len(os.sched_getaffinity(0)) // options.workers_here)))
+    keep_freed_memory()
+    PLANS.keep_in(settings.data_home / "cache" / "convolutions.jsonl")
+    device = chosen_device(options.accelerator)
+    if device.type == "cpu":
+        _limit_memory(options)
     worker = Worker(
         ledger,
-        WorkerInfo(name=options.name, host=socket.gethostname(), pid=os.getpid(), device=device),
+        WorkerInfo(name=options.name, host=socket.gethostname(), pid=os.getpid(), device=device_name(device)),
         settings.data_home / "spool" / options.name,
         study_id=options.study,
         until_finished=options.until_finished,
         noise=noise,
+        device=device,
+        at_once=options.at_once or candidates_at_once(device),
     )
     worker.end_on_signals()
     worker.run()
@@ -127,6 +185,14 @@ def _noise(settings: Settings) -> Noise:
 
     limit = settings.timing_noise_limit or NOISE_LIMIT
     return Noise(lambda: self_test(noise_limit=limit).reason)
+
+
+def _limit_memory(options: argparse.Namespace) -> None:
+    from workers.memory import limit_memory
+
+    bound = limit_memory(options.workers_here, gigabytes=options.memory_limit_gb)
+    if bound is not None:
+        logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
 def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:

@@ -12,14 +12,18 @@ from torch import nn
 from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
 from nas_service.measurements import Measurement
+from nas_service.metrics import METRICS, QUALITIES
 from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
 from search_spaces.modules import build
 from workers.checkpoint import architecture_file, weights_file
+from workers.company import Company
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
 from workers.interruption import Interrupted
+from workers.memory import usable_memory
+from workers.second_try import WHOLE, Form, OutOfMemory, is_out_of_memory, within_memory
 from workers.training.metrics import quality_metrics
 from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
@@ -40,6 +44,8 @@ class Evaluation:
     latency: dict[str, Any] | None = None
     # File contents by kind: "weights" and "architecture".
     files: dict[str, bytes] = field(default_factory=dict)
+    # Every other candidate of the study would fail for the same reason.
+    ends_study: bool = False
 
 
 def evaluate(
@@ -50,8 +56,11 @@ def evaluate(
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
     latency: Callable[[Architecture], Measurement],
+    company: Company | None = None,
 ) -> Evaluation:
     """Evaluate a candidate; whatever goes wrong becomes a failed evaluation with its reason.
+
+    It trains on the device where its data lie.
 
     Args:
         architecture: The description.
@@ -60,20 +69,22 @@ def evaluate(
         seed: Of weights, batches and augmentation.
         on_epoch: Told each epoch's figures and the latency; answers whether to go on.
         latency: Finds the latency on the spec's device, where that is needed; may raise `Interrupted`.
+        company: Who else trains in this process; nobody without it.
     """
-    evaluation = Evaluation("failed")
+    evaluation, company = Evaluation("failed"), company or Company()
     try:
         network = Architecture.from_dict(architecture)
         if _is_worth_training(evaluation, network, spec, latency):
-            _train(evaluation, network, spec, load_data, seed, on_epoch)
+            _train_within(evaluation, network, spec, load_data(), seed, on_epoch, company)
     except Interrupted as interruption:
         evaluation.state = interruption.ending
     except Diverged as error:
-        evaluation.state, evaluation.reason = "failed", str(error)
+        _count_divergence(evaluation, spec, error)
     except SplitError as error:
         evaluation.state, evaluation.reason = "failed", f"the data cannot be split: {error}"
-    except MemoryError:
-        evaluation.state, evaluation.reason = "failed", "out of memory"
+        evaluation.ends_study = True
+    except OutOfMemory as error:
+        evaluation.state, evaluation.reason = "failed", str(error)
     except Exception as error:
         evaluation.state, evaluation.reason = "failed", _reason(error)
         evaluation.error = traceback.format_exc(limit=20)
@@ -101,32 +112,52 @@ def _is_worth_training(
     return _keeps_limits(evaluation, spec)
 
 
-def _train(
+def _train_within(
     evaluation: Evaluation,
     architecture: Architecture,
     spec: StudySpec,
-    load_data: Callable[[], TrainingData],
+    data: TrainingData,
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
+    company: Company,
 ) -> None:
+    """Train beside others; once more, alone and in less memory, where it runs out."""
     known = {name: evaluation.metrics[name] for name in ("latency_ms",) if name in evaluation.metrics}
-    data = load_data()
-    recipe = spec.training.recipe
-    network = build(architecture, seed=seed, initialisation=recipe.initialisation)
 
     def tell(report: EpochReport) -> Instruction:
         # The latency travels with the first epoch only: early stopping weighs it from then on.
         return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
 
-    result = train(network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell)
-    _record(evaluation, result)
+    def attempt(form: Form) -> None:
+        _train(evaluation, architecture, spec, data, seed, tell, form)
+
+    within_memory(attempt, company, data.device)
+
+
+def _train(
+    evaluation: Evaluation,
+    architecture: Architecture,
+    spec: StudySpec,
+    data: TrainingData,
+    seed: int,
+    tell: Callable[[EpochReport], Instruction],
+    form: Form,
+) -> None:
+    recipe = form.of(spec.training.recipe)
+    network = build(architecture, seed=seed, initialisation=recipe.initialisation).to(data.device)
+    result = train(
+        network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell, pieces=form.pieces
+    )
     if result.ending in ("complete", "pruned"):
-        _score(evaluation, network, data, spec)
+        _score(evaluation, network, data, spec, result.validation_batch)
     if result.ending == "complete":
         evaluation.files = {
             "weights": weights_file(network, architecture),
             "architecture": architecture_file(architecture),
         }
+    _record(evaluation, result)
+    if result.ending == "complete" and form != WHOLE:
+        evaluation.reason = f"trained {form}, after it had run out of memory"
 
 
 def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
@@ -148,16 +179,29 @@ def _record(evaluation: Evaluation, result: TrainingResult) -> None:
         evaluation.reason = f"stopped early after epoch {result.epochs}"
 
 
-def _score(evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec) -> None:
-    logits, labels = zip(*predictions(network, data, spec.training.recipe), strict=True)
-    evaluation.metrics |= quality_metrics(torch.cat(logits), torch.cat(labels))
+def _score(
+    evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec, batch: int
+) -> None:
+    logits, labels = zip(*predictions(network, data, spec.training.recipe, batch=batch), strict=True)
+    evaluation.metrics |= quality_metrics(torch.cat(logits).cpu(), torch.cat(labels).cpu())
     # Limits on qualities can be judged only now: a trial that breaks one is complete, but not feasible.
     evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
 
 
+def _count_divergence(evaluation: Evaluation, spec: StudySpec, error: Diverged) -> None:
+    """Fail the candidate, or give it the worst of each quality, as the spec says."""
+    if spec.training.divergence == "fail":
+        evaluation.state, evaluation.reason = "failed", str(error)
+        return
+    evaluation.state = "pruned"
+    evaluation.reason = f"{error}; counted with the worst value of each quality"
+    evaluation.metrics |= {name: METRICS[name].worst for name in QUALITIES}
+    evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
+
+
 def _reason(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return f"out of memory: {usable_memory()}"
     text = str(error).strip().splitlines()
     first = text[0][:300] if text else ""
-    if "not enough memory" in first or "out of memory" in first:
-        return "out of memory"
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,23 +1,116 @@
-"""What a worker's process does with memory that it has freed."""
+"""Memory of a worker's process: a bound that makes allocations fail, and freed blocks that are used again."""
 
 import ctypes
+import resource
+from pathlib import Path
 
-# The constants of glibc's mallopt(3).
+# The rest stays free for the system and for what grows outside of the workers.
+USED_SHARE = 0.9
+# mallopt's numbers in glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-LARGEST_INT = 2**31 - 1
+GIB = 2**30
 
 
-def keep_freed_memory() -> None:
-    """Let the maps of one training step be reused by the next, instead of going back to the kernel.
+def keep_freed_memory() -> bool:
+    """Let malloc keep what is freed, so that the maps of one step take the place of the last one's.
 
-    glibc gives large blocks back at once, and each step then faults its pages in anew: 6,500 faults and
-    15 ms of 53 ms for a step of a two-convolution network at batch 128; none with this. Does nothing under
-    another C library.
+    Otherwise large blocks go back to the kernel at once and are faulted in again, page by page. Returns
+    whether the C library took it; only glibc does.
     """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, GIB)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def release_freed_memory() -> None:
+    """Hand what malloc has kept back to the kernel, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def limit_memory(workers: int = 1, *, gigabytes: float | None = None) -> int | None:
+    """Make allocations beyond this process's share fail, instead of waking the kernel's killer.
+
+    Args:
+        workers: Processes that share what is available now, this one among them.
+        gigabytes: How much this process may use in all, 10^9 bytes each, instead of a share.
+
+    Returns:
+        The bound in bytes; None where the machine does not tell what is available.
+    """
+    free = available_bytes()
+    if gigabytes is not None:
+        bound = round(gigabytes * 1e9)
+    elif free is None:
+        return None
+    else:
+        bound = data_bytes() + round(USED_SHARE * free / workers)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
+    return bound
+
+
+def usable_memory() -> str:
+    """Return in words how much memory this process may use."""
+    bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if bound == resource.RLIM_INFINITY:
+        return "no limit is set on this process"
+    return f"this process may use {bound / 1e9:.1f} GB"
+
+
+def available_bytes() -> int | None:
+    """Return how much memory is left: of the machine, or of the container where that is less."""
+    known = [_machine_bytes(), _container_bytes()]
+    return min((size for size in known if size is not None), default=None)
+
+
+def data_bytes() -> int:
+    """Return how much of what RLIMIT_DATA counts this process has mapped already."""
+    return 1024 * _kilobytes(Path("/proc/self/status"), "VmData")
+
+
+def _machine_bytes() -> int | None:
+    kilobytes = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+    return 1024 * kilobytes or None
+
+
+def _container_bytes() -> int | None:
+    """Return what the control groups around this process leave to it, version 2 or 1."""
+    root = Path("/sys/fs/cgroup")
+    pairs = [(root / "memory" / "memory.limit_in_bytes", root / "memory" / "memory.usage_in_bytes")]
+    folder = root / _own_group().lstrip("/")
+    for group in (folder, *folder.parents):
+        if group.is_relative_to(root):
+            pairs.append((group / "memory.max", group / "memory.current"))
+    left = [_left(limit, used) for limit, used in pairs]
+    return min((size for size in left if size is not None), default=None)
+
+
+def _left(limit: Path, used: Path) -> int | None:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
-    mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
+        return max(0, int(limit.read_text()) - int(used.read_text()))
+    except (OSError, ValueError):
+        # No such group, or "max": no limit.
+        return None
+
+
+def _own_group() -> str:
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    """Return a line's figure in a file of /proc; 0 where there is none."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    found = next((line for line in lines if line.startswith(f"{name}:")), None)
+    return int(found.split()[1]) if found else 0

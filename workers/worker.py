@@ -1,9 +1,12 @@
 """The worker's loop: take over an orphan or propose, evaluate, report."""
 
 import logging
+import threading
 import uuid
 from pathlib import Path
 from typing import Literal, TypeVar
+
+import torch
 
 from nas_service.datasets import load_dataset
 from nas_service.errors import InvalidInput
@@ -11,7 +14,10 @@ from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, Ledger
 from nas_service.measurements import Measurement
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
 from search_spaces import Architecture
+from workers.company import Company
+from workers.crew import run_together
 from workers.data.arrays import TrainingData, training_data
+from workers.devices import CPU, own_stream, resident
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
 from workers.latency.predictions import Predictions
@@ -32,7 +38,7 @@ KEPT_STUDIES = 4
 
 
 class Worker:
-    """Runs trials one after another until told to end.
+    """Runs trials, one after another or several at once, until told to end.
 
     Args:
         ledger: The service.
@@ -41,6 +47,8 @@ class Worker:
         study_id: The only study to work on.
         until_finished: End when that study has.
         noise: Whether this machine is quiet enough for latencies; taken for quiet where nobody looks.
+        device: Where candidates train; a CPU without it.
+        at_once: How many candidates, each in a thread; fewer when they turn out not to fit together.
     """
 
     def __init__(
@@ -52,6 +60,8 @@ class Worker:
         study_id: int | None = None,
         until_finished: bool = False,
         noise: Noise | None = None,
+        device: torch.device = CPU,
+        at_once: int = 1,
     ) -> None:
         self._ledger = ledger
         self._information = information
@@ -63,6 +73,10 @@ class Worker:
         self._proposers: dict[int, Proposer] = {}
         self._data: dict[tuple[str, float, int], TrainingData] = {}
         self._latencies: LatencySource | None = None
+        self._device = device
+        self._company = Company(at_once)
+        # Of what the threads share: the samplers, the data sets, the spool.
+        self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(3))
         self._worker_id = 0
         self._heartbeat_s = 15.0
 
@@ -79,7 +93,11 @@ class Worker:
         if not self._join():
             return
         log.info("joined as %s (%d)", self._information.name, self._worker_id)
-        while not self._patience.ends.is_set():
+        run_together(self._work, self._company.places, on_error=self.end)
+        self._say_goodbye()
+
+    def _work(self, place: int) -> None:
+        while not self._patience.ends.is_set() and place < self._company.places:
             self._deliver_leftovers()
             work = self._patience.call(
                 lambda: self._ledger.next_work(self._worker_id, study_id=self._study_id)
@@ -87,7 +105,6 @@ class Worker:
             if work is None or (work.kind == "finished" and self._until_finished):
                 break
             self._do(work)
-        self._say_goodbye()
 
     def _join(self) -> bool:
         """Join, or tell the service of another noise; False when told to end meanwhile."""
@@ -98,7 +115,9 @@ class Worker:
             return False
         if registration.worker_id != self._worker_id:
             predictions = Predictions(self._ledger, LatencyPredictor.fit)
-            self._latencies = LatencySource(self._ledger, registration.worker_id, self._patience, predictions)
+            self._latencies = LatencySource(
+                self._ledger, registration.worker_id, self._patience, predictions, self._company.measuring
+            )
         self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
         return True
 
@@ -107,14 +126,21 @@ class Worker:
             self._evaluate(work.study, work.trial, work.lease)
         elif work.kind == "propose" and work.study:
             self._propose(work.study)
-        elif self._noise and self._noise.is_due and self._noise.has_changed():
-            self._join()
         else:
-            self._patience.ends.wait(IDLE_S)
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Test a noisy machine again when that is due; wait a little otherwise."""
+        with self._proposing:
+            if self._noise and self._noise.is_due and self._noise.has_changed():
+                self._join()
+                return
+        self._patience.ends.wait(IDLE_S)
 
     def _propose(self, study: Study) -> None:
         try:
-            proposed = self._patience.call(lambda: self._proposer(study).propose())
+            with self._proposing:
+                proposed = self._patience.call(lambda: self._proposer(study).propose())
         except LedgerRefused as error:
             # The study was deleted between two calls.
             log.warning("study %d: %s", study.id, error)
@@ -135,7 +161,7 @@ class Worker:
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
         label = f"study {study.id} trial {trial.number}"
         log.info("%s: attempt %d", label, lease.attempt)
-        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat:
+        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):
             evaluation = evaluate(
                 trial.architecture,
                 study.spec,
@@ -143,6 +169,7 @@ class Worker:
                 seed=_training_seed(study, trial),
                 on_epoch=lambda report: self._tell(lease, report, heartbeat),
                 latency=lambda architecture: self._latency(architecture, study, heartbeat),
+                company=self._company,
             )
         if evaluation.state == "stopped":
             self._patience.try_once(lambda: self._ledger.release(lease))
@@ -151,6 +178,8 @@ class Worker:
             log.warning("%s: lost to another attempt, or the study was cancelled", label)
         else:
             self._finish(lease, evaluation, evaluation.state, label)
+        if evaluation.ends_study:
+            self._patience.try_once(lambda: self._ledger.give_up(study.id, str(evaluation.reason)))
 
     def _latency(self, architecture: Architecture, study: Study, heartbeat: Heartbeat) -> Measurement:
         assert self._latencies is not None, "it is made on joining"
@@ -192,7 +221,8 @@ class Worker:
             artifacts=artifacts,
         )
         self._spool.put(lease, outcome)
-        self._deliver(lease, outcome)
+        with self._delivering:
+            self._deliver(lease, outcome)
         accuracy = evaluation.metrics.get("accuracy")
         figure = f", accuracy {accuracy:.4f}" if accuracy is not None else ""
         log.info("%s: %s%s%s", label, state, figure, f" ({evaluation.reason})" if evaluation.reason else "")
@@ -213,23 +243,26 @@ class Worker:
         self._spool.remove(lease)
 
     def _deliver_leftovers(self) -> None:
-        for lease, outcome in self._spool.waiting():
-            self._deliver(lease, outcome)
+        with self._delivering:
+            for lease, outcome in self._spool.waiting():
+                self._deliver(lease, outcome)
 
     def _training_data(self, study: Study) -> TrainingData:
         spec = study.spec
         key = (study.dataset_sha256, spec.training.validation_share, spec.search.seed)
-        if key not in self._data:
-            path = self._patience.call(
-                lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True
-            )
-            if path is None:
-                raise InvalidInput
-            self._data[key] = training_data(
-                load_dataset(path), spec.training.validation_share, spec.search.seed
-            )
-            _forget_oldest(self._data)
-        return self._data[key]
+        with self._loading:
+            if key not in self._data:
+                self._data[key] = self._loaded(study)
+                _forget_oldest(self._data)
+            return self._data[key]
+
+    def _loaded(self, study: Study) -> TrainingData:
+        path = self._patience.call(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
+        if path is None:
+            raise InvalidInput
+        spec = study.spec
+        data = training_data(load_dataset(path), spec.training.validation_share, spec.search.seed)
+        return resident(data, self._device)
 
     def _say_goodbye(self) -> None:
         self._patience.try_once(lambda: self._ledger.leave(self._worker_id))

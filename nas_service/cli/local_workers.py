@@ -30,6 +30,8 @@ class LocalWorkers:
                 "--study",
                 str(study_id),
                 "--until-finished",
+                "--workers-here",
+                str(number),
                 log=self._log,
             )
             for index in range(number)

@@ -73,7 +73,10 @@ def _slots(settings: Settings, workers: int) -> list[Slot]:
     names = [f"{socket.gethostname()}-{index + 1}" for index in range(workers)]
     return [
         server_slot(settings, log=logs / "server.log"),
-        *(worker_slot(settings, name, log=logs / f"{name}.log") for name in names),
+        *(
+            worker_slot(settings, name, "--workers-here", str(workers), log=logs / f"{name}.log")
+            for name in names
+        ),
     ]
 
 

@@ -27,6 +27,15 @@ def start(
     device: Annotated[
         str | None, typer.Option(help="Name of this device in specs, for instance pi4.")
     ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="Where to train: auto, cpu, cuda or cuda:N; auto by default.")
+    ] = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="Candidates to train at once; by the GPU's size by default.", min=1)
+    ] = None,
+    memory_limit_gb: Annotated[
+        float | None, typer.Option(help="Memory the worker may use, in 10^9 bytes; not with a GPU.", min=1.0)
+    ] = None,
     server: options.Server = None,
 ) -> None:
     """Run a worker in the foreground until Ctrl-C; the same as `nas-worker`."""
@@ -38,6 +47,9 @@ def start(
     command += ["--token-file", str(token_file)] if token_file else []
     command += ["--measure-only"] if measure_only else []
     command += ["--device", device] if device else []
+    command += ["--accelerator", accelerator] if accelerator else []
+    command += ["--at-once", str(at_once)] if at_once is not None else []
+    command += ["--memory-limit-gb", str(memory_limit_gb)] if memory_limit_gb is not None else []
     sys.stdout.flush()
     # The service never imports the workers' package: it becomes that process.
     os.execv(sys.executable, command)

@@ -26,7 +26,7 @@ def is_served(connection: Connection, worker_id: int, lost_after_s: float) -> Co
         ~named.c.has_left,
         named.c.heartbeat_at > now_seconds(connection) - lost_after_s,
     )
-    own = [device for device in LOCAL_DEVICES if device != "cuda" or worker.device == "cuda"]
+    own = [device for device in LOCAL_DEVICES if device != "cuda" or worker.device.startswith("cuda")]
     return or_(
         STUDY.c.latency_device.is_(None),
         STUDY.c.latency_device.in_(own if worker.noise is None else []),

@@ -16,6 +16,7 @@ from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture
 from workers.checkpoint import read_network
 from workers.data.arrays import TrainingData, training_data
+from workers.data.split import SplitError
 from workers.evaluation import Evaluation, evaluate
 from workers.interruption import Interrupted
 from workers.latency import measure
@@ -146,23 +147,62 @@ def test_a_candidate_that_is_stopped_early_is_measured_as_far_as_it_came(
     assert evaluation.metrics.keys() >= QUALITIES
 
 
-def test_diverging_training_fails_with_the_epoch(multi_scale: Architecture) -> None:
+def huge() -> Dataset:
+    """Return data at the end of the range of floats."""
     examples = np.full((40, 1, 8, 8), np.float32(3e38))
     examples[::2] = -3e38
     labels = (np.arange(40) % 2).astype(np.int64)
-    dataset = Dataset("huge", examples, labels, None, None, ("a", "b"))
-    evaluation, _ = run(multi_scale, lambda: training_data(dataset, 0.25, 0))
+    return Dataset("huge", examples, labels, None, None, ("a", "b"))
+
+
+def test_diverging_training_fails_with_the_epoch(multi_scale: Architecture) -> None:
+    evaluation, _ = run(multi_scale, lambda: training_data(huge(), 0.25, 0))
     assert evaluation.state == "failed"
     assert evaluation.reason is not None
     assert "epoch 1" in evaluation.reason
     assert evaluation.files == {}
 
 
+def test_diverging_training_counts_with_the_worst_qualities_where_the_spec_says_so(
+    multi_scale: Architecture,
+) -> None:
+    study = StudySpec(
+        dataset="digits",
+        training=Training(epochs=2, divergence="worst"),
+        constraints={"accuracy": Constraint(min=0.5)},
+    )
+    data = training_data(huge(), 0.25, 0)
+    evaluation = evaluate(
+        multi_scale.to_dict(), study, lambda: data, seed=1, on_epoch=lambda report: "continue"
+    )
+    assert evaluation.state == "pruned"
+    assert evaluation.reason == (
+        "diverged in epoch 1: the loss is nan; counted with the worst value of each quality"
+    )
+    assert {name: evaluation.metrics[name] for name in QUALITIES} == {
+        name: float(name == "error") for name in QUALITIES
+    }
+    assert evaluation.violations["accuracy"] > 0
+    assert evaluation.metrics["latency_ms"] > 0
+
+
+def test_data_that_cannot_be_split_end_the_study(multi_scale: Architecture) -> None:
+    def broken() -> TrainingData:
+        raise SplitError("class 3 has 1 example")
+
+    evaluation, _ = run(multi_scale, broken)
+    assert (evaluation.state, evaluation.ends_study) == ("failed", True)
+    assert evaluation.reason == "the data cannot be split: class 3 has 1 example"
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (MemoryError(), "out of memory"),
-        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), "out of memory"),
+        (MemoryError(), "out of memory: no limit is set on this process"),
+        (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"),
+            "out of memory: no limit is set on this process",
+        ),
         (KeyError("missing"), "KeyError: 'missing'"),
     ],
 )

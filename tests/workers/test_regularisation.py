@@ -14,8 +14,7 @@ def test_inputs_of_the_last_dense_layer_are_dropped_while_training_only() -> Non
     nn.init.zeros_(network[0].bias)
     nn.init.ones_(network[2].weight)
     ones = torch.ones(1, 4)
-    with torch.random.fork_rng(devices=[]), classifier_dropout(network, 0.25):
-        torch.manual_seed(0)
+    with classifier_dropout(network, 0.25, torch.Generator().manual_seed(0)):
         # What is kept is scaled up: 4 x 4/3 for each of about 750 of 1000 inputs.
         kept = float(network(ones)) * 0.75 / 4
         network.eval()
@@ -28,7 +27,7 @@ def test_inputs_of_the_last_dense_layer_are_dropped_while_training_only() -> Non
 
 def test_a_network_without_a_dense_layer_cannot_drop_its_inputs() -> None:
     network = nn.Conv1d(1, 1, 1)
-    with classifier_dropout(network, 0.0):
+    with classifier_dropout(network, 0.0, torch.Generator()):
         pass
-    with pytest.raises(ValueError, match="dense layer"), classifier_dropout(network, 0.5):
+    with pytest.raises(ValueError, match="dense layer"), classifier_dropout(network, 0.5, torch.Generator()):
         pass

@@ -1,5 +1,7 @@
 """Training: it learns, it repeats itself exactly, it says when it fails."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,9 @@ from search_spaces.modules import build
 from workers.data.arrays import TrainingData, training_data
 from workers.training.augmentation import augmented
 from workers.training.batches import epoch_batches, normalised
+from workers.training.losses import chance_loss
 from workers.training.optimisation import learning_rate
-from workers.training.trainer import Diverged, train, validate
+from workers.training.trainer import EXPLOSION, Diverged, train, validate
 
 
 def go_on(report: EpochReport) -> Instruction:
@@ -81,6 +84,28 @@ def test_a_diverging_network_names_the_epoch(multi_scale: Architecture, digits_d
         next(network.parameters()).fill_(float("inf"))
     with pytest.raises(Diverged, match="epoch 1"):
         train(network, digits_data, recipe, epochs=3, seed=1, on_epoch=go_on)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "focal"])
+def test_a_loss_far_beyond_a_guess_counts_as_diverged_though_it_is_finite(
+    loss: str, multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    recipe = Recipe.model_validate(
+        {"loss": loss, "learning_rate": 1e-12, "precision": "fp32", "label_smoothing": 0.0}
+    )
+    chance = chance_loss(10, recipe)
+    network = build(multi_scale, seed=1)
+    with torch.no_grad():
+        network.get_submodule("head.logits").weight.mul_(100 * EXPLOSION * chance)
+    with pytest.raises(Diverged, match=r"diverged in epoch 1: the loss is \d"):
+        train(network, digits_data, recipe, epochs=2, seed=1, on_epoch=go_on)
+
+
+def test_the_loss_of_a_guess_is_known() -> None:
+    assert chance_loss(10, Recipe()) == pytest.approx(math.log(10))
+    assert chance_loss(10, Recipe(loss="binary_cross_entropy")) == pytest.approx(10 * math.log(2))
+    focal = Recipe(loss="focal", focal_gamma=2.0)
+    assert chance_loss(10, focal) == pytest.approx(0.81 * math.log(10))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

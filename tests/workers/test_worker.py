@@ -24,9 +24,9 @@ def small_study(**changes: object) -> StudySpec:
     return StudySpec.model_validate({**values, **changes})
 
 
-def work(ledger: SqlLedger, study: int, folder: Path, name: str = "worker") -> None:
+def work(ledger: SqlLedger, study: int, folder: Path, name: str = "worker", at_once: int = 1) -> None:
     information = WorkerInfo(name=name, host="here", pid=1)
-    Worker(ledger, information, folder, study_id=study, until_finished=True).run()
+    Worker(ledger, information, folder, study_id=study, until_finished=True, at_once=at_once).run()
 
 
 def test_a_worker_uses_the_budget_exactly_and_leaves(

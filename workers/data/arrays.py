@@ -1,6 +1,6 @@
 """A data set's training and validation parts as tensors in their own small types."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to(self, device: torch.device) -> "Part":
+        """Return the part on a device, in the same memory order."""
+        return Part(self.examples.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
@@ -43,6 +47,23 @@ class TrainingData:
     deviation: Tensor
     classes: int
     split_sha256: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where all of it lies, and where candidates are trained on it."""
+        return self.mean.device
+
+    def to(self, device: torch.device) -> "TrainingData":
+        """Return the data on a device; itself if it lies there already."""
+        if device == self.device:
+            return self
+        return replace(
+            self,
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            mean=self.mean.to(device),
+            deviation=self.deviation.to(device),
+        )
 
 
 def training_data(dataset: Dataset, validation_share: float, seed: int) -> TrainingData:

@@ -1,6 +1,8 @@
 """Where a candidate's latency comes from: it is remembered, predicted, measured here, or asked for."""
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
 from nas_service.devices import is_local
@@ -31,6 +33,7 @@ class LatencySource:
         worker_id: Under which measurements are stored.
         patience: Repeats calls through an outage, and says when to end.
         predictions: What was learnt of each device; without it every candidate is measured.
+        measuring: Held while this machine is measured or predictions are looked at, where threads share both.
     """
 
     def __init__(
@@ -39,11 +42,13 @@ class LatencySource:
         worker_id: int,
         patience: Patience,
         predictions: Predictions | None = None,
+        measuring: AbstractContextManager[object] | None = None,
     ) -> None:
         self._ledger = ledger
         self._worker_id = worker_id
         self._patience = patience
         self._predictions = predictions
+        self._measuring = measuring or threading.Lock()
 
     def latency(
         self, architecture: Architecture, spec: StudySpec, is_lost: Callable[[], bool]
@@ -82,11 +87,13 @@ class LatencySource:
     def _predicted(self, network: DeployedNetwork, spec: StudySpec) -> Measurement | None:
         if self._predictions is None or "latency_ms" not in spec.constraints:
             return None
-        predicted = self._predictions.of(network, spec.device)
+        with self._measuring:
+            predicted = self._predictions.of(network, spec.device)
         return predicted if predicted is not None and settles(spec, predicted) else None
 
     def _measured(self, architecture: Architecture, device: str) -> Measurement:
-        measurement = measure(architecture, device)
+        with self._measuring:
+            measurement = measure(architecture, device)
         keep = partial(self._ledger.store_measurement, architecture.to_dict(), measurement, self._worker_id)
         self._patience.try_once(keep)
         return measurement

@@ -27,10 +27,10 @@ def epoch_batches(
     unless it is the only one.
     """
     order = torch.randperm(len(data.train), generator=generator)
-    fill = _neutral(data)
+    fill = neutral(data)
     for step in range(max(1, len(order) // batch_size)):
         members = order[step * batch_size : (step + 1) * batch_size]
-        examples = _gathered(data.train.examples, members)
+        examples = gathered(data.train.examples, members)
         labels = data.train.labels[members]
         if normalisation == "example":
             batch = augmented(normalised(examples, data, normalisation), augmentation, generator)
@@ -59,7 +59,9 @@ def normalised(examples: Tensor, data: TrainingData, normalisation: Normalisatio
         normalisation: "dataset" takes these, one a channel; "example" each example's own over all channels.
     """
     # An explicit empty tensor: one channel leaves the format ambiguous, and a conversion keeps the slow one.
-    batch = torch.empty(examples.shape, dtype=torch.float32, memory_format=_memory_format(examples))
+    batch = torch.empty(
+        examples.shape, dtype=torch.float32, device=examples.device, memory_format=_memory_format(examples)
+    )
     batch.copy_(examples)
     if normalisation == "example":
         axes = tuple(range(1, batch.dim()))
@@ -72,14 +74,14 @@ def normalised(examples: Tensor, data: TrainingData, normalisation: Normalisatio
     return batch
 
 
-def _gathered(examples: Tensor, members: Tensor) -> Tensor:
+def gathered(examples: Tensor, members: Tensor) -> Tensor:
     """Copy some examples, whole rows of memory each."""
     if examples.dim() - 2 in MEMORY_FORMATS:
         return examples.movedim(1, -1).index_select(0, members).movedim(-1, 1)
     return examples.index_select(0, members)
 
 
-def _neutral(data: TrainingData) -> Tensor:
+def neutral(data: TrainingData) -> Tensor:
     """Return the mean in the examples' type, which normalisation turns into (almost) zero."""
     dtype = data.train.examples.dtype
     return data.mean.to(dtype) if dtype.is_floating_point else data.mean.round().to(dtype)

@@ -4,11 +4,12 @@ Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -20,13 +21,19 @@ from search_spaces.modules import Network
 class Checkpointed:
     """Calls a network and keeps only the maps between its stages; results and statistics stay equal."""
 
-    def __init__(self, network: nn.Module) -> None:
-        """Find the network's stages; raises `ValueError` if it was not built from an architecture."""
+    def __init__(self, network: nn.Module, generator: torch.Generator | None = None) -> None:
+        """Find the network's stages; raises `ValueError` if it was not built from an architecture.
+
+        Args:
+            network: What to call.
+            generator: That dropout draws from; the global one without it.
+        """
         if not isinstance(network, Network):
             raise ValueError("checkpointing needs a network that was built from an architecture")
         self._graph = network.graph
         self._modules = [network.get_submodule(node.name) for node in network.graph.nodes]
         self._segments = _segments(network.graph)
+        self._generator = generator
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits (B, classes) for examples (B, C, *S)."""
@@ -37,6 +44,7 @@ class Checkpointed:
                 segment,
                 *(maps[source] for source in segment.inputs),
                 use_reentrant=False,
+                preserve_rng_state=self._generator is None,
                 context_fn=partial(self._contexts, segment),
             )
             maps |= dict(zip(segment.outputs, outputs, strict=True))
@@ -53,7 +61,42 @@ class Checkpointed:
         self, segment: "_Segment"
     ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         modules = [part for index in segment.nodes for part in self._modules[index].modules()]
-        return nullcontext(), _statistics_kept([part for part in modules if isinstance(part, _BatchNorm)])
+        norms = [part for part in modules if isinstance(part, _BatchNorm)]
+        draws = _Draws(self._generator)
+        return draws.noted(), _both(draws.repeated(), _statistics_kept(norms))
+
+
+class _Draws:
+    """Lets the second forward pass of a segment draw what the first has drawn."""
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        self._generator = generator
+        self._state: Tensor | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        self._state = self._generator.get_state() if self._generator else None
+        yield
+
+    @contextmanager
+    def repeated(self) -> Iterator[None]:
+        if self._generator is None or self._state is None:
+            yield
+            return
+        later = self._generator.get_state()
+        self._generator.set_state(self._state)
+        try:
+            yield
+        finally:
+            self._generator.set_state(later)
+
+
+@contextmanager
+def _both(*contexts: AbstractContextManager[None]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,11 @@ def _loss(logits: Tensor, labels: Tensor, recipe: Recipe, smoothing: float) -> T
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
+def chance_loss(classes: int, recipe: Recipe) -> float:
+    """Return the recipe's loss of a guess that gives all classes the same logit, zero."""
+    return float(validation_loss(torch.zeros(1, classes), torch.zeros(1, dtype=torch.int64), recipe))
+
+
 def binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the sum over classes of one sigmoid cross-entropy each, one class against the rest.
 

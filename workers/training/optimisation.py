@@ -29,23 +29,26 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": weights, "weight_decay": 0.0 if is_apart else recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    optimizer = _optimizer([group for group in groups if group["params"]], recipe)
+    device = next(network.parameters()).device
+    optimizer = _optimizer([group for group in groups if group["params"]], recipe, device)
     if is_apart and recipe.weight_decay:
         _decay_before_steps(optimizer, tuple(weights), recipe.weight_decay)
     return optimizer
 
 
-def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
-    rate, momentum = recipe.learning_rate, recipe.momentum
+def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    momentum, on_gpu = recipe.momentum, device.type == "cuda"
+    # A captured step reads the rate from the device's memory; all groups share the one number.
+    rate = torch.tensor(recipe.learning_rate, device=device) if on_gpu else recipe.learning_rate
     match recipe.optimizer:
         case "sgd":
             return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, lr=rate, fused=True)
+            return torch.optim.Adam(groups, lr=rate, fused=True, capturable=on_gpu)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=rate, fused=True)
+            return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
         case "rmsprop":
-            return torch.optim.RMSprop(groups, lr=rate, momentum=momentum, foreach=True)
+            return torch.optim.RMSprop(groups, lr=rate, momentum=momentum, foreach=True, capturable=on_gpu)
         case "adagrad":
             return torch.optim.Adagrad(groups, lr=rate, fused=True)
 
@@ -62,6 +65,10 @@ def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: tuple[Tensor,
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the rate of all parameters."""
+    shared = optimizer.param_groups[0]["lr"]
+    if isinstance(shared, Tensor):
+        shared.fill_(rate)
+        return
     for group in optimizer.param_groups:
         group["lr"] = rate
 

@@ -27,7 +27,12 @@ def uses_bf16(recipe: Recipe, axes: int = 2, device: str = "cpu") -> bool:
     if recipe.deterministic:
         return False
     if recipe.precision == "auto":
-        return torch.cuda.is_bf16_supported() if device == "cuda" else bf16_is_faster(axes)
+        # What a GPU only emulates is slower than fp32.
+        return (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device == "cuda"
+            else bf16_is_faster(axes)
+        )
     return recipe.precision == "bf16"
 
 

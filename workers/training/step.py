@@ -19,6 +19,7 @@ class TrainingStep:
         axes: Spatial axes of an example.
         pieces: Into so many pieces a batch is cut, whose gradients are averaged: less memory, and each piece
             has batch statistics of its own.
+        draws: That dropout draws from, where it is not the global generator.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class TrainingStep:
         *,
         axes: int,
         pieces: int = 1,
+        draws: torch.Generator | None = None,
     ) -> None:
-        self._forward = Checkpointed(network) if recipe.checkpointing else network
+        self._forward = Checkpointed(network, draws) if recipe.checkpointing else network
         self._optimizer, self._recipe, self._axes, self._pieces = optimizer, recipe, axes, pieces
 
     def __call__(self, batch: Tensor, labels: Tensor) -> Tensor:

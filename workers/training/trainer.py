@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -13,22 +13,26 @@ from torch import Tensor, nn
 from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
-from workers.training.batches import epoch_batches, validation_batches
+from workers.training.batches import validation_batches
 from workers.training.convolutions import fast_convolutions
-from workers.training.losses import validation_loss
-from workers.training.optimisation import learning_rate, make_optimizer, set_learning_rate
+from workers.training.determinism import deterministic_algorithms
+from workers.training.losses import chance_loss, validation_loss
+from workers.training.optimisation import learning_rate, make_optimizer
 from workers.training.precision import MEMORY_FORMATS, uses_bf16
-from workers.training.regularisation import classifier_dropout
+from workers.training.regularisation import classifier_dropout, dropout_drawn_from
 from workers.training.step import TrainingStep
+from workers.training.steps import DeviceSteps, HostSteps, Steps
 
 VALIDATION_BATCH = 512
 # A data set that fills fewer than so many batches an epoch is trained in smaller ones.
 MIN_STEPS = 8
+# Training has failed when its loss is so many times that of a guess.
+EXPLOSION = 1e4
 PLAIN = Recipe()
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number, or far beyond that of a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class TrainingResult:
     epochs: int
     trained_examples: int
     seconds: float
+    # How many examples are validated at once: no more than are trained at once, where memory is short.
+    validation_batch: int = VALIDATION_BATCH
 
 
 def train(
@@ -52,11 +58,13 @@ def train(
     on_epoch: Callable[[EpochReport], Instruction],
     pieces: int = 1,
 ) -> TrainingResult:
-    """Train a network in place.
+    """Train a network in place, on the device where its parameters are.
+
+    Nothing is drawn from the global generator, so that several threads may each train a network of their own.
 
     Args:
         network: (B, C, *S) floats to (B, classes) logits.
-        data: Training and validation part.
+        data: Training and validation part; copied if they are not on the network's device.
         recipe: Optimiser, schedule, loss, augmentation, precision.
         epochs: How many, unless `on_epoch` ends it earlier.
         seed: Of batches' order, augmentation and dropout.
@@ -64,11 +72,17 @@ def train(
         pieces: Into so many pieces each batch is cut, where memory is short.
 
     Raises:
-        Diverged: The loss became NaN or infinite; the message names the epoch.
+        Diverged: The loss became NaN, infinite or huge; the message names the epoch.
     """
-    with _seeded(seed, recipe.deterministic), classifier_dropout(network, recipe.dropout):
-        run = _Run(network, data, recipe, epochs, seed, pieces)
-        with run.in_fast_forms():
+    device = next(network.parameters()).device
+    draws = torch.Generator(device).manual_seed(seed)
+    with (
+        deterministic_algorithms(recipe.deterministic),
+        dropout_drawn_from(draws, network),
+        classifier_dropout(network, recipe.dropout, draws),
+    ):
+        run = _Run(network, data.to(device), recipe, epochs, seed, pieces, draws)
+        with run.in_fast_forms(), closing(run.advance):
             return run.until_told(on_epoch)
 
 
@@ -81,22 +95,29 @@ class _Run:
         epochs: int,
         seed: int,
         pieces: int,
+        draws: torch.Generator,
     ) -> None:
         axes = data.train.examples.dim() - 2
         memory_format = MEMORY_FORMATS.get(axes)
         self.network = network.to(memory_format=memory_format) if memory_format else network  # type: ignore[call-overload]
         self.data, self.recipe, self.epochs = data, recipe, epochs
-        self.optimizer = make_optimizer(network, recipe)
         self.batch_size = max(2, min(recipe.batch_size, len(data.train) // MIN_STEPS))
         self.pieces = min(pieces, self.batch_size // 2)
-        self.step = TrainingStep(network, self.optimizer, recipe, axes=axes, pieces=self.pieces)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.validation_batch = self.batch_size // self.pieces if self.pieces > 1 else VALIDATION_BATCH
         self.steps = max(1, len(data.train) // self.batch_size)
         self.axes = axes
+        optimizer = make_optimizer(network, recipe)
+        step = TrainingStep(network, optimizer, recipe, axes=axes, pieces=self.pieces, draws=draws)
+        sizes = {"batch_size": self.batch_size, "seed": seed}
+        self.advance: Steps = (
+            HostSteps(step, optimizer, data, recipe, **sizes)
+            if data.device.type == "cpu"
+            else DeviceSteps(step, optimizer, data, recipe, draws=draws, **sizes)
+        )
 
     def in_fast_forms(self) -> AbstractContextManager[None]:
-        """Train grouped convolutions in their fastest forms, unless equal runs must have equal bits."""
-        if self.recipe.deterministic:
+        """Train grouped convolutions in a CPU's fastest forms, unless equal runs must have equal bits."""
+        if self.recipe.deterministic or self.data.device.type != "cpu":
             return nullcontext()
         batch = self.batch_size // self.pieces
         return fast_convolutions(self.network, batch, is_bf16=uses_bf16(self.recipe, self.axes))
@@ -118,21 +139,17 @@ class _Run:
             if instruction != "continue" and (epoch < self.epochs or instruction != "prune"):
                 ending = endings[instruction]
                 break
-        return TrainingResult(ending, accuracy, epoch, trained, perf_counter() - started)
+        return TrainingResult(
+            ending, accuracy, epoch, trained, perf_counter() - started, self.validation_batch
+        )
 
     def train_epoch(self, epoch: int) -> EpochReport:
         started = perf_counter()
         self.network.train()
-        total = torch.zeros(())
-        for number, (batch, labels) in enumerate(self._batches()):
-            progress = ((epoch - 1) * self.steps + number) / (self.epochs * self.steps)
-            set_learning_rate(self.optimizer, learning_rate(self.recipe, progress))
-            # Summed as a tensor: reading the number here would wait for every step.
-            total += self.step(batch, labels)
-        train_loss = float(total) / self.steps
-        if not math.isfinite(train_loss):
-            raise Diverged(f"training diverged in epoch {epoch}: the loss is {train_loss}")
-        held_out_loss, accuracy = validate(self.network, self.data, self.recipe)
+        train_loss = float(self.advance.epoch(lambda number: self._rate(epoch, number))) / self.steps
+        if not train_loss <= EXPLOSION * chance_loss(self.data.classes, self.recipe):
+            raise Diverged(f"diverged in epoch {epoch}: the loss is {train_loss:g}")
+        held_out_loss, accuracy = validate(self.network, self.data, self.recipe, batch=self.validation_batch)
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
@@ -141,17 +158,18 @@ class _Run:
             seconds=perf_counter() - started,
         )
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        recipe = self.recipe
-        return epoch_batches(
-            self.data, self.batch_size, recipe.augmentation, self.generator, recipe.normalisation
-        )
+    def _rate(self, epoch: int, number: int) -> float:
+        progress = ((epoch - 1) * self.steps + number) / (self.epochs * self.steps)
+        return learning_rate(self.recipe, progress)
 
 
-def validate(network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN) -> tuple[float, float]:
+def validate(
+    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN, *, batch: int = VALIDATION_BATCH
+) -> tuple[float, float]:
     """Return (mean loss without label smoothing, accuracy) on the validation part, always in fp32."""
-    loss, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-    for logits, labels in predictions(network, data, recipe):
+    loss = torch.zeros((), device=data.device)
+    correct = torch.zeros((), dtype=torch.int64, device=data.device)
+    for logits, labels in predictions(network, data, recipe, batch=batch):
         loss += validation_loss(logits, labels, recipe) * len(labels)
         correct += (logits.argmax(1) == labels).sum()
     count = len(data.validation)
@@ -160,22 +178,9 @@ def validate(network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN) -> 
 
 @torch.no_grad()
 def predictions(
-    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN
+    network: nn.Module, data: TrainingData, recipe: Recipe = PLAIN, *, batch: int = VALIDATION_BATCH
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (B, classes) logits and (B,) labels of the validation part in order."""
+    """Yield (B, classes) logits and (B,) labels of the validation part in order, so many at once."""
     network.eval()
-    for batch, labels in validation_batches(data, VALIDATION_BATCH, recipe.normalisation):
-        yield network(batch), labels
-
-
-@contextmanager
-def _seeded(seed: int, deterministic: bool) -> Iterator[None]:
-    """Seed what draws from the global generator (dropout), and put everything back afterwards."""
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(deterministic or was_deterministic)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(was_deterministic)
+    for examples, labels in validation_batches(data, batch, recipe.normalisation):
+        yield network(examples), labels

@@ -1,0 +1,160 @@
+"""What only a GPU can show: the captured step, several candidates on streams, memory that runs out."""
+
+import threading
+
+import pytest
+import torch
+
+from nas_service.studies import Augmentation, Recipe
+from nas_service.trials import EpochReport
+from search_spaces import Architecture
+from search_spaces.modules import build
+from workers.company import Company
+from workers.data.arrays import TrainingData
+from workers.devices import candidates_at_once, chosen_device, device_name, own_stream, resident, usable_on
+from workers.second_try import SMALL, WHOLE, Form, within_memory
+from workers.training.captured_step import WARM_UP_STEPS, CapturedStep
+from workers.training.trainer import TrainingResult, train
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+GPU = torch.device("cuda", 0)
+AUGMENTED = Augmentation(crop_padding=1, noise=0.05)
+
+
+@pytest.fixture
+def resident_digits(digits_data: TrainingData) -> TrainingData:
+    return resident(digits_data, GPU)
+
+
+def trained(
+    architecture: Architecture, data: TrainingData, recipe: Recipe, seed: int = 1, epochs: int = 8
+) -> tuple[TrainingResult, dict[str, torch.Tensor], list[EpochReport]]:
+    reports: list[EpochReport] = []
+    with own_stream(GPU):
+        network = build(architecture, seed=seed).to(GPU)
+        result = train(
+            network,
+            data,
+            recipe,
+            epochs=epochs,
+            seed=seed,
+            on_epoch=lambda report: (reports.append(report), "continue")[1],  # type: ignore[return-value]
+        )
+        state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    return result, state, reports
+
+
+def test_a_captured_step_replays_what_it_did_eagerly() -> None:
+    with own_stream(GPU):
+        eager, captured = torch.zeros(5, device=GPU), torch.zeros(5, device=GPU)
+        step = CapturedStep(lambda: captured.add_(1).mul_(1.5), [], GPU)  # type: ignore[arg-type, func-returns-value]
+        for number in range(WARM_UP_STEPS + 4):
+            assert step.is_captured == (number > WARM_UP_STEPS)
+            step()
+            eager.add_(1).mul_(1.5)
+        assert torch.equal(eager, captured)
+        step.close()
+
+
+def test_each_replay_draws_anew_from_its_own_generator() -> None:
+    with own_stream(GPU):
+        generator = torch.Generator(GPU).manual_seed(3)
+        number, seen = torch.zeros(4, device=GPU), []
+        step = CapturedStep(lambda: number.uniform_(generator=generator), [generator], GPU)  # type: ignore[arg-type, func-returns-value]
+        for _ in range(WARM_UP_STEPS + 5):
+            step()
+            seen.append(tuple(number.tolist()))
+        assert step.is_captured
+        assert len(set(seen)) == len(seen)
+        step.close()
+
+
+def test_a_step_that_cannot_be_captured_goes_on_eagerly(caplog: pytest.LogCaptureFixture) -> None:
+    with own_stream(GPU):
+        generator = torch.Generator(GPU).manual_seed(3)
+        number, totals = torch.zeros(4, device=GPU), []
+
+        def step_that_waits() -> None:
+            number.uniform_(generator=generator)
+            totals.append(float(number.sum()))
+
+        step = CapturedStep(step_that_waits, [generator], GPU)
+        for _ in range(WARM_UP_STEPS + 3):
+            step()
+        assert not step.is_captured
+        assert "not captured" in caplog.text
+        assert len(set(totals)) == len(totals) == WARM_UP_STEPS + 3
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
+def test_a_network_learns_digits_with_every_optimiser(
+    optimizer: str,
+    multi_scale: Architecture,
+    resident_digits: TrainingData,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rate = 0.1 if optimizer == "sgd" else 0.005
+    recipe = Recipe.model_validate(
+        {"optimizer": optimizer, "learning_rate": rate, "augmentation": AUGMENTED, "dropout": 0.1}
+    )
+    result, _, reports = trained(multi_scale, resident_digits, recipe)
+    assert result.accuracy > 0.9
+    assert [report.epoch for report in reports] == list(range(1, 9))
+    assert "not captured" not in caplog.text
+
+
+def test_deterministic_training_repeats_itself_to_the_bit(
+    multi_scale: Architecture, resident_digits: TrainingData
+) -> None:
+    recipe = Recipe(deterministic=True, dropout=0.1, augmentation=AUGMENTED)
+    states = [trained(multi_scale, resident_digits, recipe, epochs=2)[1] for _ in range(2)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_candidates_on_streams_of_their_own_end_with_the_bits_they_have_alone(
+    multi_scale: Architecture, resident_digits: TrainingData, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = Recipe(deterministic=True, dropout=0.2, augmentation=AUGMENTED)
+    together: dict[int, dict[str, torch.Tensor]] = {}
+
+    def work(seed: int) -> None:
+        together[seed] = trained(multi_scale, resident_digits, recipe, seed, epochs=3)[1]
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert "not captured" not in caplog.text
+    for seed in range(4):
+        alone = trained(multi_scale, resident_digits, recipe, seed, epochs=3)[1]
+        assert all(torch.equal(alone[name], together[seed][name]) for name in alone)
+
+
+def test_memory_that_runs_out_is_told_and_given_back() -> None:
+    _, total = torch.cuda.mem_get_info(GPU)
+    forms: list[Form] = []
+
+    def attempt(form: Form) -> None:
+        forms.append(form)
+        share = 2.0 if form == WHOLE else 0.1
+        torch.empty(int(share * total), dtype=torch.uint8, device=GPU)
+
+    with own_stream(GPU):
+        within_memory(attempt, Company(), GPU)
+    assert forms == [WHOLE, SMALL]
+    assert "cuda:0 has" in usable_on(GPU)
+
+
+def test_checkpointing_trains_on_a_gpu_too(multi_scale: Architecture, resident_digits: TrainingData) -> None:
+    recipe = Recipe(checkpointing=True, dropout=0.1)
+    assert trained(multi_scale, resident_digits, recipe)[0].accuracy > 0.9
+
+
+def test_the_device_is_chosen_named_and_filled() -> None:
+    assert chosen_device("auto") == chosen_device("cuda") == GPU
+    assert device_name(GPU).startswith("cuda:0 (")
+    assert 1 <= candidates_at_once(GPU) <= 8
