@@ -173,7 +173,12 @@ def test_diverging_training_counts_with_the_worst_qualities_where_the_spec_says_
     )
     data = training_data(huge(), 0.25, 0)
     evaluation = evaluate(
-        multi_scale.to_dict(), study, lambda: data, seed=1, on_epoch=lambda report: "continue"
+        multi_scale.to_dict(),
+        study,
+        lambda: data,
+        seed=1,
+        on_epoch=lambda report: "continue",
+        latency=measured,
     )
     assert evaluation.state == "pruned"
     assert evaluation.reason == (
