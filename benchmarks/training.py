@@ -297,7 +297,12 @@ def main() -> None:
         names, examples = list(QUICK_NETWORKS), QUICK_EXAMPLES
     with tempfile.TemporaryDirectory() as folder:
         jobs = list(jobs_of(names, options.data, Path(folder), examples, options.device))
-        content = measured(jobs, options.device)
+        try:
+            content = measured(jobs, options.device)
+        finally:
+            # A side whose other one broke would wait for its turn for ever.
+            for process in multiprocessing.active_children():
+                process.terminate()
     if not options.quick:
         print(f"written to {write(f'training_{options.device}', content)}")  # noqa: T201
 
