@@ -28,7 +28,7 @@ import torch
 
 from benchmarks.networks import NETWORKS
 from benchmarks.report import conditions, print_table, write
-from benchmarks.training_sides import RECIPES, SEED, Job, serve
+from benchmarks.training_sides import RECIPES, SEED, Job, serve, train_at_once
 from nas_service.datasets import read_dataset
 from nas_service.studies import Augmentation
 from search_spaces import analyse
@@ -136,6 +136,31 @@ def on_two_cores(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             {"data": job.data, "network": job.network, "workers": two / one, "threads": threads / one}
         )
     return found
+
+
+def at_once(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Compare several candidates at once on a GPU, as many as a worker would take, with one at a time."""
+    from workers.devices import candidates_at_once
+
+    found = []
+    for job in jobs:
+        count = candidates_at_once(torch.device(job.device))
+        alone, together = (seconds_at_once(job, number) for number in (1, count))
+        found.append(
+            {"data": job.data, "network": job.network, "count": count, "gain": count * alone / together}
+        )
+    return found
+
+
+def seconds_at_once(job: Job, count: int) -> float:
+    """Return the seconds that so many candidates take together, in a process of their own."""
+    context = multiprocessing.get_context("spawn")
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=train_at_once, args=(theirs, job, count))
+    process.start()
+    seconds: float = pipe.recv()
+    process.join()
+    return seconds
 
 
 def augmentation_share(job: Job, step_s: float) -> float:
@@ -255,7 +280,9 @@ def measured(jobs: list[Job], device: str) -> dict[str, Any]:
         if RECIPES[job.data].augmentation != Augmentation() and device == "cpu"
     ]
     os.sched_setaffinity(0, cores)
-    two = on_two_cores([job for job in jobs if job.network in QUICK_NETWORKS]) if len(cores) > 1 else []
+    chosen = [job for job in jobs if job.network in QUICK_NETWORKS]
+    two = on_two_cores(chosen) if device == "cpu" and len(cores) > 1 else []
+    several = at_once(jobs) if device == "cuda" else []
     print(  # noqa: T201
         f"candidates/hour, ours to plain: geometric mean {geometric_mean(ratios):.2f}, "
         f"smallest {min(ratios):.2f}\n"
@@ -268,6 +295,11 @@ def measured(jobs: list[Job], device: str) -> dict[str, Any]:
         print(  # noqa: T201
             f"{line['data']} {line['network']}: two workers {line['workers']:.2f} times one, "
             f"one worker with two threads {line['threads']:.2f} times"
+        )
+    for line in several:
+        print(  # noqa: T201
+            f"{line['data']} {line['network']}: {line['count']} at once give {line['gain']:.2f} times the "
+            "candidates of one at a time"
         )
     return {
         "conditions": conditions("torch", "numpy", "pillow"),
@@ -283,6 +315,7 @@ def measured(jobs: list[Job], device: str) -> dict[str, Any]:
         "accuracy_gaps": gaps,
         "augmentation_shares": shares,
         "two_cores": two,
+        "at_once": several,
     }
 
 

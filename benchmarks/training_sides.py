@@ -130,6 +130,30 @@ def serve(pipe: Connection, side: str, job: Job) -> None:
     pipe.send((contender.test_accuracy(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
+def train_at_once(pipe: Connection, job: Job, count: int) -> None:
+    """Train so many candidates together, a thread each, and answer the seconds that all of them took."""
+    import torch
+
+    from search_spaces.modules import build
+    from workers.crew import run_together
+    from workers.devices import own_stream, resident
+    from workers.training.trainer import train
+
+    device = torch.device(job.device)
+    data = resident(training_data(job.arrays)[0], device)
+    architecture = NETWORKS[job.network](data.train.examples.shape[1:])
+
+    def candidate(number: int) -> None:
+        with own_stream(device):
+            network = build(architecture, seed=number).to(device)
+            recipe = RECIPES[job.data]
+            train(network, data, recipe, epochs=job.epochs, seed=number, on_epoch=lambda report: "continue")
+
+    # What the first candidate of a process prepares, such as the libraries' handles, does not count.
+    candidate(0)
+    pipe.send(_seconds(lambda: run_together(candidate, count, on_error=lambda: None)))
+
+
 def _by_turns(pipe: Connection, contender: Ours) -> None:
     """Hold training up after each epoch until the next one is asked for."""
     pipe.recv()
