@@ -9,16 +9,20 @@ BIN    := $(VENV)/bin
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.installed: pyproject.toml constraints.txt .ci/install-torch
+$(VENV)/.torch: constraints.txt .ci/install-torch
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	.ci/install-torch $(BIN)/python
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $@
+# One resolution for all; the tests import a part of what pip would compile.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
+	@touch $(VENV)/.installed $@
 
 install: $(VENV)/.installed  ## Create .venv with the pinned dependencies
 
@@ -31,14 +35,18 @@ check: $(VENV)/.installed-dev  ## Lint, types and the import rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two processes of one thread each; a file stays in one, and those that wait most come first. PYTEST_ARGS="-n 0" runs
+# all in one.
 test: $(VENV)/.installed-dev  ## The whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.coordination
 	$(BIN)/python -m benchmarks.folding
 	$(BIN)/python -m benchmarks.analyser
 	$(BIN)/python -m benchmarks.exactness
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.predictor
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

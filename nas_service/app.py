@@ -20,6 +20,7 @@ from nas_service.api import (
     health,
     ledger,
     login,
+    measurements,
     studies,
     trials,
     workers,
@@ -44,6 +45,7 @@ API_ROUTERS = (
     workers.router,
     ledger.router,
     ledger.artifact_router,
+    measurements.router,
 )
 
 

@@ -24,6 +24,7 @@ from nas_service.uploads import as_one_file
 from nas_service.views import (
     CurvePoint,
     DatasetView,
+    DeviceView,
     EventView,
     FamilyView,
     FrontView,
@@ -232,6 +233,10 @@ class Client:
     def workers(self) -> list[WorkerView]:
         """List workers, alive or not."""
         return self._get(list[WorkerView], "/workers")
+
+    def devices(self) -> list[DeviceView]:
+        """List where latency was, or is to be, measured."""
+        return self._get(list[DeviceView], "/devices")
 
     def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
         """Return the events behind a sequence number."""

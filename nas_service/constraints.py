@@ -1,7 +1,7 @@
 """How far a candidate breaks or keeps its limits."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from nas_service.studies import Constraint
 
@@ -16,14 +16,16 @@ def violations(
     Args:
         metrics: Figures by metric name; limits on others are left out.
         constraints: The study's limits.
-        latency: The measurement, for limits on another statistic than the median (`median_ms`, `p90_ms`,
-        `p99_ms`).
+        latency: The measurement. A limit on the median is applied to the upper end of its interval, where
+            known; one on another statistic to that one (`p90_ms`, `p99_ms`).
     """
     found = {}
     for name, constraint in constraints.items():
         value = metrics.get(name)
         if name == "latency_ms" and latency is not None:
             value = latency[f"{constraint.at}_ms"]
+            if constraint.at == "median":
+                value = latency.get("high_ms", value)
         if value is not None:
             found[name] = violation(float(value), constraint)
     return found
@@ -37,3 +39,12 @@ def violation(value: float, constraint: Constraint) -> float:
     if constraint.min is not None:
         off.append((constraint.min - value) / (abs(constraint.min) or 1.0))
     return max(off)
+
+
+def side_of(constraint: Constraint, low: float, high: float) -> Literal["kept", "broken"] | None:
+    """Return on which side of a limit a whole interval lies; None where it reaches over."""
+    least = constraint.min if constraint.min is not None else float("-inf")
+    most = constraint.max if constraint.max is not None else float("inf")
+    if low > most or high < least:
+        return "broken"
+    return "kept" if least <= low and high <= most else None

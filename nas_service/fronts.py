@@ -89,4 +89,5 @@ def _member(trial: Trial) -> FrontMember:
         architecture=trial.architecture,
         architecture_hash=trial.architecture_hash,
         summary=summary(Architecture.from_dict(trial.architecture)),
+        predicted=trial.predicted_metrics,
     )

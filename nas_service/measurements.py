@@ -66,3 +66,5 @@ class MeasurementRequest(Value):
     reason: str | None = None
     # When it is measured.
     measurement: Measurement | None = None
+    # Whether a quiet worker of the device is alive.
+    is_served: bool = True

@@ -1,21 +1,48 @@
 """Why a study is in its state, in words."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import RowMapping
 
+from nas_service.devices import is_local
+from nas_service.views import WorkerView
 
-def reason_of(row: RowMapping, workers_alive: int) -> str:
+
+def reason_of(row: RowMapping, workers: Sequence[WorkerView]) -> str:
     """Return one line that says what a study waits for, or why it ended."""
     if row["reason"]:
         return str(row["reason"])
     if row["state"] == "paused":
         return "paused; running trials end, resume to go on"
+    trainers = [worker for worker in workers if worker.is_alive and not worker.measures_only]
+    unmeasured = _why_not_measured(row["latency_device"], workers)
+    # A trial that waits for its latency runs; on a machine that became noisy it still trains.
+    if unmeasured and (not row["running"] or not is_local(row["latency_device"])):
+        return unmeasured
     if row["running"]:
-        return f"{_counted(row['running'], 'trial')} running on {_counted(workers_alive, 'worker')}"
-    if not workers_alive:
+        return f"{_counted(row['running'], 'trial')} running on {_counted(len(trainers), 'worker')}"
+    if not trainers:
         return "no worker is alive; start one with: nas worker start"
     if row["waiting"]:
         return f"{_counted(row['waiting'], 'trial')} waiting for a free worker"
     return "workers are proposing candidates"
+
+
+def _why_not_measured(device: str | None, workers: Sequence[WorkerView]) -> str | None:
+    """Say why nobody can measure latency now; None where it is not needed or somebody can."""
+    if device is None:
+        return None
+    able = [worker for worker in workers if worker.is_alive and worker.measures_on(device)]
+    if any(worker.noise is None for worker in able):
+        return None
+    if able:
+        noisy = "; ".join(f"{worker.name}: {worker.noise}" for worker in able)
+        return f"no worker can measure latency on {device}, for the machine is too noisy ({noisy})"
+    if is_local(device):
+        has_trainers = any(worker.is_alive and not worker.measures_only for worker in workers)
+        return f"no live worker has the device {device}" if has_trainers else None
+    start = f"nas-worker --measure-only --device {device} --server URL"
+    return f"no live worker with device {device}; start one there with: {start}"
 
 
 def _counted(count: int, noun: str) -> str:

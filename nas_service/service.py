@@ -20,7 +20,7 @@ from nas_service.metrics import METRICS
 from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
-from nas_service.store import catalogue, events, spaces, studies
+from nas_service.store import catalogue, devices, events, spaces, studies
 from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
@@ -29,6 +29,7 @@ from nas_service.trials import Trial, TrialState
 from nas_service.views import (
     CurvePoint,
     DatasetView,
+    DeviceView,
     EventView,
     FamilyView,
     FrontView,
@@ -100,7 +101,7 @@ class Service:
         space = _space_of(spec)
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
-        alive = sum(worker.state in ("idle", "running") for worker in self.workers())
+        alive = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
         return preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
 
     def studies(
@@ -111,8 +112,8 @@ class Service:
         below = decode_token(page_token, "studies") if page_token else None
         with self._reading() as connection:
             rows = studies.read_studies(connection, below=below, limit=size + 1, state=state)
-            alive = self._alive(connection)
-        views = [studies.view_of(row, reason_of(row, alive)) for row in rows[:size]]
+            workers = self._workers(connection)
+        views = [studies.view_of(row, reason_of(row, workers)) for row in rows[:size]]
         more = len(rows) > size
         return Page[StudyView](
             items=views, next_page_token=encode_token("studies", views[-1].study) if more else None
@@ -122,7 +123,7 @@ class Service:
         """Return one study."""
         with self._reading() as connection:
             row = studies.read_study(connection, study_id)
-            return studies.view_of(row, reason_of(row, self._alive(connection)))
+            return studies.view_of(row, reason_of(row, self._workers(connection)))
 
     def find_study(self, id_or_name: str) -> StudyView:
         """Return the study of an id, or the newest of a name."""
@@ -333,7 +334,12 @@ class Service:
     def workers(self) -> list[WorkerView]:
         """List workers, alive or not."""
         with self._reading() as connection:
-            return catalogue.read_workers(connection, self.settings.lease_s)
+            return self._workers(connection)
+
+    def devices(self) -> list[DeviceView]:
+        """List where latency was, or is to be, measured."""
+        with self._reading() as connection:
+            return devices.read_devices(connection, self._workers(connection))
 
     def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
         """Return the events behind a sequence number."""
@@ -361,7 +367,7 @@ class Service:
         if trial is None:
             raise NotFound(missing)
         on_front = {member.trial for member in self.front(trial.study_id).front}
-        return TrialView(**dict(trial), is_on_front=trial.id in on_front)
+        return TrialView(**dict(trial), is_on_front=trial.id in on_front, predicted=trial.predicted_metrics)
 
     def _dataset_of(self, spec: StudySpec) -> DatasetView:
         try:
@@ -385,9 +391,8 @@ class Service:
         with self._reading() as connection:
             return preflight.training_speed(catalogue.trained_work(connection, SPEED_SAMPLE))
 
-    def _alive(self, connection: Connection) -> int:
-        workers = catalogue.read_workers(connection, self.settings.lease_s)
-        return sum(worker.state in ("idle", "running") for worker in workers)
+    def _workers(self, connection: Connection) -> list[WorkerView]:
+        return catalogue.read_workers(connection, self.settings.lease_s)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -435,7 +440,9 @@ def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:
 def _summary(trial: Trial, is_on_front: bool) -> TrialSummary:
     fields = {name: getattr(trial, name) for name in TrialSummary.model_fields if hasattr(trial, name)}
     network = Architecture.from_dict(trial.architecture)
-    return TrialSummary(**fields, is_on_front=is_on_front, summary=summary(network))
+    return TrialSummary(
+        **fields, is_on_front=is_on_front, summary=summary(network), predicted=trial.predicted_metrics
+    )
 
 
 def _page_size(size: int) -> int:

@@ -9,8 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
-    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S and
-    NAS_MAX_UPLOAD_BYTES.
+    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S,
+    NAS_MAX_UPLOAD_BYTES and NAS_TIMING_NOISE_LIMIT.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     # A worker that has not been heard of for this long has lost its trial.
     lease_s: float = Field(default=60.0, gt=0.0)
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
+    # By which part a worker's timings of one network may differ before it refuses to measure latency; None
+    # leaves that to the worker.
+    timing_noise_limit: float | None = Field(default=None, gt=0.0)
 
     @property
     def data_home(self) -> Path:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nas_service.devices import checked_device
 from nas_service.metrics import METRICS, Goal
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -177,10 +178,13 @@ class StudySpec(Spec):
     space: str | dict[str, Any] = "multi_scale"
     objectives: tuple[Objective, ...] = (Objective(metric="accuracy"), Objective(metric="latency_ms"))
     constraints: dict[str, Constraint] = {}
-    device: Literal["cpu", "cpu-torch"] = "cpu"
+    # Where latency counts: "cpu", "cpu-torch", "cuda", or a device that a worker was started on by name.
+    device: str = "cpu"
     search: Search = Search()
     training: Training = Training()
     budget: Budget = Budget()
+
+    _device = field_validator("device")(checked_device)
 
     @field_validator("objectives")
     @classmethod
@@ -204,6 +208,11 @@ class StudySpec(Spec):
         """Whether an objective or a constraint reads a measured latency."""
         names = {objective.metric for objective in self.objectives} | self.constraints.keys()
         return any(METRICS[name].kind == "latency" for name in names)
+
+    @property
+    def latency_device(self) -> str | None:
+        """Where latency is measured; None where no figure needs it."""
+        return self.device if self.needs_latency else None
 
 
 class StudyChange(Spec):

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nas_service.devices import checked_device, checked_remote
 from nas_service.studies import StudySpec, StudyState
 
 TrialState = Literal["waiting", "running", "complete", "pruned", "infeasible", "failed"]
@@ -87,6 +88,11 @@ class Trial(Value):
     def is_feasible(self) -> bool:
         return all(violation <= 0 for violation in self.violations.values())
 
+    @property
+    def predicted_metrics(self) -> list[str]:
+        """Return the metrics whose values were predicted, not measured."""
+        return ["latency_ms"] if self.latency and self.latency.get("is_predicted") else []
+
 
 class Repeat(Value):
     """A proposal whose architecture the study already knew: answered from `trial_id`, never trained."""
@@ -139,8 +145,18 @@ class WorkerInfo(Value):
     name: str = Field(min_length=1, max_length=200)
     host: str
     pid: int
-    device: str = "cpu"
+    # What it measures latency on: "cpu", "cuda" (which has a cpu too), or the name of a device.
+    device: str = Field(default="cpu", max_length=63)
     versions: dict[str, str] = {}
+    # It serves its device's requests alone, and neither proposes nor trains.
+    measures_only: bool = False
+    # Why its machine is too noisy for latencies to be believed; None where it is quiet.
+    noise: str | None = Field(default=None, max_length=500)
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        (checked_remote if self.measures_only else checked_device)(self.device)
+        return self
 
 
 class Registration(Value):

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from nas_service.devices import is_local
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 
@@ -76,6 +77,8 @@ class FrontMember(View):
     architecture_hash: str
     # The network in one line.
     summary: str = ""
+    # Metrics whose values were predicted, not measured.
+    predicted: list[str] = []
 
 
 class HypervolumePoint(View):
@@ -117,6 +120,8 @@ class TrialSummary(View):
     violations: dict[str, float]
     is_on_front: bool
     summary: str
+    # Metrics whose values were predicted, not measured.
+    predicted: list[str] = []
     worker: str | None
     attempt: int
     finished_at: datetime | None
@@ -126,6 +131,8 @@ class TrialView(Trial):
     """A trial in full."""
 
     is_on_front: bool = False
+    # Metrics whose values were predicted, not measured.
+    predicted: list[str] = Field(default_factory=list)
 
 
 class CurvePoint(View):
@@ -165,6 +172,40 @@ class WorkerView(View):
     heartbeat_at: datetime
     started_at: datetime
     versions: dict[str, str]
+    # It serves its device's requests alone, and neither proposes nor trains.
+    measures_only: bool = False
+    # Why its machine is too noisy to measure latency; None where it is quiet.
+    noise: str | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in ("idle", "running")
+
+    @property
+    def note(self) -> str:
+        """What is special about it, in words."""
+        parts = ["measures only"] if self.measures_only else []
+        return "; ".join([*parts, f"too noisy to measure latency: {self.noise}"] if self.noise else parts)
+
+    def measures_on(self, device: str) -> bool:
+        """Whether latency on a device is this worker's to measure, were its machine quiet."""
+        if self.measures_only or not is_local(device):
+            return self.measures_only and self.device == device
+        return device != "cuda" or self.device == "cuda"
+
+
+class DeviceView(View):
+    """Where latency was, or is to be, measured."""
+
+    name: str
+    # Each with its version, of the stored measurements.
+    runtimes: list[str]
+    measurements: int
+    # Networks that wait for their measurement.
+    waiting: int
+    workers_alive: int
+    # Why a living worker does not measure: its machine is too noisy.
+    noise: str | None = None
 
 
 class FamilyView(View):

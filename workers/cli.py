@@ -5,16 +5,17 @@ import logging
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from nas_service.devices import checked_remote
 from nas_service.errors import ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
-from nas_service.ledger.sql import SqlLedger
 from nas_service.settings import Settings
-from nas_service.store.engine import make_engine
-from nas_service.store.migrate import upgrade
 from nas_service.trials import WorkerInfo
+from workers.arguments import at_once, count, gigabytes
+from workers.noise import Noise
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,7 +26,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a worker until it is told to end."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = _checked(parser, parser.parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.exit(_run(options))
@@ -43,49 +45,67 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--study", type=int, help="work on this study only")
     parser.add_argument("--until-finished", action="store_true", help="end when that study has ended")
     parser.add_argument(
+        "--measure-only",
+        action="store_true",
+        help="only measure latency, as the device that --device names; needs no torch",
+    )
+    parser.add_argument("--device", metavar="NAME", help="name of this device in specs, for instance pi4")
+    _add_training_options(parser)
+    return parser
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--accelerator",
         default="auto",
         help="where to train: auto (a GPU if there is one), cpu, cuda or cuda:N",
     )
     parser.add_argument(
         "--at-once",
-        type=_at_once,
+        type=at_once,
         default="auto",
         help="candidates to train at once, or auto: by the GPU's size",
     )
     parser.add_argument(
-        "--memory-limit-gb",
-        type=_gigabytes,
-        help="memory this process may use, in 10^9 bytes; not with a GPU",
+        "--memory-limit-gb", type=gigabytes, help="memory this process may use, in 10^9 bytes; not with a GPU"
     )
     parser.add_argument(
-        "--workers-here", type=_count, default=1, help="workers among which this machine's memory is divided"
+        "--workers-here", type=count, default=1, help="workers among which this machine's memory is divided"
     )
-    return parser
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return int(text)
-
-
-def _at_once(text: str) -> int | None:
-    return None if text == "auto" else _count(text)
-
-
-def _gigabytes(text: str) -> float:
+def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Refuse options that do not go together."""
+    if options.measure_only and not options.device:
+        parser.error("--measure-only needs --device NAME, the name of this device in specs")
+    if options.device and not options.measure_only:
+        parser.error("--device needs --measure-only; other workers measure on cpu, cpu-torch and cuda")
+    if options.measure_only and (options.study is not None or options.until_finished):
+        parser.error("--study and --until-finished do not go with --measure-only, which serves all studies")
     try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    # Python and torch alone take about half of the least.
-    if not 1.0 <= size < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number of at least 1")
-    return size
+        if options.device:
+            checked_remote(options.device)
+    except ValueError as error:
+        parser.error(f"--device: {error}")
+    return options
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.home:
+        # Calibrations of the machine lie there too.
+        os.environ["NAS_HOME"] = str(options.home)
+    settings = Settings()
+    try:
+        ledger = _ledger(options, settings)
+        noise = _noise(settings)
+        (_measure if options.measure_only else _train)(options, settings, ledger, noise)
+    except (LedgerRefused, ServiceError) as error:
+        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # Read by cuBLAS at its start: without it, it has no deterministic algorithms.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Imported late: torch takes a second, and a wrong argument should be told at once.
@@ -97,30 +117,28 @@ def _run(options: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    settings = Settings().model_copy(update={"home": options.home} if options.home else {})
-    try:
-        device = chosen_device(options.accelerator)
-        ledger = _ledger(options, settings)
-        if device.type == "cpu":
-            _limit_memory(options)
-        information = WorkerInfo(
-            name=options.name, host=socket.gethostname(), pid=os.getpid(), device=device_name(device)
-        )
-        worker = Worker(
-            ledger,
-            information,
-            settings.data_home / "spool" / options.name,
-            study_id=options.study,
-            until_finished=options.until_finished,
-            device=device,
-            at_once=options.at_once or candidates_at_once(device),
-        )
-        worker.end_on_signals()
-        worker.run()
-    except (LedgerRefused, ServiceError) as error:
-        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    device = chosen_device(options.accelerator)
+    if device.type == "cpu":
+        _limit_memory(options)
+    information = WorkerInfo(
+        name=options.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=device.type,
+        versions={"accelerator": device_name(device)},
+    )
+    worker = Worker(
+        ledger,
+        information,
+        settings.data_home / "spool" / options.name,
+        study_id=options.study,
+        until_finished=options.until_finished,
+        noise=noise,
+        device=device,
+        at_once=options.at_once or candidates_at_once(device),
+    )
+    worker.end_on_signals()
+    worker.run()
 
 
 def _limit_memory(options: argparse.Namespace) -> None:
@@ -131,11 +149,42 @@ def _limit_memory(options: argparse.Namespace) -> None:
         logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
+def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, noise: Noise) -> None:
+    # What this imports must run where there is no torch.
+    from workers.latency import measure
+    from workers.measuring import MeasuringWorker, versions
+
+    information = WorkerInfo(
+        name=options.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=options.device,
+        versions=versions(),
+        measures_only=True,
+    )
+    worker = MeasuringWorker(ledger, information, partial(measure, device=options.device), noise)
+    worker.patience.end_on_signals("measurement")
+    worker.run()
+
+
+def _noise(settings: Settings) -> Noise:
+    from workers.latency import self_test
+    from workers.latency.noise import NOISE_LIMIT
+
+    limit = settings.timing_noise_limit or NOISE_LIMIT
+    return Noise(lambda: self_test(noise_limit=limit).reason)
+
+
 def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     if options.server:
         from nas_service.ledger.http import HttpLedger
 
         return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
+    # A device that speaks to a server needs nothing of a database.
+    from nas_service.ledger.sql import SqlLedger
+    from nas_service.store.engine import make_engine
+    from nas_service.store.migrate import upgrade
+
     engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
+from nas_service.measurements import Measurement
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction
@@ -20,7 +22,7 @@ from workers.checkpoint import architecture_file, weights_file
 from workers.company import Company
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
-from workers.latency import Latency, measure
+from workers.interruption import Interrupted
 from workers.memory import usable_memory
 from workers.second_try import WHOLE, Form, OutOfMemory, is_out_of_memory, within_memory
 from workers.training.metrics import quality_metrics
@@ -39,6 +41,7 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    # A `Measurement` as plain data.
     latency: dict[str, Any] | None = None
     # File contents by kind: "weights" and "architecture".
     files: dict[str, bytes] = field(default_factory=dict)
@@ -53,6 +56,7 @@ def evaluate(
     *,
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
+    latency: Callable[[Architecture], Measurement],
     company: Company | None = None,
 ) -> Evaluation:
     """Evaluate a candidate; whatever goes wrong becomes a failed evaluation with its reason.
@@ -65,11 +69,18 @@ def evaluate(
         load_data: Called once, after all limits held.
         seed: Of weights, batches and augmentation.
         on_epoch: Told each epoch's figures and the latency; answers whether to go on.
+        latency: Finds the latency on the spec's device, where that is needed; may raise `Interrupted`.
         company: Who else trains in this process; nobody without it.
     """
-    evaluation, company = Evaluation("failed"), company or Company()
+    evaluation = Evaluation("failed")
     try:
-        _evaluate(evaluation, Architecture.from_dict(architecture), spec, load_data, seed, on_epoch, company)
+        network = Architecture.from_dict(architecture)
+        if _is_worth_training(evaluation, network, spec, latency):
+            data, tell = load_data(), _with_latency(evaluation, on_epoch)
+            attempt = partial(_train, evaluation, network, spec, data, seed, tell)
+            within_memory(attempt, company or Company(), data.device)
+    except Interrupted as interruption:
+        evaluation.state = interruption.ending
     except Diverged as error:
         _count_divergence(evaluation, spec, error)
     except SplitError as error:
@@ -83,36 +94,37 @@ def evaluate(
     return evaluation
 
 
-def _evaluate(
+def _is_worth_training(
     evaluation: Evaluation,
     architecture: Architecture,
     spec: StudySpec,
-    load_data: Callable[[], TrainingData],
-    seed: int,
-    on_epoch: Callable[[EpochReport], Instruction],
-    company: Company,
-) -> None:
+    latency: Callable[[Architecture], Measurement],
+) -> bool:
+    """Find costs and latency, and judge them by the limits."""
     costs = analyse(architecture).metrics()
     evaluation.metrics |= {name: float(value) for name, value in costs.items()}
     if not _keeps_limits(evaluation, spec):
-        return
-    known: dict[str, float] = {}
-    if spec.needs_latency:
-        with company.measuring:
-            latency = _measured(evaluation, architecture, spec.device, seed)
-        known["latency_ms"] = evaluation.metrics["latency_ms"] = latency.median_ms
-        if not _keeps_limits(evaluation, spec):
-            return
-    data = load_data()
+        return False
+    if not spec.needs_latency:
+        return True
+    started = perf_counter()
+    measurement = latency(architecture)
+    evaluation.timings["latency_s"] = perf_counter() - started
+    evaluation.latency = measurement.model_dump(mode="json")
+    evaluation.metrics["latency_ms"] = measurement.median_ms
+    return _keeps_limits(evaluation, spec)
+
+
+def _with_latency(
+    evaluation: Evaluation, on_epoch: Callable[[EpochReport], Instruction]
+) -> Callable[[EpochReport], Instruction]:
+    """Let the latency travel with the first epoch only: early stopping weighs it from then on."""
+    known = {name: evaluation.metrics[name] for name in ("latency_ms",) if name in evaluation.metrics}
 
     def tell(report: EpochReport) -> Instruction:
-        # The latency travels with the first epoch only: early stopping weighs it from then on.
         return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
 
-    def attempt(form: Form) -> None:
-        _train(evaluation, architecture, spec, data, seed, tell, form)
-
-    within_memory(attempt, company, data.device)
+    return tell
 
 
 def _train(
@@ -121,14 +133,12 @@ def _train(
     spec: StudySpec,
     data: TrainingData,
     seed: int,
-    tell: Callable[[EpochReport], Instruction],
+    on_epoch: Callable[[EpochReport], Instruction],
     form: Form,
 ) -> None:
-    recipe = form.of(spec.training.recipe)
+    recipe, epochs = form.of(spec.training.recipe), spec.training.epochs
     network = build(architecture, seed=seed, initialisation=recipe.initialisation).to(data.device)
-    result = train(
-        network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell, pieces=form.pieces
-    )
+    result = train(network, data, recipe, epochs=epochs, seed=seed, on_epoch=on_epoch, pieces=form.pieces)
     if result.ending in ("complete", "pruned"):
         _score(evaluation, network, data, spec, result.validation_batch)
     if result.ending == "complete":
@@ -147,14 +157,6 @@ def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
         return True
     evaluation.state, evaluation.reason = "infeasible", broken_limits(evaluation.violations)
     return False
-
-
-def _measured(evaluation: Evaluation, architecture: Architecture, device: str, seed: int) -> Latency:
-    started = perf_counter()
-    latency = measure(architecture, device, seed=seed)
-    evaluation.timings["latency_s"] = perf_counter() - started
-    evaluation.latency = latency.to_dict()
-    return latency
 
 
 def _record(evaluation: Evaluation, result: TrainingResult) -> None:

@@ -1,39 +1,38 @@
 """The worker's loop: take over an orphan or propose, evaluate, report."""
 
 import logging
-import random
-import signal
 import threading
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Literal, TypeVar
 
 import torch
 
 from nas_service.datasets import load_dataset
 from nas_service.errors import InvalidInput
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerError, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
+from nas_service.measurements import Measurement
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
+from search_spaces import Architecture
 from workers.company import Company
 from workers.crew import run_together
 from workers.data.arrays import TrainingData, training_data
 from workers.devices import CPU, own_stream, resident
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
+from workers.latency.predictions import Predictions
+from workers.latency.source import LatencySource
+from workers.noise import Noise
+from workers.patience import Patience
+from workers.prediction import LatencyPredictor
 from workers.proposer import Proposer
 from workers.spool import Spool
 from workers.versions import versions
 
 log = logging.getLogger("nas.worker")
-Answer = TypeVar("Answer")
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 IDLE_S = 0.5
-# A ledger that is away is asked again after so long, doubled each time up to the longest.
-FIRST_RETRY_S = 0.2
-LONGEST_RETRY_S = 10.0
 # What a worker holds in memory beyond its present study.
 KEPT_STUDIES = 4
 
@@ -47,6 +46,7 @@ class Worker:
         spool_folder: Where undelivered results wait.
         study_id: The only study to work on.
         until_finished: End when that study has.
+        noise: Whether this machine is quiet enough for latencies; taken for quiet where nobody looks.
         device: Where candidates train; a CPU without it.
         at_once: How many candidates, each in a thread; fewer when they turn out not to fit together.
     """
@@ -59,6 +59,7 @@ class Worker:
         *,
         study_id: int | None = None,
         until_finished: bool = False,
+        noise: Noise | None = None,
         device: torch.device = CPU,
         at_once: int = 1,
     ) -> None:
@@ -67,62 +68,97 @@ class Worker:
         self._study_id = study_id
         self._until_finished = until_finished
         self._spool = Spool(spool_folder)
-        self._ends = threading.Event()
+        self._noise = noise
+        self._patience = Patience()
         self._proposers: dict[int, Proposer] = {}
         self._data: dict[tuple[str, float, int], TrainingData] = {}
+        self._latencies: LatencySource | None = None
         self._device = device
         self._company = Company(at_once)
-        # Of what the threads share: the samplers, the data sets, the spool.
-        self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(3))
+        # For what the threads share: the ledger's next work, the samplers, the data sets, the spool.
+        self._asking, self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(4))
+        # Threads that have work, and may hold a lease.
+        self._busy = 0
         self._worker_id = 0
         self._heartbeat_s = 15.0
 
     def end(self) -> None:
         """Ask the loop to end after the present epoch; its trial is given back."""
-        self._ends.set()
+        self._patience.ends.set()
 
     def end_on_signals(self) -> None:
         """End on the first SIGTERM or SIGINT, at once on the second."""
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._ends.is_set():
-                raise SystemExit(128 + number)
-            log.info("ending after this epoch")
-            self.end()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, handle)
+        self._patience.end_on_signals("epoch")
 
     def run(self) -> None:
         """Work until told to end; raises `LedgerRefused` if the service does not want this worker."""
-        registration = self._patiently(lambda: self._ledger.register(self._information))
-        if registration is None:
+        if not self._join():
             return
-        self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
         log.info("joined as %s (%d)", self._information.name, self._worker_id)
         run_together(self._work, self._company.places, on_error=self.end)
         self._say_goodbye()
 
     def _work(self, place: int) -> None:
-        while not self._ends.is_set() and place < self._company.places:
+        while not self._patience.ends.is_set() and place < self._company.places:
             self._deliver_leftovers()
-            work = self._patiently(lambda: self._ledger.next_work(self._worker_id, study_id=self._study_id))
+            work = self._next_work()
             if work is None or (work.kind == "finished" and self._until_finished):
                 break
-            self._do(work)
+            try:
+                self._do(work)
+            finally:
+                with self._asking:
+                    self._busy -= 1
+
+    def _next_work(self) -> Work | None:
+        with self._asking:
+            work = self._patience.call(
+                lambda: self._ledger.next_work(self._worker_id, study_id=self._study_id)
+            )
+            self._busy += 1
+            return work
+
+    def _join(self) -> bool:
+        """Join, or tell the service of another noise; False when told to end meanwhile."""
+        noise = self._noise.reason if self._noise else None
+        information = self._information.model_copy(update={"noise": noise})
+        registration = self._patience.call(lambda: self._ledger.register(information))
+        if registration is None:
+            return False
+        if registration.worker_id != self._worker_id:
+            predictions = Predictions(self._ledger, LatencyPredictor.fit)
+            self._latencies = LatencySource(
+                self._ledger,
+                registration.worker_id,
+                self._patience,
+                predictions,
+                quiet=self._company.quiet,
+            )
+        self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
+        return True
 
     def _do(self, work: Work) -> None:
         if work.kind == "run" and work.study and work.trial and work.lease:
             self._evaluate(work.study, work.trial, work.lease)
         elif work.kind == "propose" and work.study:
             self._propose(work.study)
-        else:
-            self._ends.wait(IDLE_S)
+        elif not self._listens_again():
+            self._patience.ends.wait(IDLE_S)
+
+    def _listens_again(self) -> bool:
+        """Tell the service if this machine became noisy or quiet; never while another thread has work.
+
+        Joining again would end that thread's lease.
+        """
+        if not (self._noise and self._noise.is_due):
+            return False
+        with self._asking:
+            return self._busy == 1 and self._noise.has_changed() and self._join()
 
     def _propose(self, study: Study) -> None:
         try:
             with self._proposing:
-                proposed = self._patiently(lambda: self._proposer(study).propose())
+                proposed = self._patience.call(lambda: self._proposer(study).propose())
         except LedgerRefused as error:
             # The study was deleted between two calls.
             log.warning("study %d: %s", study.id, error)
@@ -131,7 +167,7 @@ class Worker:
         if proposed:
             self._evaluate(study, *proposed)
         else:
-            self._ends.wait(IDLE_S)
+            self._patience.ends.wait(IDLE_S)
 
     def _proposer(self, study: Study) -> Proposer:
         known = self._proposers.get(study.id)
@@ -150,21 +186,28 @@ class Worker:
                 lambda: self._training_data(study),
                 seed=_training_seed(study, trial),
                 on_epoch=lambda report: self._tell(lease, report, heartbeat),
+                latency=lambda architecture: self._latency(architecture, study, heartbeat),
                 company=self._company,
             )
         if evaluation.state == "stopped":
-            self._quietly(lambda: self._ledger.release(lease))
+            self._patience.try_once(lambda: self._ledger.release(lease))
             log.info("%s: given back", label)
         elif evaluation.state == "lost":
             log.warning("%s: lost to another attempt, or the study was cancelled", label)
         else:
             self._finish(lease, evaluation, evaluation.state, label)
         if evaluation.ends_study:
-            self._quietly(lambda: self._ledger.give_up(study.id, str(evaluation.reason)))
+            self._patience.try_once(lambda: self._ledger.give_up(study.id, str(evaluation.reason)))
+
+    def _latency(self, architecture: Architecture, study: Study, heartbeat: Heartbeat) -> Measurement:
+        assert self._latencies is not None, "it is made on joining"
+        return self._latencies.latency(
+            architecture, study.spec, lambda: heartbeat.verdict in ("stop", "lost")
+        )
 
     def _tell(self, lease: Lease, report: EpochReport, heartbeat: Heartbeat) -> Instruction:
         """Report an epoch; a ledger that is away does not hold training up."""
-        if self._ends.is_set():
+        if self._patience.ends.is_set():
             return "stop"
         try:
             answer = self._ledger.report(lease, report)
@@ -203,14 +246,14 @@ class Worker:
         log.info("%s: %s%s%s", label, state, figure, f" ({evaluation.reason})" if evaluation.reason else "")
 
     def _stored(self, content: bytes) -> str:
-        stored = self._patiently(lambda: self._ledger.put_artifact(content), even_at_end=True)
+        stored = self._patience.call(lambda: self._ledger.put_artifact(content), even_at_end=True)
         assert stored is not None
         return stored
 
     def _deliver(self, lease: Lease, outcome: Outcome) -> None:
         """Hand a result over; it stays in the spool until the ledger has answered."""
         try:
-            self._patiently(lambda: self._ledger.complete(lease, outcome), even_at_end=True)
+            self._patience.call(lambda: self._ledger.complete(lease, outcome), even_at_end=True)
         except (LeaseLost, LedgerRefused) as error:
             log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
         except LedgerUnavailable:
@@ -232,7 +275,7 @@ class Worker:
             return self._data[key]
 
     def _loaded(self, study: Study) -> TrainingData:
-        path = self._patiently(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
+        path = self._patience.call(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
         if path is None:
             raise InvalidInput
         spec = study.spec
@@ -240,33 +283,8 @@ class Worker:
         return resident(data, self._device)
 
     def _say_goodbye(self) -> None:
-        self._quietly(lambda: self._ledger.leave(self._worker_id))
+        self._patience.try_once(lambda: self._ledger.leave(self._worker_id))
         log.info("left")
-
-    def _quietly(self, call: Callable[[], object]) -> None:
-        """Make a call that is a courtesy: leases run out by themselves."""
-        try:
-            call()
-        except LedgerError as error:
-            log.warning("%s", error)
-
-    def _patiently(self, call: Callable[[], Answer], *, even_at_end: bool = False) -> Answer | None:
-        """Repeat a call for as long as the ledger is away; None when told to end meanwhile.
-
-        With `even_at_end` one more try is made after the end was asked for, and `LedgerUnavailable` then
-        raised.
-        """
-        delay = FIRST_RETRY_S
-        while True:
-            try:
-                return call()
-            except LedgerUnavailable as error:
-                if self._ends.is_set() and even_at_end:
-                    raise
-                log.warning("the service is away (%s); trying again in %.1f s", error, delay)
-            if self._ends.wait(delay * random.uniform(0.5, 1.0)) and not even_at_end:
-                return None
-            delay = min(2 * delay, LONGEST_RETRY_S)
 
 
 def _training_seed(study: Study, trial: Trial) -> int:

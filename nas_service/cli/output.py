@@ -99,6 +99,8 @@ def cell(column: str, value: Any) -> str:
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "-"
     return str(value)
 
 

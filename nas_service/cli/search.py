@@ -42,7 +42,9 @@ def search(
     early_stopping: Annotated[str | None, typer.Option(help="pareto or none.")] = None,
     sampler: Annotated[str | None, typer.Option(help="auto, random, tpe, nsga2, nsga3 or gp.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of proposals, split and training.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where latency counts: cpu or cpu-torch.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where latency counts: cpu, cpu-torch, cuda, or a named device.")
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Bit-equal training on one machine, slower.")
     ] = False,

@@ -56,13 +56,23 @@ def show_front(
         if form in (Format.json, Format.yaml):
             show(backend.front(number), form=form)
             return
-        show(front_rows(backend, number), form=form, columns=FRONT_COLUMNS)
+        rows = front_rows(backend, number)
+        more = ("predicted",) if any(row["predicted"] for row in rows) else ()
+        show(rows, form=form, columns=(*FRONT_COLUMNS, *more))
 
 
 def front_rows(backend: Backend, study: int) -> list[dict[str, Any]]:
     """Return the members of a study's front as flat rows, most accurate first."""
     members = backend.front(study).front
-    rows = [{"number": member.number, **member.values, "network": member.summary} for member in members]
+    rows = [
+        {
+            "number": member.number,
+            **member.values,
+            "network": member.summary,
+            "predicted": ", ".join(member.predicted) or None,
+        }
+        for member in members
+    ]
     return sorted(rows, key=lambda row: -float(row.get("accuracy", 0.0)))
 
 

@@ -32,12 +32,16 @@ def show_trial(
     names = ("number", "state", "reason", "space_version", "excluded", "worker", "attempt", "error")
     figures = [f"{group}.{name}" for group in ("metrics", "timings") for name in plain[group]]
     rows = [
-        {"figure": name.rpartition(".")[2], "value": pick(plain, name)}
+        {"figure": _named(name.rpartition(".")[2], trial.predicted), "value": pick(plain, name)}
         for name in (*names, *figures)
         if pick(plain, name) is not None
     ]
     print_table(rows, ("figure", "value"))
     show(plain["architecture"], form=Format.yaml)
+
+
+def _named(figure: str, predicted: list[str]) -> str:
+    return f"{figure} (predicted)" if figure in predicted else figure
 
 
 @app.command("enqueue")

@@ -9,7 +9,7 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import connected, server_address
-from nas_service.cli.output import Format, show
+from nas_service.cli.output import Format, as_plain, print_table, show
 
 app = typer.Typer(help="Workers.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -20,6 +20,12 @@ def start(
     study: Annotated[int | None, typer.Option(help="Work on this study only.")] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File with the worker token; NAS_TOKEN otherwise.")
+    ] = None,
+    measure_only: Annotated[
+        bool, typer.Option("--measure-only", help="Only measure latency, as the device that --device names.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="Name of this device in specs, for instance pi4.")
     ] = None,
     accelerator: Annotated[
         str | None, typer.Option(help="Where to train: auto, cpu, cuda or cuda:N; auto by default.")
@@ -42,6 +48,8 @@ def start(
     command += ["--accelerator", accelerator] if accelerator else []
     command += ["--at-once", str(at_once)] if at_once is not None else []
     command += ["--memory-limit-gb", str(memory_limit_gb)] if memory_limit_gb is not None else []
+    command += ["--measure-only"] if measure_only else []
+    command += ["--device", device] if device else []
     sys.stdout.flush()
     # The service never imports the workers' package: it becomes that process.
     os.execv(sys.executable, command)
@@ -54,8 +62,10 @@ def list_workers(
     """List the workers and whether they are alive."""
     with connected(server) as backend:
         workers = backend.workers()
-    show(
-        workers,
-        form=options.chosen_format(output, as_json),
-        columns=("id", "name", "host", "device", "state", "trial", "heartbeat_at"),
-    )
+    form = options.chosen_format(output, as_json)
+    columns = ("id", "name", "host", "device", "state", "trial", "heartbeat_at")
+    if form is Format.table:
+        rows = [{**as_plain(worker), "note": worker.note} for worker in workers]
+        print_table(rows, (*columns, "note"))
+    else:
+        show(workers, form=form, columns=(*columns, "noise"))

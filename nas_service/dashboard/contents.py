@@ -90,15 +90,15 @@ def trial(service: Service, view: TrialView) -> Content:
 def workers(service: Service) -> Content:
     order = {"running": 0, "idle": 1, "lost": 2, "stopped": 3}
     known = sorted(service.workers(), key=lambda worker: (order[worker.state], worker.name))
-    return {"workers": known, "alive": sum(is_alive(worker) for worker in known)}
+    return {"workers": known, "alive": sum(_trains(worker) for worker in known)}
 
 
 def alive_workers(service: Service) -> int:
-    return sum(is_alive(worker) for worker in service.workers())
+    return sum(_trains(worker) for worker in service.workers())
 
 
-def is_alive(worker: WorkerView) -> bool:
-    return worker.state in ("idle", "running")
+def _trains(worker: WorkerView) -> bool:
+    return worker.is_alive and not worker.measures_only
 
 
 def best_member(study: StudyView, view: FrontView) -> FrontMember | None:

@@ -149,10 +149,10 @@ def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
         "y": [m.values[y] for m in drawn],
         # What is attained between two points is what the cheaper of them attains.
         "line": {"color": FRONT, "width": 2, "shape": "hv" if METRICS[x].goal == "min" else "vh"},
-        "marker": _front_marker(len(drawn)),
+        "marker": {**_front_marker(len(drawn)), "symbol": _symbols("circle", drawn, x, y)},
         "customdata": [[m.trial, m.number] for m in drawn],
         "meta": {"count": len(drawn)},
-        "text": [point_text(m.summary, _figures_of(m.values, others)) for m in drawn],
+        "text": [point_text(m.summary, _figures_of(m.values, others), _predicted_note(m)) for m in drawn],
         "hovertemplate": hover_template(x, y, "on the front"),
     }
 
@@ -161,7 +161,7 @@ def _front_marker(count: int) -> Figure:
     """Large and outlined while there is room for that."""
     is_crowded = count > 40
     outline = {"width": 0 if is_crowded else 1, "color": "#ffffff"}
-    return {"color": FRONT, "symbol": "circle", "size": 6 if is_crowded else 9, "line": outline}
+    return {"color": FRONT, "size": 6 if is_crowded else 9, "line": outline}
 
 
 def _points(
@@ -173,11 +173,21 @@ def _points(
         "name": name,
         "x": [trial.metrics[x] for trial in trials],
         "y": [trial.metrics[y] for trial in trials],
-        "marker": {"color": color, "symbol": symbol, "size": size, "opacity": 0.8},
+        "marker": {"color": color, "symbol": _symbols(symbol, trials, x, y), "size": size, "opacity": 0.8},
         "customdata": [[trial.id, trial.number] for trial in trials],
-        "text": [point_text(trial.summary, trial.reason or "") for trial in trials],
+        "text": [point_text(trial.summary, trial.reason or "", _predicted_note(trial)) for trial in trials],
         "hovertemplate": hover_template(x, y, name),
     }
+
+
+def _symbols(symbol: str, points: Sequence[TrialSummary | FrontMember], *axes: str) -> str | list[str]:
+    """A point whose place is predicted is hollow; one symbol for all where none is."""
+    hollow = [any(axis in point.predicted for axis in axes) for point in points]
+    return [f"{symbol}-open" if is_open else symbol for is_open in hollow] if any(hollow) else symbol
+
+
+def _predicted_note(point: TrialSummary | FrontMember) -> str:
+    return f"predicted: {', '.join(map(short_label, point.predicted))}" if point.predicted else ""
 
 
 def _strip(trials: Sequence[TrialSummary], x: str) -> Figure:

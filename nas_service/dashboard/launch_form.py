@@ -9,6 +9,7 @@ from nas_service.studies import SamplerName, StudySpec
 OBJECTIVES = ("accuracy", "latency_ms", "params", "macs", "model_bytes", "peak_activation_bytes")
 LIMITS = ("params", "latency_ms", "macs", "model_bytes", "peak_activation_bytes")
 BUILT_IN_DATASET = "digits"
+_DEVICES = {"cpu": "CPU, ONNX Runtime", "cpu-torch": "CPU, PyTorch", "cuda": "GPU, PyTorch"}
 _SAMPLERS = {
     "auto": "chosen for the study",
     "random": "random",
@@ -33,8 +34,15 @@ def contents(service: Service, original: StudySpec | None, dataset: str, family:
         "objectives": [METRICS[name] for name in OBJECTIVES],
         "chosen_objectives": {objective.metric for objective in spec.objectives},
         "limits": [METRICS[name] for name in LIMITS],
+        "devices": _device_options(service, spec.device),
         "samplers": [(name, _SAMPLERS.get(name, name)) for name in get_args(SamplerName)],
     }
+
+
+def _device_options(service: Service, chosen: str) -> list[tuple[str, str]]:
+    """What every worker has, and the named devices that are known."""
+    named = dict.fromkeys([*(device.name for device in service.devices()), chosen])
+    return [*_DEVICES.items(), *((name, f"{name} (named device)") for name in named if name not in _DEVICES)]
 
 
 def _dataset_options(service: Service, chosen: str) -> list[tuple[str, str]]:

@@ -159,14 +159,33 @@ def words_of(name: str) -> str:
     return name.removesuffix("_s").removesuffix("_ms").replace("_", " ").strip().capitalize()
 
 
+_LATENCY_LABELS = {
+    "low_ms": "Median at least",
+    "high_ms": "Median at most",
+    "min_ms": "Shortest run",
+    "reference_ms": "Reference network",
+    "is_noisy": "Noisy",
+    "is_predicted": "Predicted",
+}
+# What a prediction says; the rest of a measurement is not predicted.
+_PREDICTED_FACTS = ("device", "runtime", "runtime_version", "machine", "median_ms", "low_ms", "high_ms")
+
+
 def latency_facts(latency: dict[str, Any]) -> list[tuple[str, str]]:
-    """A measurement's entries in words, times in milliseconds; lists of raw timings are left out."""
+    """A measurement's entries in words, times in milliseconds; of a predicted one what was predicted.
+
+    Lists of raw timings are left out, and the folded network's hash, which tells a person nothing.
+    """
     facts = []
+    known = _PREDICTED_FACTS if latency.get("is_predicted") else latency
     for name, value in latency.items():
+        if name not in known:
+            continue
+        label = _LATENCY_LABELS.get(name) or words_of(name)
         if isinstance(value, float) and name.endswith("_ms"):
-            facts.append((words_of(name), f"{significant(value)} ms"))
-        elif isinstance(value, bool) or not isinstance(value, (list, dict)):
-            facts.append((words_of(name), _plain(value)))
+            facts.append((label, f"{significant(value)} ms"))
+        elif not isinstance(value, (list, dict)) and name != "network_hash":
+            facts.append((label, _plain(value)))
     return facts
 
 

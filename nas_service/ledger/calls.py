@@ -1,9 +1,10 @@
 """The bodies and answers of ledger calls over HTTP, where the values alone do not say enough."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Proposal, Value
 
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -66,3 +67,61 @@ class Stored(Value):
     """Where a file lies now."""
 
     sha256: str
+
+
+class Known(Value):
+    """What is known of a network's latency."""
+
+    measurement: Measurement | None
+
+
+class Keep(Value):
+    """A measurement to be stored, with what it was taken of."""
+
+    worker_id: RowId
+    architecture: dict[str, Any]
+    measurement: Measurement
+
+
+class Measurements(Value):
+    """Stored measurements of a device."""
+
+    items: list[StoredMeasurement]
+
+
+class Ask(Value):
+    """A network that a named device is to measure."""
+
+    device: str = Field(min_length=1, max_length=63)
+    architecture: dict[str, Any]
+    network_hash: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Serve(Value):
+    """A worker that can measure."""
+
+    worker_id: RowId
+
+
+class Served(Value):
+    """What it is to measure now, if anything."""
+
+    request: MeasurementRequest | None
+
+
+class Answer(Value):
+    """How a request ended: with a measurement, or with why there is none."""
+
+    worker_id: RowId
+    measurement: Measurement | None = None
+    reason: str | None = Field(default=None, min_length=1, max_length=2000)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.measurement is None) == (self.reason is None):
+            raise ValueError("an answer has either a measurement or a reason")
+        return self
+
+    @property
+    def result(self) -> Measurement | str:
+        return self.measurement if self.measurement is not None else str(self.reason)

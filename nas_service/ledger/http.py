@@ -11,8 +11,26 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable
-from nas_service.ledger.calls import Acquire, Complete, GiveUp, Join, Report, Reserve, Seat, Stored, Told
+from nas_service.ledger.calls import (
+    Acquire,
+    Answer,
+    Ask,
+    Complete,
+    GiveUp,
+    Join,
+    Keep,
+    Known,
+    Measurements,
+    Report,
+    Reserve,
+    Seat,
+    Serve,
+    Served,
+    Stored,
+    Told,
+)
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.problems import Problem, type_of
 from nas_service.trials import (
     Changes,
@@ -27,7 +45,7 @@ from nas_service.trials import (
     WorkerInfo,
 )
 
-Answer = TypeVar("Answer", bound=BaseModel)
+Kind = TypeVar("Kind", bound=BaseModel)
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -107,7 +125,43 @@ class HttpLedger:
         answer = self._send("PUT", f"/artifacts/{sha256}", content=content, headers=headers)
         return self._parsed(answer, Stored).sha256
 
-    def _post(self, path: str, body: BaseModel, kind: type[Answer]) -> Answer:
+    def known_measurement(
+        self,
+        network_hash: str,
+        device: str,
+        runtime_version: str | None = None,
+        machine: str | None = None,
+    ) -> Measurement | None:
+        named = {"runtime_version": runtime_version, "machine": machine}
+        query = {name: value for name, value in named.items() if value is not None}
+        params = {"network_hash": network_hash, "device": device, **query}
+        return self._parsed(self._send("GET", "/measurements:known", params=params), Known).measurement
+
+    def store_measurement(
+        self, architecture: dict[str, Any], measurement: Measurement, worker_id: int
+    ) -> None:
+        call = Keep(worker_id=worker_id, architecture=architecture, measurement=measurement)
+        self._send("POST", "/measurements", call)
+
+    def measurements(self, device: str, since_id: int = 0, limit: int = 500) -> list[StoredMeasurement]:
+        params = {"device": device, "since_id": since_id, "limit": limit}
+        return self._parsed(self._send("GET", "/measurements", params=params), Measurements).items
+
+    def request_measurement(
+        self, device: str, architecture: dict[str, Any], network_hash: str
+    ) -> MeasurementRequest:
+        call = Ask(device=device, architecture=architecture, network_hash=network_hash)
+        return self._post("/measurements:request", call, MeasurementRequest)
+
+    def next_measurement(self, worker_id: int) -> MeasurementRequest | None:
+        return self._post("/measurements:acquire", Serve(worker_id=worker_id), Served).request
+
+    def answer_measurement(self, request_id: int, worker_id: int, answer: Measurement | str) -> None:
+        result = {"reason": answer} if isinstance(answer, str) else {"measurement": answer}
+        call = Answer.model_validate({"worker_id": worker_id, **result})
+        self._send("POST", f"/measurements/requests/{request_id}:answer", call)
+
+    def _post(self, path: str, body: BaseModel, kind: type[Kind]) -> Kind:
         return self._parsed(self._send("POST", path, body), kind)
 
     def _send(self, method: str, path: str, body: BaseModel | None = None, **options: Any) -> httpx.Response:
@@ -116,7 +170,7 @@ class HttpLedger:
         with self._told_apart(self._connection.server):
             return self._connection.send(method, path, **options)
 
-    def _parsed(self, answer: httpx.Response, kind: type[Answer]) -> Answer:
+    def _parsed(self, answer: httpx.Response, kind: type[Kind]) -> Kind:
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError as error:

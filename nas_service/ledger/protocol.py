@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import (
     Changes,
     EpochReport,
@@ -52,7 +53,9 @@ class Ledger(Protocol):
     def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
         """Say what to do next, and mark the worker alive.
 
-        Expired trials come first, then enqueued architectures, then a study that wants proposals.
+        Expired trials come first, then enqueued architectures, then a study that wants proposals. A study
+        whose latency cannot be measured now is passed over: this worker's machine is too noisy, or no worker
+        of its named device is alive.
 
         Args:
             worker_id: From `register`.
@@ -89,7 +92,10 @@ class Ledger(Protocol):
         """End the trial; the same `report_id` again is answered like the first time. Raises `LeaseLost`."""
 
     def release(self, lease: Lease) -> None:
-        """Give an unfinished trial back at once, so that another worker takes it over."""
+        """Give an unfinished trial back at once, so that another worker takes it over.
+
+        The attempt is none of those that a trial fails after.
+        """
 
     def give_up(self, study_id: int, reason: str) -> None:
         """End a study that holds next to nothing feasible."""
@@ -102,3 +108,48 @@ class Ledger(Protocol):
 
     def put_artifact(self, content: bytes) -> str:
         """Store bytes under their sha256 and return it; storing the same bytes again is harmless."""
+
+    def known_measurement(
+        self,
+        network_hash: str,
+        device: str,
+        runtime_version: str | None = None,
+        machine: str | None = None,
+    ) -> Measurement | None:
+        """Return the newest stored measurement of a folded network, or None.
+
+        Any version of the runtime and any machine will do unless one is named.
+        """
+
+    def store_measurement(
+        self, architecture: dict[str, Any], measurement: Measurement, worker_id: int
+    ) -> None:
+        """Keep a measurement; one of the same network, device, runtime, version and machine is there once.
+
+        The first one stays, unless it was noisy and a later one is not. A predicted one is refused.
+        """
+
+    def measurements(self, device: str, since_id: int = 0, limit: int = 500) -> list[StoredMeasurement]:
+        """Return a device's measurements behind an id, the oldest first, at most `limit` (1 to 500)."""
+
+    def request_measurement(
+        self, device: str, architecture: dict[str, Any], network_hash: str
+    ) -> MeasurementRequest:
+        """Ask a named device to measure a network, and say how that stands: the caller asks again later.
+
+        All who ask for one network on one device share its request. A request that failed a while ago, or
+        was measured in another version than the device now runs, is made anew.
+        """
+
+    def next_measurement(self, worker_id: int) -> MeasurementRequest | None:
+        """Take the oldest request of the worker's device under a lease, and mark the worker alive.
+
+        None where nothing waits, or where the worker's machine is too noisy. A request that lost three
+        workers fails.
+        """
+
+    def answer_measurement(self, request_id: int, worker_id: int, answer: Measurement | str) -> None:
+        """End a request with its measurement, which is stored, or with why it failed.
+
+        The answer of a worker that no longer holds the request changes nothing.
+        """

@@ -5,23 +5,23 @@ lock (SQLite: the one write lock), so that the budget is exact and revisions bec
 Locks are always taken study first, trial second.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from nas_service.content import store_content
-from nas_service.ledger import endings, files, proposals
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.ledger import endings, files, measuring, proposals
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused
 from nas_service.ledger.rungs import goes_on
-from nas_service.settings import Settings
+from nas_service.ledger.sql_measurements import SqlMeasurements
+from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
 from nas_service.store import events
-from nas_service.store.engine import now_seconds, reading, writing
+from nas_service.store.devices import is_served
+from nas_service.store.engine import now_seconds
 from nas_service.store.models import (
     EpochRow,
     ForbiddenRow,
@@ -60,18 +60,10 @@ from nas_service.trials import (
 STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
 EPOCH, SEAT = table(EpochRow), table(SeatRow)
 REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
-# A lease is renewed this often within its life.
-HEARTBEATS_A_LEASE = 4
 
 
-class SqlLedger:
+class SqlLedger(SqlMeasurements):
     """`Ledger` on an SQLAlchemy engine; see the protocol for what each method promises."""
-
-    def __init__(self, engine: Engine, *, settings: Settings) -> None:
-        self._engine = engine
-        self._settings = settings
-        self._lease_s = settings.lease_s
-        self._names: dict[int, str] = {}
 
     def register(self, worker: WorkerInfo) -> Registration:
         with self._writing() as connection:
@@ -110,8 +102,9 @@ class SqlLedger:
         self._beat(worker_id)
         with self._reading() as connection:
             ended = study_id is not None and _has_ended(connection, study_id)
-            wanted = None if ended else _claimable(connection, study_id)
-            open_study = None if ended or wanted else _open_study(connection, study_id)
+            served = is_served(connection, worker_id, self._lease_s)
+            wanted = None if ended else _claimable(connection, study_id, served)
+            open_study = None if ended or wanted else _open_study(connection, study_id, served)
             overdue = None if ended else _overdue(connection)
         if ended:
             return Work(kind="finished", reason=f"study {study_id} has ended")
@@ -227,8 +220,10 @@ class SqlLedger:
 
     def release(self, lease: Lease) -> None:
         with self._writing() as connection:
-            expired = update(TRIAL).where(_holds(lease)).values(lease_expires_at=0.0)
-            connection.execute(expired)
+            # Said again, it counts once.
+            holds = _holds(lease) & (TRIAL.c.lease_expires_at > 0)
+            given = {"lease_expires_at": 0.0, "released": TRIAL.c.released + 1}
+            connection.execute(update(TRIAL).where(holds).values(given))
 
     def give_up(self, study_id: int, reason: str) -> None:
         with self._writing() as connection:
@@ -245,38 +240,6 @@ class SqlLedger:
             files.record(connection, sha256, len(content))
         return sha256
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _translated(), writing(self._engine) as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with _translated(), reading(self._engine) as connection:
-            yield connection
-
-    def _name_of(self, connection: Connection, worker_id: int) -> str:
-        if worker_id not in self._names:
-            name = connection.execute(select(WORKER.c.name).where(WORKER.c.id == worker_id)).scalar()
-            if name is None:
-                raise LedgerRefused(f"there is no worker {worker_id}; register first")
-            self._names[worker_id] = name
-        return self._names[worker_id]
-
-    def _beat(self, worker_id: int) -> None:
-        """Mark a worker alive, but not at every call."""
-        with self._reading() as connection:
-            now = now_seconds(connection)
-            age = connection.execute(
-                select(now - WORKER.c.heartbeat_at).where(WORKER.c.id == worker_id)
-            ).scalar()
-        if age is None:
-            raise LedgerRefused(f"there is no worker {worker_id}; register first")
-        if age > self._lease_s / (2 * HEARTBEATS_A_LEASE):
-            with self._writing() as connection:
-                alive = update(WORKER).where(WORKER.c.id == worker_id)
-                connection.execute(alive.values(heartbeat_at=now_seconds(connection), has_left=False))
-
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
         statement = update(TRIAL).where(_holds(lease)).values(lease_expires_at=until)
@@ -285,19 +248,20 @@ class SqlLedger:
     def _expire_leases(self, connection: Connection, worker_id: int) -> None:
         held = (TRIAL.c.worker_id == worker_id) & (TRIAL.c.state == "running")
         connection.execute(update(TRIAL).where(held).values(lease_expires_at=0.0))
+        measuring.give_back(connection, worker_id)
 
     def _claim(self, trial_id: int, worker_id: int) -> Work | None:
         """Take a trial whose lease ran out, or an enqueued one; None if somebody else was faster."""
         with self._writing() as connection:
             study = _lock_study_of(connection, trial_id)
             row = connection.execute(
-                select(TRIAL.c.state, TRIAL.c.attempt).where(
+                select(TRIAL.c.state, (TRIAL.c.attempt - TRIAL.c.released).label("lost")).where(
                     TRIAL.c.id == trial_id, _is_claimable(connection)
                 )
             ).one_or_none()
             if row is None or study["state"] not in ("running", "draining", "paused"):
                 return None
-            if row.attempt >= MAX_ATTEMPTS:
+            if row.lost >= MAX_ATTEMPTS:
                 endings.fail_lost(connection, study, trial_id)
                 return None
             name = self._name_of(connection, worker_id)
@@ -336,12 +300,12 @@ def _is_claimable(connection: Connection) -> Any:
     return or_(expired, TRIAL.c.state == "waiting")
 
 
-def _claimable(connection: Connection, study_id: int | None) -> int | None:
+def _claimable(connection: Connection, study_id: int | None, served: ColumnElement[bool]) -> int | None:
     """Return an expired or waiting trial of a study that goes on, expired ones first."""
     query = (
         select(TRIAL.c.id)
         .join(STUDY, STUDY.c.id == TRIAL.c.study_id)
-        .where(_is_claimable(connection))
+        .where(_is_claimable(connection), served)
         .where(
             or_(
                 STUDY.c.state.in_(("running", "draining")),
@@ -356,13 +320,14 @@ def _claimable(connection: Connection, study_id: int | None) -> int | None:
     return connection.execute(query).scalar()
 
 
-def _open_study(connection: Connection, study_id: int | None) -> Any:
+def _open_study(connection: Connection, study_id: int | None, served: ColumnElement[bool]) -> Any:
     """Return the study with the fewest running trials among those with room in their budget."""
     used = STUDY.c.waiting + STUDY.c.running + STUDY.c.complete + STUDY.c.pruned + STUDY.c.failed
     query = (
         select(STUDY)
         .where(
             STUDY.c.state == "running",
+            served,
             STUDY.c.fruitless_in_a_row < STUDY.c.max_fruitless,
             or_(STUDY.c.budget_trials.is_(None), used < STUDY.c.budget_trials),
         )
@@ -427,19 +392,6 @@ def _store_epoch(connection: Connection, lease: Lease, report: EpochReport) -> N
     updated = {name: value for name, value in values.items() if name not in ("trial_id", "epoch")}
     statement = dialect.insert(EPOCH).values(values)
     connection.execute(statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the database being away into `LedgerUnavailable`; the caller may repeat the same call."""
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise LedgerUnavailable(str(error.orig).splitlines()[0]) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise LedgerUnavailable("the connection to the database broke") from error
-        raise
 
 
 __all__ = ["LeaseLost", "SqlLedger"]

@@ -75,6 +75,8 @@ def _worker_view(row: RowMapping, trial: int | None, lost_after_s: float) -> Wor
         heartbeat_at=datetime.fromtimestamp(row["heartbeat_at"], UTC),
         started_at=row["started_at"],
         versions=row["versions"],
+        measures_only=row["measures_only"],
+        noise=row["noise"],
     )
 
 

@@ -90,6 +90,8 @@ class StudyRow(Base):
     forbidden: Mapped[int] = mapped_column(default=0)
     # The number of the newest row in `spaces`; the spec holds the same space.
     space_version: Mapped[int] = mapped_column(default=1)
+    # Where latency is measured; NULL where no figure needs it.
+    latency_device: Mapped[str | None] = mapped_column(String(63))
     budget_trials: Mapped[int | None]
     deadline: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -141,6 +143,8 @@ class TrialRow(Base):
     latency: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     seed: Mapped[int] = mapped_column(BIG)
     attempt: Mapped[int] = mapped_column(default=0)
+    # Attempts that a worker gave back in order; they are none of those that a trial fails after.
+    released: Mapped[int] = mapped_column(default=0)
     # The worker that holds, or held, the trial.
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"))
     worker: Mapped[str | None]
@@ -273,6 +277,59 @@ class WorkerRow(Base):
     heartbeat_at: Mapped[float]
     started_at: Mapped[datetime]
     has_left: Mapped[bool] = mapped_column(default=False)
+    measures_only: Mapped[bool] = mapped_column(default=False)
+    # Why its machine is too noisy to measure latency; NULL where it is quiet.
+    noise: Mapped[str | None]
+
+
+class MeasurementRow(Base):
+    """A measured latency; a prediction is never stored."""
+
+    __tablename__ = "measurements"
+    __table_args__ = (
+        UniqueConstraint("network_hash", "device", "runtime", "runtime_version", "machine"),
+        Index("ix_measurements_device", "device", "id"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    network_hash: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(63))
+    runtime: Mapped[str]
+    runtime_version: Mapped[str]
+    machine: Mapped[str]
+    architecture: Mapped[dict[str, Any]]
+    # All figures, those of the columns above among them.
+    measurement: Mapped[dict[str, Any]]
+    worker: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class MeasurementRequestRow(Base):
+    """A network that a named device is asked to measure; whoever asks for the same one shares it."""
+
+    __tablename__ = "measurement_requests"
+    __table_args__ = (
+        UniqueConstraint("device", "network_hash"),
+        Index("ix_measurement_requests_state", "device", "state", "id"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    device: Mapped[str] = mapped_column(String(63))
+    network_hash: Mapped[str] = mapped_column(String(64))
+    architecture: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None]
+    measurement: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    attempt: Mapped[int] = mapped_column(default=0)
+    # The worker that measures, or measured.
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"))
+    # Seconds since 1970 by the database's clock.
+    lease_expires_at: Mapped[float | None]
+    # When it was answered, by the same clock.
+    answered_at: Mapped[float | None]
+    created_at: Mapped[datetime]
 
 
 class TokenRow(Base):

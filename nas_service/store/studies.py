@@ -38,6 +38,7 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
         "input_shape": list(dataset.input_shape),
         "classes": dataset.classes,
         "max_fruitless": spec.search.max_infeasible_in_a_row,
+        "latency_device": spec.latency_device,
         "budget_trials": spec.budget.trials,
         "deadline": now + timedelta(minutes=minutes) if minutes else None,
         "created_at": now,

@@ -85,6 +85,7 @@ def test_it_gives_the_answers_of_the_service(client: Client, service: Service, f
     assert client.datasets() == service.datasets()
     assert client.dataset("digits") == service.dataset("digits")
     assert client.workers() == service.workers()
+    assert client.devices() == service.devices()
     assert client.events(3, finished_study, 10) == service.events(3, finished_study, 10)
     assert client.preflight(SPEC, 20).sampled == 20
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ledger_contract import LedgerContract
+from measurement_contract import MeasurementContract
 
 from nas_service.ledger.http import HttpLedger
 from nas_service.ledger.protocol import LedgerRefused, LedgerUnavailable
@@ -38,7 +39,7 @@ def ledger(address: str, token: str, tmp_path: Path) -> Iterator[HttpLedger]:
     ledger.close()
 
 
-class TestOverHttp(LedgerContract):
+class TestOverHttp(LedgerContract, MeasurementContract):
     """A remote worker."""
 
     def test_a_wrong_token_is_refused(self, address: str, tmp_path: Path) -> None:

@@ -1,18 +1,22 @@
 """The schema: made once, equal to the models, refused when newer."""
 
+import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, select, text
 
 from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import NewerDatabase, upgrade
-from nas_service.store.models import Base, SpaceRow, table
+from nas_service.store.models import Base, SpaceRow, WorkerRow, table
 
 AT = "2026-01-01 00:00:00"
 # As the first schema wrote them.
@@ -42,6 +46,18 @@ TRIAL = {
 DRAWN = {**TRIAL, "id": 1, "number": 0, "architecture_hash": "a", "params": '{"depth": 2}'}
 ENQUEUED = {**TRIAL, "id": 2, "number": 1, "architecture_hash": "b", "params": "{}"}
 
+WORKER = {
+    "id": 1,
+    "name": "old",
+    "host": "here",
+    "pid": 1,
+    "device": "cpu",
+    "versions": "{}",
+    "heartbeat_at": 0.0,
+    "started_at": AT,
+    "has_left": False,
+}
+
 
 def test_the_migrated_schema_is_that_of_the_models(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite:///{tmp_path}/nas.db")
@@ -57,13 +73,8 @@ def test_versions_of_spaces_are_added_to_what_was_there_and_taken_away_again(tmp
 
 @pytest.mark.postgres
 def test_versions_of_spaces_are_added_and_taken_away_on_postgres(postgres_url: str) -> None:
-    engine = make_engine(postgres_url)
-    with writing(engine) as connection:
-        connection.execute(text("CREATE SCHEMA migrating"))
-    own = make_engine(f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%3Dmigrating")
-    check_second_migration(own)
-    own.dispose()
-    engine.dispose()
+    with migrating(postgres_url, "migrating") as engine:
+        check_second_migration(engine)
 
 
 def check_second_migration(engine: Engine) -> None:
@@ -71,11 +82,9 @@ def check_second_migration(engine: Engine) -> None:
     moved(engine, "0001")
     with writing(engine) as connection:
         for name, values in (("studies", STUDY), ("trials", DRAWN), ("trials", ENQUEUED)):
-            marks = ", ".join(f":{column}" for column in values)
-            connection.execute(text(f"INSERT INTO {name} ({', '.join(values)}) VALUES ({marks})"), values)
+            insert(connection, name, values)
     moved(engine, "0002")
     with reading(engine) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         assert [(row.version, row.space) for row in connection.execute(select(table(SpaceRow)))] == [
             (1, "multi_scale")
         ]
@@ -86,6 +95,61 @@ def check_second_migration(engine: Engine) -> None:
     assert "spaces" not in inspect(engine).get_table_names()
     with reading(engine) as connection:
         assert len(connection.execute(text("SELECT * FROM trials")).all()) == 2
+
+
+def test_measurements_are_added_to_what_was_there_and_taken_away_again(tmp_path: Path) -> None:
+    check_third_migration(make_engine(f"sqlite:///{tmp_path}/nas.db"))
+
+
+@pytest.mark.postgres
+def test_measurements_are_added_and_taken_away_on_postgres(postgres_url: str) -> None:
+    with migrating(postgres_url, "measuring") as engine:
+        check_third_migration(engine)
+
+
+def check_third_migration(engine: Engine) -> None:
+    """Carry studies with and without a latency, a trial and a worker to the third schema and back."""
+    moved(engine, "0002")
+    timed = {"objectives": [{"metric": "accuracy"}, {"metric": "latency_ms"}], "constraints": {}}
+    limited = {"objectives": [{"metric": "accuracy"}], "constraints": {"latency_ms": {"max": 2.0}}}
+    untimed = {"objectives": [{"metric": "accuracy"}], "constraints": {}, "device": "cpu"}
+    specs = ({**timed, "device": "cpu-torch"}, limited, untimed)
+    with writing(engine) as connection:
+        for place, spec in enumerate(specs, 1):
+            study = {**STUDY, "id": place, "spec": json.dumps(spec), "forbidden": 0, "space_version": 1}
+            insert(connection, "studies", study)
+        insert(connection, "trials", DRAWN)
+        insert(connection, "workers", WORKER)
+    moved(engine, "0003")
+    with reading(engine) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        devices = connection.execute(text("SELECT latency_device FROM studies ORDER BY id")).scalars().all()
+        assert devices == ["cpu-torch", "cpu", None]
+        assert connection.execute(text("SELECT released FROM trials")).scalars().all() == [0]
+        worker = connection.execute(select(table(WorkerRow))).one()
+        assert (worker.measures_only, worker.noise) == (False, None)
+    moved(engine, "0002")
+    assert not {"measurements", "measurement_requests"} & set(inspect(engine).get_table_names())
+    with reading(engine) as connection:
+        assert len(connection.execute(text("SELECT * FROM studies")).all()) == 3
+        assert len(connection.execute(text("SELECT * FROM trials")).all()) == 1
+
+
+def insert(connection: Connection, name: str, values: dict[str, Any]) -> None:
+    marks = ", ".join(f":{column}" for column in values)
+    connection.execute(text(f"INSERT INTO {name} ({', '.join(values)}) VALUES ({marks})"), values)
+
+
+@contextmanager
+def migrating(url: str, schema: str) -> Iterator[Engine]:
+    """Open a schema of its own within the database."""
+    engine = make_engine(url)
+    with writing(engine) as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    own = make_engine(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}")
+    yield own
+    own.dispose()
+    engine.dispose()
 
 
 def moved(engine: Engine, revision: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from ledger_contract import LedgerContract
+from measurement_contract import MeasurementContract
 from sqlalchemy import text
 
 from nas_service.ledger.protocol import LedgerUnavailable
@@ -16,7 +17,7 @@ from nas_service.store.models import Base
 from nas_service.trials import WorkerInfo
 
 
-class TestOnSqlite(LedgerContract):
+class TestOnSqlite(LedgerContract, MeasurementContract):
     """The embedded default."""
 
     def test_a_database_that_is_away_is_told_apart_from_a_wrong_call(self, tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ class TestOnSqlite(LedgerContract):
 
 
 @pytest.mark.postgres
-class TestOnPostgres(LedgerContract):
+class TestOnPostgres(LedgerContract, MeasurementContract):
     """The team database."""
 
     @pytest.fixture

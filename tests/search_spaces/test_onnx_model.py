@@ -65,7 +65,7 @@ def test_every_activation_computes_what_torch_computes(activation: str) -> None:
 @pytest.mark.parametrize("family", families.names())
 def test_samples_of_a_family_compute_what_torch_computes(family: str, shape: tuple[int, ...]) -> None:
     space = resolve_space(family)
-    for seed in range(8):
+    for seed in range(4):
         architecture = space.sample(RandomTrial(seed), shape, 5)
         assert deviation(architecture, seed) < TOLERANCE, architecture.canonical_json()
 

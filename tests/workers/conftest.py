@@ -1,5 +1,7 @@
 """Small real data and networks."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,6 +13,13 @@ from workers.data.arrays import TrainingData, training_data
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep what a worker writes out of the person's own data folder."""
+    monkeypatch.setenv("NAS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture(scope="session")

@@ -77,11 +77,11 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
         usable = stratified_split(labels, TEST_SHARE, TEST_SEED).train
         examples, labels = examples[usable], labels[usable]
     split = stratified_split(labels, validation_share, seed)
-    train = _part(examples[split.train], labels[split.train])
-    mean, deviation = _statistics(train.examples)
+    train = resident_part(examples[split.train], labels[split.train])
+    mean, deviation = statistics(train.examples)
     return TrainingData(
         train=train,
-        validation=_part(examples[split.held_out], labels[split.held_out]),
+        validation=resident_part(examples[split.held_out], labels[split.held_out]),
         mean=mean,
         deviation=deviation,
         classes=dataset.classes,
@@ -89,14 +89,16 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
     )
 
 
-def _part(examples: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Part:
+def resident_part(examples: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Part:
+    """Return a part of examples (N, C, *S) and labels (N,), in the memory order of training."""
     if examples.ndim > 3:
         last = np.ascontiguousarray(np.moveaxis(examples, 1, -1))
         return Part(torch.from_numpy(last).movedim(-1, 1), torch.from_numpy(labels))
     return Part(torch.from_numpy(np.ascontiguousarray(examples)), torch.from_numpy(labels))
 
 
-def _statistics(examples: Tensor) -> tuple[Tensor, Tensor]:
+def statistics(examples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each channel, (C, 1, ...) each, over some thousand of the examples."""
     step = max(1, len(examples) // STATISTICS_EXAMPLES)
     sample = examples[::step].float()
     axes = (0, *range(2, sample.dim()))

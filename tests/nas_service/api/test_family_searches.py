@@ -12,7 +12,7 @@ from nas_service.trials import WorkerInfo
 from search_spaces import families
 from workers.worker import Worker
 
-TRIALS = 6
+TRIALS = 4
 
 
 @pytest.mark.slow

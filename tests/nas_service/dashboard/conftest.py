@@ -13,7 +13,15 @@ from uuid import uuid4
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from nas_service.app import create_app
 from nas_service.ledger.sql import SqlLedger
@@ -25,8 +33,12 @@ from nas_service.trials import EpochReport, Lease, Outcome, Proposal, WorkerInfo
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
+    "--disable-component-update --disable-sync --disable-extensions "
+    # Pages of the browser's own, loaded ahead of any need.
+    "--disable-features=PreloadTopChromeWebUI,SpareRendererForSitePerProcess"
 )
+# A busy machine takes seconds to read plotly.js, and each context reads it anew.
+PATIENCE_MS = 30_000
 
 
 @contextmanager
@@ -59,6 +71,7 @@ def serving(settings: Settings) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS.split())
         yield browser
@@ -99,7 +112,7 @@ def watch(address: str) -> Iterator[Watch]:
 @pytest.fixture
 def context(browser: Browser, address: str, watch: Watch) -> Iterator[BrowserContext]:
     context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.on("console", watch.on_console)
     context.on("request", watch.on_request)
     context.on("weberror", lambda error: watch.said.append(f"exception: {error.error}"))

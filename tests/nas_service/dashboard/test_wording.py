@@ -6,6 +6,7 @@ from nas_service.dashboard.wording import (
     ago_text,
     bytes_text,
     duration_text,
+    latency_facts,
     limit_text,
     share_text,
     value_text,
@@ -38,6 +39,22 @@ def test_a_figure_is_written_with_its_unit(metric: str, value: float | None, tex
 def test_a_latency_limit_names_its_statistic() -> None:
     assert limit_text("latency_ms", 4.0, "p90") == "4 ms (p90)"
     assert limit_text("params", 50_000, "median") == "50,000"
+
+
+def test_a_measurement_is_told_in_words_without_its_hash() -> None:
+    measured = {
+        "network_hash": "ab" * 32,
+        "median_ms": 0.41,
+        "high_ms": 0.43,
+        "rounds": 45,
+        "is_noisy": False,
+    }
+    assert latency_facts(measured) == [
+        ("Median", "0.410 ms"),
+        ("Median at most", "0.430 ms"),
+        ("Rounds", "45"),
+        ("Noisy", "no"),
+    ]
 
 
 def test_bytes_use_decimal_units() -> None:

@@ -18,7 +18,7 @@ MOST_REPEATS = 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A convolution with 1 < groups, padded so that only its stride shrinks the map.
+    """A convolution in groups, padded so that only its stride shrinks the map.
 
     `batch` and `size` (one number a spatial axis) are those of its input.
     """

@@ -1,0 +1,306 @@
+"""How fast candidates train: ours beside the loop that a tutorial shows, on MNIST and CIFAR-10 sizes.
+
+Both train the same five networks with the same recipe, batch size, epochs and examples, each in a process of
+its own on the same single core. They take turns, an epoch each, so that a change of the machine's speed meets
+both. A candidate is all of its epochs and validations and what comes before them; how accurate it got on the
+test part is measured outside the clock. Then: two workers on two cores against one, one worker with two
+threads, what augmentation costs, and how much of the machine's measured peak each network reaches.
+
+    python -m benchmarks.training [--quick] [--data FOLDER] [--device cuda]
+
+FOLDER holds mnist.npz and cifar10-images.zip. With `--device cuda` both sides train on the GPU, ours also
+several candidates at once.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, geometric_mean, median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.networks import NETWORKS
+from benchmarks.report import conditions, print_table, write
+from benchmarks.training_sides import RECIPES, SEED, Job, serve
+from nas_service.datasets import read_dataset
+from nas_service.studies import Augmentation
+from search_spaces import analyse
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+FILES = {"mnist": "mnist.npz", "cifar10": "cifar10-images.zip"}
+EXAMPLES, QUICK_EXAMPLES, VALIDATION, EPOCHS = 10_000, 2_000, 2_000, 3
+QUICK_NETWORKS = ("two_conv", "PyConv4")
+SIDES = ("plain", "ours")
+# Of the multiply-accumulates: forward, and twice as many backward.
+PASSES = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What one side needed for one network; an epoch includes its look at the validation part."""
+
+    data: str
+    network: str
+    side: str
+    examples: int
+    start_s: float
+    epoch_s: list[float]
+    test_accuracy: float
+    peak_rss_mb: float
+
+    @property
+    def images_a_second(self) -> float:
+        """Examples trained in a second, by the median epoch."""
+        return self.examples / median(self.epoch_s)
+
+    @property
+    def candidates_an_hour(self) -> float:
+        """Candidates of so many epochs, one after the other."""
+        return 3600 / (self.start_s + sum(self.epoch_s))
+
+
+class Side:
+    """One side in a process of its own, told when it is its turn."""
+
+    def __init__(self, side: str, job: Job) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, side, job))
+        self._process.start()
+
+    def ask(self, what: str) -> Any:
+        """Have something done and return what came of it."""
+        self.send(what)
+        return self.answer()
+
+    def send(self, what: str) -> None:
+        """Have something done."""
+        self._pipe.send(what)
+
+    def answer(self) -> Any:
+        """Wait for what came of it."""
+        return self._pipe.recv()
+
+    def result(self) -> tuple[float, float]:
+        """Return test accuracy and peak memory in MB, and end the process."""
+        accuracy, peak = self.ask("result")
+        self._process.join()
+        return accuracy, peak
+
+
+def compared(job: Job) -> tuple[Candidate, Candidate]:
+    """Train a network on both sides by turns."""
+    sides = {name: Side(name, job) for name in SIDES}
+    started = {name: side.ask("start") for name, side in sides.items()}
+    epochs: dict[str, list[float]] = {name: [] for name in SIDES}
+    for _ in range(job.epochs):
+        for name, side in sides.items():
+            epochs[name].append(side.ask("epoch"))
+    plain, ours = (
+        Candidate(job.data, job.network, name, job.examples, started[name], epochs[name], *side.result())
+        for name, side in sides.items()
+    )
+    return plain, ours
+
+
+def rate(job: Job, cores: Sequence[int | None], threads: int = 1) -> float:
+    """Return examples a second of our side: a process for each of the cores, all training at once."""
+    sides = [Side("ours", replace(job, core=core, threads=threads)) for core in cores]
+    for side in sides:
+        side.ask("start")
+        side.ask("epoch")
+    rates = []
+    for _ in range(job.epochs - 1):
+        for side in sides:
+            side.send("epoch")
+        rates.append(sum(job.examples / side.answer() for side in sides))
+    for side in sides:
+        side.result()
+    return max(rates)
+
+
+def on_two_cores(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Compare two workers of one thread, and one of two threads, with one of one."""
+    found = []
+    for job in jobs:
+        rounds = [(rate(job, [0]), rate(job, [0, 1]), rate(job, [None], threads=2)) for _ in range(2)]
+        one, two, threads = (max(figures) for figures in zip(*rounds, strict=True))
+        found.append(
+            {"data": job.data, "network": job.network, "workers": two / one, "threads": threads / one}
+        )
+    return found
+
+
+def augmentation_share(job: Job, step_s: float) -> float:
+    """Return which part of a training step cropping and flipping take."""
+    from benchmarks.training_sides import training_data
+    from workers.training.batches import epoch_batches
+
+    data, _ = training_data(job.arrays)
+    recipe = RECIPES[job.data]
+    seconds = {True: float("inf"), False: float("inf")}
+    for _ in range(7):
+        for is_on in seconds:
+            augmentation = recipe.augmentation if is_on else Augmentation()
+            generator, started = torch.Generator().manual_seed(SEED), perf_counter()
+            for _batch in epoch_batches(data, recipe.batch_size, augmentation, generator):
+                pass
+            seconds[is_on] = min(seconds[is_on], perf_counter() - started)
+    return (seconds[True] - seconds[False]) / (job.examples // recipe.batch_size) / step_s
+
+
+def peak_gflops(device: str) -> dict[str, float]:
+    """Measure a large matrix product in both number types, on one core or the GPU."""
+    size = 2048 if device == "cpu" else 8192
+    found = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        seconds = []
+        for _ in range(5):
+            started = perf_counter()
+            # Reading a number waits for the device.
+            (left @ right)[0, 0].item()
+            seconds.append(perf_counter() - started)
+        found[name] = 2 * size**3 / min(seconds) / 1e9
+    return found
+
+
+def prepared(data: str, folder: Path, target: Path, examples: int) -> Path:
+    """Write the examples that both sides train on, look at, and are tested on."""
+    dataset = read_dataset(folder / FILES[data])
+    order = np.random.default_rng(SEED).permutation(len(dataset.x_train))
+    train, held_out = order[:examples], order[examples : examples + VALIDATION]
+    path = target / f"{data}.npz"
+    np.savez(
+        path,
+        x_train=dataset.x_train[train],
+        y_train=dataset.y_train[train],
+        x_validation=dataset.x_train[held_out],
+        y_validation=dataset.y_train[held_out],
+        x_test=dataset.x_test,
+        y_test=dataset.y_test,
+    )
+    return path
+
+
+def gflops(candidate: Candidate) -> float:
+    """Return what a side computes a second, in 10^9 operations, by the counts of the description."""
+    shape = (1, 28, 28) if candidate.data == "mnist" else (3, 32, 32)
+    macs = analyse(NETWORKS[candidate.network](shape)).metrics()["macs"]
+    return 2 * PASSES * macs * candidate.images_a_second / 1e9
+
+
+def row(plain: Candidate, ours: Candidate, peaks: dict[str, float]) -> list[str]:
+    """Return a line of the table."""
+    return [
+        f"{plain.data} {plain.network}",
+        f"{plain.images_a_second:,.0f}",
+        f"{ours.images_a_second:,.0f}",
+        f"{plain.candidates_an_hour:.1f}",
+        f"{ours.candidates_an_hour:.1f}",
+        f"{ours.candidates_an_hour / plain.candidates_an_hour:.2f}",
+        f"{100 * plain.test_accuracy:.2f}",
+        f"{100 * ours.test_accuracy:.2f}",
+        f"{100 * gflops(ours) / max(peaks.values()):.0f} %",
+        f"{plain.peak_rss_mb:.0f} / {ours.peak_rss_mb:.0f}",
+    ]
+
+
+HEADERS = [
+    "network",
+    "images/s plain",
+    "ours",
+    "candidates/h plain",
+    "ours",
+    "ratio",
+    "test % plain",
+    "ours",
+    "of peak",
+    "MB plain / ours",
+]
+
+
+def jobs_of(names: Sequence[str], data: Path, folder: Path, examples: int, device: str) -> Iterator[Job]:
+    """Yield what is to be trained."""
+    for kind in FILES:
+        path = prepared(kind, data, folder, examples)
+        for name in names:
+            yield Job(kind, name, path, examples, EPOCHS, device, core=0 if device == "cpu" else None)
+
+
+def measured(jobs: list[Job], device: str) -> dict[str, Any]:
+    """Measure everything, print it, and return what is kept."""
+    cores = os.sched_getaffinity(0)
+    if device == "cpu":
+        os.sched_setaffinity(0, {0})
+    torch.set_num_threads(1)
+    peaks = peak_gflops(device)
+    both = []
+    for job in jobs:
+        both.append(compared(job))
+        print_table(HEADERS, [row(*both[-1], peaks)])
+    print_table(HEADERS, [row(*pair, peaks) for pair in both])
+    ratios = [ours.candidates_an_hour / plain.candidates_an_hour for plain, ours in both]
+    gaps = [100 * (ours.test_accuracy - plain.test_accuracy) for plain, ours in both]
+    shares = [
+        augmentation_share(job, RECIPES[job.data].batch_size / ours.images_a_second)
+        for job, (_, ours) in zip(jobs, both, strict=True)
+        if RECIPES[job.data].augmentation != Augmentation() and device == "cpu"
+    ]
+    os.sched_setaffinity(0, cores)
+    two = on_two_cores([job for job in jobs if job.network in QUICK_NETWORKS]) if len(cores) > 1 else []
+    print(  # noqa: T201
+        f"candidates/hour, ours to plain: geometric mean {geometric_mean(ratios):.2f}, "
+        f"smallest {min(ratios):.2f}\n"
+        f"test accuracy, ours less plain: {fmean(gaps):+.2f} points on average, "
+        f"{min(gaps):+.2f} to {max(gaps):+.2f}\n"
+        f"peak of a matrix product: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s\n"
+        f"augmentation, of a step: at most {100 * max(shares, default=0.0):.1f} %"
+    )
+    for line in two:
+        print(  # noqa: T201
+            f"{line['data']} {line['network']}: two workers {line['workers']:.2f} times one, "
+            f"one worker with two threads {line['threads']:.2f} times"
+        )
+    return {
+        "conditions": conditions("torch", "numpy", "pillow"),
+        "device": device,
+        "peak_gflops": peaks,
+        "candidates": [
+            {**asdict(side), "candidates_an_hour": side.candidates_an_hour, "gflops": gflops(side)}
+            for pair in both
+            for side in pair
+        ],
+        "ratios": ratios,
+        "geometric_mean": geometric_mean(ratios),
+        "accuracy_gaps": gaps,
+        "augmentation_shares": shares,
+        "two_cores": two,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two networks, fewer examples")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the two data sets")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    options = parser.parse_args()
+    names, examples = list(NETWORKS), EXAMPLES
+    if options.quick:
+        names, examples = list(QUICK_NETWORKS), QUICK_EXAMPLES
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = list(jobs_of(names, options.data, Path(folder), examples, options.device))
+        content = measured(jobs, options.device)
+    if not options.quick:
+        print(f"written to {write(f'training_{options.device}', content)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

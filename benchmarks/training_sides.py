@@ -1,0 +1,163 @@
+"""The two sides that `benchmarks.training` compares, each served by a process of its own."""
+
+import os
+import resource
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.networks import CLASSES, NETWORKS
+from nas_service.studies import Augmentation, Recipe
+
+if TYPE_CHECKING:
+    from workers.data.arrays import Part, TrainingData
+
+SEED = 0
+RECIPES = {
+    "mnist": Recipe(),
+    "cifar10": Recipe(augmentation=Augmentation(crop_padding=4, horizontal_flip=True)),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network, the file of its examples, and where it is trained."""
+
+    data: str
+    network: str
+    arrays: Path
+    examples: int
+    epochs: int
+    device: str = "cpu"
+    # The only core it may use; None for all of them.
+    core: int | None = 0
+    threads: int = 1
+
+
+class Plain:
+    """The loop of a tutorial."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def start(self) -> None:
+        from benchmarks.plain_loop import Pictures, PlainLoop, Transform
+        from search_spaces.modules import build
+
+        arrays, recipe = np.load(self._job.arrays), RECIPES[self._job.data]
+        data, _ = training_data(self._job.arrays)
+        padding = recipe.augmentation.crop_padding
+        training = Transform(data.mean, data.deviation, padding, flips=recipe.augmentation.horizontal_flip)
+        plain = Transform(data.mean, data.deviation, 0, flips=False)
+        network = build(NETWORKS[self._job.network](arrays["x_train"].shape[1:]), seed=SEED)
+        self._parts = {
+            part: Pictures(arrays[f"x_{part}"], arrays[f"y_{part}"], training if part == "train" else plain)
+            for part in ("train", "validation", "test")
+        }
+        self._loop = PlainLoop(network, self._parts["train"], recipe, self._job.epochs, self._job.device)
+
+    def epoch(self) -> None:
+        """Train for an epoch and look at the validation part."""
+        self._loop.train_epoch()
+        self._loop.accuracy(self._parts["validation"])
+
+    def test_accuracy(self) -> float:
+        return self._loop.accuracy(self._parts["test"])
+
+
+class Ours:
+    """The worker's own training, held up after each epoch by its report."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def start(self) -> None:
+        from search_spaces.modules import build
+        from workers.memory import keep_freed_memory
+
+        keep_freed_memory()
+        self._data, self._test = training_data(self._job.arrays)
+        self._network = build(NETWORKS[self._job.network](self._data.train.examples.shape[1:]), seed=SEED)
+        self._network.to(self._job.device)
+
+    def run(self, on_epoch: Callable[[Any], Any]) -> None:
+        """Train all epochs."""
+        from workers.training.trainer import train
+
+        train(
+            self._network,
+            self._data,
+            RECIPES[self._job.data],
+            epochs=self._job.epochs,
+            seed=SEED,
+            on_epoch=on_epoch,
+        )
+
+    def test_accuracy(self) -> float:
+        from workers.training.trainer import validate
+
+        data = replace(self._data, validation=self._test)
+        data = data if self._job.device == "cpu" else data.to(self._job.device)
+        return validate(self._network, data, RECIPES[self._job.data])[1]
+
+
+def serve(pipe: Connection, side: str, job: Job) -> None:
+    """Train a candidate on one side: "start", then "epoch" for each of them, then "result".
+
+    The first two are answered by the seconds that they took, the last by test accuracy and peak memory (MB).
+    """
+    if job.core is not None:
+        os.sched_setaffinity(0, {job.core})
+    import torch
+
+    torch.set_num_threads(job.threads)
+    # That two loader processes share one core is the comparison, not a mistake.
+    warnings.filterwarnings("ignore", message=".*worker processes in total.*")
+    contender = Plain(job) if side == "plain" else Ours(job)
+    pipe.recv()
+    pipe.send(_seconds(contender.start))
+    if isinstance(contender, Plain):
+        while pipe.recv() == "epoch":
+            pipe.send(_seconds(contender.epoch))
+    else:
+        _by_turns(pipe, contender)
+    pipe.send((contender.test_accuracy(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def _by_turns(pipe: Connection, contender: Ours) -> None:
+    """Hold training up after each epoch until the next one is asked for."""
+    pipe.recv()
+    started = perf_counter()
+
+    def on_epoch(report: Any) -> str:
+        nonlocal started
+        pipe.send(perf_counter() - started)
+        goes_on = pipe.recv() == "epoch"
+        started = perf_counter()
+        return "continue" if goes_on else "stop"
+
+    contender.run(on_epoch)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = perf_counter()
+    call()
+    return perf_counter() - started
+
+
+def training_data(path: Path) -> tuple["TrainingData", "Part"]:
+    """Return what is trained and looked at, and the test part."""
+    from workers.data.arrays import TrainingData, resident_part, statistics
+
+    arrays = np.load(path)
+    train, validation, test = (
+        resident_part(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "validation", "test")
+    )
+    mean, deviation = statistics(train.examples)
+    return TrainingData(train, validation, mean, deviation, CLASSES, ""), test

@@ -1,0 +1,57 @@
+"""Which devices can measure latency now, as conditions and rows."""
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from nas_service.devices import LOCAL_DEVICES
+from nas_service.store.engine import now_seconds
+from nas_service.store.models import MeasurementRequestRow, MeasurementRow, StudyRow, WorkerRow, table
+from nas_service.views import DeviceView, WorkerView
+
+STUDY, WORKER = table(StudyRow), table(WorkerRow)
+MEASUREMENT, REQUEST = table(MeasurementRow), table(MeasurementRequestRow)
+
+
+def is_served(connection: Connection, worker_id: int, lost_after_s: float) -> ColumnElement[bool]:
+    """Return whether a study's latency can be measured now if this worker takes up one of its trials.
+
+    A study that needs none always can; one of a local device where the worker's own machine has it and is
+    quiet; one of a named device where a quiet worker of that name is alive.
+    """
+    worker = connection.execute(select(WORKER.c.device, WORKER.c.noise).where(WORKER.c.id == worker_id)).one()
+    named = WORKER.alias("named")
+    alive = select(named.c.id).where(
+        named.c.device == STUDY.c.latency_device,
+        named.c.measures_only,
+        named.c.noise.is_(None),
+        ~named.c.has_left,
+        named.c.heartbeat_at > now_seconds(connection) - lost_after_s,
+    )
+    own = [device for device in LOCAL_DEVICES if device != "cuda" or worker.device == "cuda"]
+    return or_(
+        STUDY.c.latency_device.is_(None),
+        STUDY.c.latency_device.in_(own if worker.noise is None else []),
+        and_(STUDY.c.latency_device.not_in(LOCAL_DEVICES), alive.exists()),
+    )
+
+
+def read_devices(connection: Connection, workers: list[WorkerView]) -> list[DeviceView]:
+    """Return every device that was measured on, asked for, or served by a worker, by name."""
+    count = func.count().label("count")
+    key = (MEASUREMENT.c.device, MEASUREMENT.c.runtime, MEASUREMENT.c.runtime_version)
+    stored = connection.execute(select(*key, count).group_by(*key).order_by(*key)).all()
+    unanswered = select(REQUEST.c.device, count).where(REQUEST.c.state.in_(("waiting", "measuring")))
+    waiting = {row.device: row.count for row in connection.execute(unanswered.group_by(REQUEST.c.device))}
+    needed = select(STUDY.c.latency_device).where(STUDY.c.latency_device.is_not(None)).distinct()
+    named = {worker.device for worker in workers if worker.measures_only}
+    names = {row.device for row in stored} | waiting.keys() | named | set(connection.scalars(needed))
+    return [
+        DeviceView(
+            name=name,
+            runtimes=[f"{row.runtime} {row.runtime_version}" for row in stored if row.device == name],
+            measurements=sum(row.count for row in stored if row.device == name),
+            waiting=waiting.get(name, 0),
+            workers_alive=sum(worker.is_alive and worker.measures_on(name) for worker in workers),
+            noise=next((w.noise for w in workers if w.noise and w.is_alive and w.measures_on(name)), None),
+        )
+        for name in sorted(names)
+    ]
