@@ -14,6 +14,7 @@ from nas_service.errors import ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
+from workers.arguments import at_once, count, gigabytes
 from workers.noise import Noise
 
 
@@ -49,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
         help="only measure latency, as the device that --device names; needs no torch",
     )
     parser.add_argument("--device", metavar="NAME", help="name of this device in specs, for instance pi4")
+    _add_training_options(parser)
+    return parser
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accelerator",
         default="auto",
@@ -56,25 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--at-once",
-        type=_at_once,
+        type=at_once,
         default="auto",
         help="candidates to train at once, or auto: by the GPU's size",
     )
     parser.add_argument(
-        "--memory-limit-gb",
-        type=_gigabytes,
-        help="memory this process may use, in 10^9 bytes; not with a GPU",
+        "--memory-limit-gb", type=gigabytes, help="memory this process may use, in 10^9 bytes; not with a GPU"
     )
     parser.add_argument(
-        "--workers-here", type=_count, default=1, help="workers among which this machine is divided"
+        "--workers-here", type=count, default=1, help="workers among which this machine is divided"
     )
     parser.add_argument(
-        "--threads",
-        type=_count,
-        default=1,
-        help="threads to train with, at most its share of cores",
+        "--threads", type=count, default=1, help="threads to train with, at most this worker's share of cores"
     )
-    return parser
 
 
 def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
@@ -91,27 +91,6 @@ def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ar
     except ValueError as error:
         parser.error(f"--device: {error}")
     return options
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return int(text)
-
-
-def _at_once(text: str) -> int | None:
-    return None if text == "auto" else _count(text)
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    # Python and torch alone take about half of the least.
-    if not 1.0 <= size < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number of at least 1")
-    return size
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -147,9 +126,16 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     device = chosen_device(options.accelerator)
     if device.type == "cpu":
         _limit_memory(options)
+    information = WorkerInfo(
+        name=options.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=device.type,
+        versions={"accelerator": device_name(device)},
+    )
     worker = Worker(
         ledger,
-        WorkerInfo(name=options.name, host=socket.gethostname(), pid=os.getpid(), device=device_name(device)),
+        information,
         settings.data_home / "spool" / options.name,
         study_id=options.study,
         until_finished=options.until_finished,
@@ -159,6 +145,14 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     )
     worker.end_on_signals()
     worker.run()
+
+
+def _limit_memory(options: argparse.Namespace) -> None:
+    from workers.memory import limit_memory
+
+    bound = limit_memory(options.workers_here, gigabytes=options.memory_limit_gb)
+    if bound is not None:
+        logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
 def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, noise: Noise) -> None:
@@ -185,14 +179,6 @@ def _noise(settings: Settings) -> Noise:
 
     limit = settings.timing_noise_limit or NOISE_LIMIT
     return Noise(lambda: self_test(noise_limit=limit).reason)
-
-
-def _limit_memory(options: argparse.Namespace) -> None:
-    from workers.memory import limit_memory
-
-    bound = limit_memory(options.workers_here, gigabytes=options.memory_limit_gb)
-    if bound is not None:
-        logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
 def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:

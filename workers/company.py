@@ -14,8 +14,7 @@ class Company:
 
     def __init__(self, places: int = 1) -> None:
         self.places = places
-        # One measurement of latency at a time.
-        self.measuring = threading.Lock()
+        self._measuring = threading.Lock()
         self._changed = threading.Condition()
         self._present = 0
         self._waiting_alone = 0
@@ -50,6 +49,12 @@ class Company:
             with self._changed:
                 self._is_alone = False
                 self._changed.notify_all()
+
+    @contextmanager
+    def quiet(self, device: str) -> Iterator[None]:
+        """Measure latency: one at a time, and on a GPU while nobody trains on it."""
+        with self.alone() if device == "cuda" else self._measuring:
+            yield
 
     def shrink(self) -> None:
         """Take a place away, if those who train now did not fit together."""

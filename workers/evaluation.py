@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
@@ -71,11 +72,13 @@ def evaluate(
         latency: Finds the latency on the spec's device, where that is needed; may raise `Interrupted`.
         company: Who else trains in this process; nobody without it.
     """
-    evaluation, company = Evaluation("failed"), company or Company()
+    evaluation = Evaluation("failed")
     try:
         network = Architecture.from_dict(architecture)
         if _is_worth_training(evaluation, network, spec, latency):
-            _train_within(evaluation, network, spec, load_data(), seed, on_epoch, company)
+            data, tell = load_data(), _with_latency(evaluation, on_epoch)
+            attempt = partial(_train, evaluation, network, spec, data, seed, tell)
+            within_memory(attempt, company or Company(), data.device)
     except Interrupted as interruption:
         evaluation.state = interruption.ending
     except Diverged as error:
@@ -112,26 +115,16 @@ def _is_worth_training(
     return _keeps_limits(evaluation, spec)
 
 
-def _train_within(
-    evaluation: Evaluation,
-    architecture: Architecture,
-    spec: StudySpec,
-    data: TrainingData,
-    seed: int,
-    on_epoch: Callable[[EpochReport], Instruction],
-    company: Company,
-) -> None:
-    """Train beside others; once more, alone and in less memory, where it runs out."""
+def _with_latency(
+    evaluation: Evaluation, on_epoch: Callable[[EpochReport], Instruction]
+) -> Callable[[EpochReport], Instruction]:
+    """Let the latency travel with the first epoch only: early stopping weighs it from then on."""
     known = {name: evaluation.metrics[name] for name in ("latency_ms",) if name in evaluation.metrics}
 
     def tell(report: EpochReport) -> Instruction:
-        # The latency travels with the first epoch only: early stopping weighs it from then on.
         return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
 
-    def attempt(form: Form) -> None:
-        _train(evaluation, architecture, spec, data, seed, tell, form)
-
-    within_memory(attempt, company, data.device)
+    return tell
 
 
 def _train(
@@ -140,14 +133,12 @@ def _train(
     spec: StudySpec,
     data: TrainingData,
     seed: int,
-    tell: Callable[[EpochReport], Instruction],
+    on_epoch: Callable[[EpochReport], Instruction],
     form: Form,
 ) -> None:
-    recipe = form.of(spec.training.recipe)
+    recipe, epochs = form.of(spec.training.recipe), spec.training.epochs
     network = build(architecture, seed=seed, initialisation=recipe.initialisation).to(data.device)
-    result = train(
-        network, data, recipe, epochs=spec.training.epochs, seed=seed, on_epoch=tell, pieces=form.pieces
-    )
+    result = train(network, data, recipe, epochs=epochs, seed=seed, on_epoch=on_epoch, pieces=form.pieces)
     if result.ending in ("complete", "pruned"):
         _score(evaluation, network, data, spec, result.validation_batch)
     if result.ending == "complete":

@@ -75,8 +75,10 @@ class Worker:
         self._latencies: LatencySource | None = None
         self._device = device
         self._company = Company(at_once)
-        # Of what the threads share: the samplers, the data sets, the spool.
-        self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(3))
+        # For what the threads share: the ledger's next work, the samplers, the data sets, the spool.
+        self._asking, self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(4))
+        # Threads that have work, and may hold a lease.
+        self._busy = 0
         self._worker_id = 0
         self._heartbeat_s = 15.0
 
@@ -99,12 +101,22 @@ class Worker:
     def _work(self, place: int) -> None:
         while not self._patience.ends.is_set() and place < self._company.places:
             self._deliver_leftovers()
+            work = self._next_work()
+            if work is None or (work.kind == "finished" and self._until_finished):
+                break
+            try:
+                self._do(work)
+            finally:
+                with self._asking:
+                    self._busy -= 1
+
+    def _next_work(self) -> Work | None:
+        with self._asking:
             work = self._patience.call(
                 lambda: self._ledger.next_work(self._worker_id, study_id=self._study_id)
             )
-            if work is None or (work.kind == "finished" and self._until_finished):
-                break
-            self._do(work)
+            self._busy += 1
+            return work
 
     def _join(self) -> bool:
         """Join, or tell the service of another noise; False when told to end meanwhile."""
@@ -116,7 +128,11 @@ class Worker:
         if registration.worker_id != self._worker_id:
             predictions = Predictions(self._ledger, LatencyPredictor.fit)
             self._latencies = LatencySource(
-                self._ledger, registration.worker_id, self._patience, predictions, self._company.measuring
+                self._ledger,
+                registration.worker_id,
+                self._patience,
+                predictions,
+                quiet=self._company.quiet,
             )
         self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
         return True
@@ -126,16 +142,18 @@ class Worker:
             self._evaluate(work.study, work.trial, work.lease)
         elif work.kind == "propose" and work.study:
             self._propose(work.study)
-        else:
-            self._look_around()
+        elif not self._listens_again():
+            self._patience.ends.wait(IDLE_S)
 
-    def _look_around(self) -> None:
-        """Test a noisy machine again when that is due; wait a little otherwise."""
-        with self._proposing:
-            if self._noise and self._noise.is_due and self._noise.has_changed():
-                self._join()
-                return
-        self._patience.ends.wait(IDLE_S)
+    def _listens_again(self) -> bool:
+        """Tell the service if this machine became noisy or quiet; never while another thread has work.
+
+        Joining again would end that thread's lease.
+        """
+        if not (self._noise and self._noise.is_due):
+            return False
+        with self._asking:
+            return self._busy == 1 and self._noise.has_changed() and self._join()
 
     def _propose(self, study: Study) -> None:
         try:

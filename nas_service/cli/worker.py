@@ -45,11 +45,11 @@ def start(
     command += ["--name", name] if name else []
     command += ["--study", str(study)] if study is not None else []
     command += ["--token-file", str(token_file)] if token_file else []
-    command += ["--measure-only"] if measure_only else []
-    command += ["--device", device] if device else []
     command += ["--accelerator", accelerator] if accelerator else []
     command += ["--at-once", str(at_once)] if at_once is not None else []
     command += ["--memory-limit-gb", str(memory_limit_gb)] if memory_limit_gb is not None else []
+    command += ["--measure-only"] if measure_only else []
+    command += ["--device", device] if device else []
     sys.stdout.flush()
     # The service never imports the workers' package: it becomes that process.
     os.execv(sys.executable, command)

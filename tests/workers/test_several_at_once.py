@@ -1,6 +1,7 @@
 """One worker that trains three candidates at once, on a real ledger."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,14 @@ import pytest
 
 from nas_service.datasets import Dataset
 from nas_service.datasets.dataset import save_dataset
-from nas_service.ledger.protocol import LedgerUnavailable
+from nas_service.ledger.http import HttpLedger
+from nas_service.ledger.protocol import Ledger, LedgerUnavailable
 from nas_service.ledger.sql import SqlLedger
+from nas_service.server import serving
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, Recipe, Search, StudySpec, Training
-from nas_service.trials import EpochReport, Instruction, Lease, Outcome, WorkerInfo
+from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Registration, WorkerInfo
+from workers.noise import Noise
 from workers.worker import Worker
 
 DROPPING = Recipe(deterministic=True, dropout=0.1)
@@ -29,7 +33,7 @@ def study_of(trials: int, epochs: int = 2, seed: int = 4) -> StudySpec:
     )
 
 
-def crew(ledger: SqlLedger, folder: Path, study: int | None, at_once: int = 3) -> Worker:
+def crew(ledger: Ledger, folder: Path, study: int | None, at_once: int = 3) -> Worker:
     information = WorkerInfo(name=f"crew-{at_once}", host="here", pid=1)
     return Worker(
         ledger, information, folder, study_id=study, until_finished=study is not None, at_once=at_once
@@ -115,6 +119,58 @@ def test_told_to_end_all_three_trials_are_given_back(service: Service, tmp_path:
     again = SqlLedger(service.engine, settings=service.settings)
     other = again.register(WorkerInfo(name="other", host="here", pid=2)).worker_id
     assert [again.next_work(other).kind for _ in range(3)] == ["run"] * 3
+
+
+def test_three_at_once_share_one_connection_to_a_server(service: Service, tmp_path: Path) -> None:
+    study = service.create_study(study_of(5)).study
+    with serving(service.settings.model_copy(update={"port": 0})) as address:
+        token = (service.settings.data_home / "token").read_text().strip()
+        with closing(HttpLedger(address, token, tmp_path / "cache")) as ledger:
+            crew(ledger, tmp_path / "spool", study).run()
+    view = service.study(study)
+    assert (view.state, view.trials.complete, view.trials.running) == ("finished", 5, 0)
+
+
+class ChangeableNoise(Noise):
+    """Noise that another test is always due for, and that every test finds changed."""
+
+    is_due = True
+
+    def has_changed(self) -> bool:
+        return True
+
+
+class JoinedLedger(WatchedLedger):
+    """A real ledger that knows whether trials ran when the worker joined again."""
+
+    failures = 0
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.joined_while: list[int] = []
+
+    def register(self, worker: WorkerInfo) -> Registration:
+        with self.lock:
+            self.joined_while.append(len(self.running))
+        return super().register(worker)
+
+
+def test_a_worker_never_joins_again_while_it_holds_leases(service: Service, tmp_path: Path) -> None:
+    ledger = JoinedLedger(service)
+    study = service.create_study(study_of(4)).study
+    worker = Worker(
+        ledger,
+        WorkerInfo(name="crew", host="here", pid=1),
+        tmp_path,
+        study_id=study,
+        until_finished=True,
+        noise=ChangeableNoise(lambda: None),
+        at_once=3,
+    )
+    worker.run()
+    assert service.study(study).trials.complete == 4
+    assert len(ledger.begun) == 4
+    assert set(ledger.joined_while) == {0}
 
 
 class RareLedger(SqlLedger):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from nas_service.devices import is_local
@@ -33,7 +33,7 @@ class LatencySource:
         worker_id: Under which measurements are stored.
         patience: Repeats calls through an outage, and says when to end.
         predictions: What was learnt of each device; without it every candidate is measured.
-        measuring: Held while this machine is measured or predictions are looked at, where threads share both.
+        quiet: In which a measurement on a device of this machine is taken, where several threads ask.
     """
 
     def __init__(
@@ -42,13 +42,15 @@ class LatencySource:
         worker_id: int,
         patience: Patience,
         predictions: Predictions | None = None,
-        measuring: AbstractContextManager[object] | None = None,
+        *,
+        quiet: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._ledger = ledger
         self._worker_id = worker_id
         self._patience = patience
         self._predictions = predictions
-        self._measuring = measuring or threading.Lock()
+        self._predicting = threading.Lock()
+        self._quiet = quiet
 
     def latency(
         self, architecture: Architecture, spec: StudySpec, is_lost: Callable[[], bool]
@@ -87,12 +89,12 @@ class LatencySource:
     def _predicted(self, network: DeployedNetwork, spec: StudySpec) -> Measurement | None:
         if self._predictions is None or "latency_ms" not in spec.constraints:
             return None
-        with self._measuring:
+        with self._predicting:
             predicted = self._predictions.of(network, spec.device)
         return predicted if predicted is not None and settles(spec, predicted) else None
 
     def _measured(self, architecture: Architecture, device: str) -> Measurement:
-        with self._measuring:
+        with self._quiet(device):
             measurement = measure(architecture, device)
         keep = partial(self._ledger.store_measurement, architecture.to_dict(), measurement, self._worker_id)
         self._patience.try_once(keep)

@@ -15,6 +15,8 @@ log = logging.getLogger("nas.worker")
 WARM_UP_STEPS = 3
 # One capture at a time in a process; other candidates may train meanwhile.
 _CAPTURES = threading.Lock()
+# Kept for good: after a capture that failed, torch's allocator still asks the graph which memory is its own.
+_FAILED: list[torch.cuda.CUDAGraph] = []
 
 
 class CapturedStep:
@@ -67,14 +69,14 @@ class CapturedStep:
             graph.register_generator_state(generator)
         try:
             self._record(graph)
-        except torch.OutOfMemoryError:
-            self._is_hopeless = True
-            raise
         except RuntimeError as error:
-            log.warning("the training step is not captured as a CUDA graph: %s", str(error).splitlines()[0])
+            _FAILED.append(graph)
             self._is_hopeless = True
             for generator, spare in zip(self._generators, spares, strict=True):
                 generator.graphsafe_set_state(spare)
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            log.warning("the training step is not captured as a CUDA graph: %s", str(error).splitlines()[0])
             return
         self._graph = graph
 

@@ -1,0 +1,34 @@
+"""Numbers on `nas-worker`'s command line, each refused with what is allowed."""
+
+from argparse import ArgumentTypeError
+
+# Python and torch alone take about half of this.
+LEAST_GIGABYTES = 1.0
+
+
+def count(text: str) -> int:
+    """Return a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def at_once(text: str) -> int | None:
+    """Return a whole number of at least 1; None for "auto"."""
+    if text == "auto":
+        return None
+    try:
+        return count(text)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f"{error}, or auto") from None
+
+
+def gigabytes(text: str) -> float:
+    """Return a number of gigabytes in which a worker can start at all."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not LEAST_GIGABYTES <= size < float("inf"):
+        raise ArgumentTypeError(f"{text!r} must be a number of at least {LEAST_GIGABYTES:g}")
+    return size
