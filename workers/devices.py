@@ -70,9 +70,9 @@ def own_stream(device: torch.device) -> Iterator[None]:
     if device.type != "cuda" or torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
         yield
         return
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.default_stream(device))
-    with torch.cuda.device(device), torch.cuda.stream(stream):  # type: ignore[no-untyped-call]
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         try:
             yield
         finally:
