@@ -58,7 +58,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accelerator",
         default="auto",
-        help="where to train: auto (a GPU if there is one), cpu, cuda or cuda:N",
+        help="where to train: auto (a GPU if there is one), auto:N (the Nth in turn), cpu, cuda or cuda:N",
     )
     parser.add_argument(
         "--at-once",
@@ -141,7 +141,7 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
         until_finished=options.until_finished,
         noise=noise,
         device=device,
-        at_once=options.at_once or candidates_at_once(device),
+        at_once=options.at_once or candidates_at_once(device, options.workers_here),
     )
     worker.end_on_signals()
     worker.run()

@@ -1,6 +1,7 @@
 """Where candidates train: the choice of a device, streams, and how many fit at once."""
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,22 +20,23 @@ MOST_AT_ONCE = 8
 
 
 def chosen_device(accelerator: str) -> torch.device:
-    """Return the device of `--accelerator`: auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.
+    """Return the device of `--accelerator`: auto, auto:N, cpu, cuda or cuda:N.
+
+    auto takes a GPU if there is one; auto:N the Nth, counted round, so that several workers share them.
 
     Raises:
         ServiceError: The name is unknown, or torch sees no such GPU.
     """
-    if accelerator == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    kind, _, number = accelerator.partition(":")
-    if accelerator == "cpu":
-        return torch.device("cpu")
-    if kind != "cuda" or not (number or "0").isdecimal() or accelerator.endswith(":"):
-        raise ServiceError(f"accelerator ({accelerator}) must be auto, cpu, cuda or cuda:N")
+    match = re.fullmatch(r"cpu|(auto|cuda)(?::(\d{1,3}))?", accelerator)
+    if match is None:
+        raise ServiceError(f"accelerator ({accelerator}) must be auto, auto:N, cpu, cuda or cuda:N")
+    kind, number = match[1], int(match[2] or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= count:
+    if kind is None or (kind == "auto" and not count):
+        return CPU
+    if kind == "cuda" and number >= count:
         raise ServiceError(f"accelerator ({accelerator}) is not there: torch sees {count} CUDA devices here")
-    return torch.device("cuda", int(number or 0))
+    return torch.device("cuda", number % count)
 
 
 def device_name(device: torch.device) -> str:
@@ -44,22 +46,33 @@ def device_name(device: torch.device) -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})"
 
 
-def candidates_at_once(device: torch.device) -> int:
-    """Return how many candidates a worker should train at once: by memory and size on a GPU, else one."""
+def candidates_at_once(device: torch.device, workers: int = 1) -> int:
+    """Return how many candidates a worker should train at once: by memory and size on a GPU, else one.
+
+    Args:
+        device: Where.
+        workers: Of this machine, evenly spread over its GPUs.
+    """
     if device.type != "cuda":
         return 1
     free, _ = torch.cuda.mem_get_info(device)
     by_size: int = torch.cuda.get_device_properties(device).multi_processor_count // CANDIDATE_MULTIPROCESSORS
-    return max(1, min(MOST_AT_ONCE, free // CANDIDATE_BYTES, by_size))
+    sharing = -(-workers // torch.cuda.device_count())
+    return max(1, min(MOST_AT_ONCE, free // CANDIDATE_BYTES, by_size) // sharing)
 
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """Let this thread's work on a GPU go to a stream of its own, and wait for it at the end."""
-    if device.type != "cuda":
+    """Let this thread's work on a GPU go to a stream of its own, and wait for it at the end.
+
+    A thread that has such a stream already keeps it.
+    """
+    if device.type != "cuda" or torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
         yield
         return
-    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.default_stream(device))
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         try:
             yield
         finally:

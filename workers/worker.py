@@ -102,9 +102,9 @@ class Worker:
         while not self._patience.ends.is_set() and place < self._company.places:
             self._deliver_leftovers()
             work = self._next_work()
-            if work is None or (work.kind == "finished" and self._until_finished):
-                break
             try:
+                if work is None or (work.kind == "finished" and self._until_finished):
+                    break
                 self._do(work)
             finally:
                 with self._asking:
@@ -158,6 +158,8 @@ class Worker:
     def _propose(self, study: Study) -> None:
         try:
             with self._proposing:
+                if self._patience.ends.is_set():
+                    return
                 proposed = self._patience.call(lambda: self._proposer(study).propose())
         except LedgerRefused as error:
             # The study was deleted between two calls.

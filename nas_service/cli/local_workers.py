@@ -3,6 +3,7 @@
 import os
 
 from nas_service.errors import ServiceError
+from nas_service.gpus import visible_gpus, worker_options
 from nas_service.processes import Slot, restart_ended, stop, worker_slot
 from nas_service.settings import Settings
 
@@ -16,13 +17,13 @@ class LocalWorkers:
     Args:
         settings: The data folder they share.
         study_id: The only study they work on.
-        count: How many; one a core by default, since each trains on a single thread.
+        count: How many; by default one a GPU, or one a core, since each trains on a single thread.
     """
 
     def __init__(self, settings: Settings, study_id: int, count: int | None) -> None:
         self._log = settings.data_home / "logs" / f"study-{study_id}-workers.log"
         self._restarts = 0
-        number = count or len(os.sched_getaffinity(0))
+        number = count or visible_gpus() or len(os.sched_getaffinity(0))
         self._slots: list[Slot] = [
             worker_slot(
                 settings,
@@ -30,8 +31,7 @@ class LocalWorkers:
                 "--study",
                 str(study_id),
                 "--until-finished",
-                "--workers-here",
-                str(number),
+                *worker_options(index, number),
                 log=self._log,
             )
             for index in range(number)

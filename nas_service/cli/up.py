@@ -12,6 +12,7 @@ import typer
 
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, ServiceError
+from nas_service.gpus import visible_gpus, worker_options
 from nas_service.processes import Slot, restart_ended, server_slot, stop, worker_slot
 from nas_service.service import Service
 from nas_service.settings import Settings
@@ -30,7 +31,8 @@ FIRST_SEARCH = StudySpec(
 
 def up(
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes; one for every two cores by default.", min=0)
+        int | None,
+        typer.Option(help="Worker processes; by default one for every GPU, or for every two cores.", min=0),
     ] = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; any but loopback needs the token.")
@@ -46,7 +48,7 @@ def up(
     """
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = Settings().model_copy(update=given)
-    slots = _slots(settings, workers if workers is not None else max(1, (os.cpu_count() or 1) // 2))
+    slots = _slots(settings, workers if workers is not None else _default_workers())
     service = Service.open(settings)
     try:
         _refuse_taken_port(settings, slots[0])
@@ -67,6 +69,10 @@ def demo() -> None:
     say(f"study {study.study} ({study.name}) is queued; workers of `nas up` take it, or: nas worker start")
 
 
+def _default_workers() -> int:
+    return visible_gpus() or max(1, (os.cpu_count() or 1) // 2)
+
+
 def _slots(settings: Settings, workers: int) -> list[Slot]:
     logs = settings.data_home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -74,8 +80,8 @@ def _slots(settings: Settings, workers: int) -> list[Slot]:
     return [
         server_slot(settings, log=logs / "server.log"),
         *(
-            worker_slot(settings, name, "--workers-here", str(workers), log=logs / f"{name}.log")
-            for name in names
+            worker_slot(settings, name, *worker_options(index, workers), log=logs / f"{name}.log")
+            for index, name in enumerate(names)
         ),
     ]
 

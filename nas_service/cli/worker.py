@@ -28,7 +28,7 @@ def start(
         str | None, typer.Option(help="Name of this device in specs, for instance pi4.")
     ] = None,
     accelerator: Annotated[
-        str | None, typer.Option(help="Where to train: auto, cpu, cuda or cuda:N; auto by default.")
+        str | None, typer.Option(help="Where to train: auto, auto:N, cpu, cuda or cuda:N; auto by default.")
     ] = None,
     at_once: Annotated[
         int | None, typer.Option(help="Candidates to train at once; by the GPU's size by default.", min=1)

@@ -34,4 +34,4 @@ def test_an_unknown_accelerator_ends_the_worker_at_once(
     with pytest.raises(SystemExit) as ending:
         main(["--accelerator", "tpu"])
     assert ending.value.code == 1
-    assert "accelerator (tpu) must be auto, cpu, cuda or cuda:N" in capsys.readouterr().err
+    assert "accelerator (tpu) must be auto, auto:N, cpu, cuda or cuda:N" in capsys.readouterr().err

@@ -88,6 +88,25 @@ def test_nobody_begins_while_one_waits_to_be_alone_or_is() -> None:
     assert order == ["alone", "late"]
 
 
+def test_latency_on_a_gpu_waits_for_quiet_and_on_a_cpu_only_for_its_turn() -> None:
+    company, order = Company(2), []
+
+    def measure() -> None:
+        with company.quiet("cuda"):
+            order.append("cuda")
+
+    with others(company, 1) as may_end:
+        measuring = threading.Thread(target=measure)
+        measuring.start()
+        while not company._waiting_alone:
+            pass
+        with company.quiet("cpu"):
+            order.append("cpu")
+        may_end.set()
+        measuring.join(30)
+    assert order == ["cpu", "cuda"]
+
+
 def test_who_does_not_fit_alone_keeps_its_place_and_is_told_the_bound() -> None:
     def attempt(form: Form) -> None:
         raise FULL
@@ -163,7 +182,7 @@ def test_the_first_error_of_a_crew_ends_it_and_is_raised() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cuda:-1", "cpu:1", ""])
 def test_an_unknown_accelerator_is_refused_with_the_allowed_ones(name: str) -> None:
-    with pytest.raises(ServiceError, match="auto, cpu, cuda or cuda:N"):
+    with pytest.raises(ServiceError, match="auto, auto:N, cpu, cuda or cuda:N"):
         chosen_device(name)
 
 
@@ -172,4 +191,5 @@ def test_a_gpu_that_is_not_there_is_refused_and_auto_takes_the_cpu() -> None:
     with pytest.raises(ServiceError, match="sees 0 CUDA devices"):
         chosen_device("cuda")
     device = chosen_device("auto")
+    assert chosen_device("auto:3") == chosen_device("cpu") == device
     assert (device, device_name(device), candidates_at_once(device)) == (CPU, "cpu", 1)

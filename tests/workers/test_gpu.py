@@ -157,4 +157,6 @@ def test_checkpointing_trains_on_a_gpu_too(multi_scale: Architecture, resident_d
 def test_the_device_is_chosen_named_and_filled() -> None:
     assert chosen_device("auto") == chosen_device("cuda") == GPU
     assert device_name(GPU).startswith("cuda:0 (")
+    assert chosen_device(f"auto:{torch.cuda.device_count()}") == GPU
     assert 1 <= candidates_at_once(GPU) <= 8
+    assert candidates_at_once(GPU, 100 * torch.cuda.device_count()) == 1

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
+from workers.devices import own_stream
 from workers.training.batches import validation_batches
 from workers.training.convolutions import fast_convolutions
 from workers.training.determinism import deterministic_algorithms
@@ -77,6 +78,7 @@ def train(
     device = next(network.parameters()).device
     draws = torch.Generator(device).manual_seed(seed)
     with (
+        own_stream(device),
         deterministic_algorithms(recipe.deterministic),
         dropout_drawn_from(draws, network),
         classifier_dropout(network, recipe.dropout, draws),
