@@ -1,9 +1,11 @@
-"""Numbers on `nas-worker`'s command line, each refused with what is allowed."""
+"""Values on `nas-worker`'s command line, each refused with what is allowed."""
 
+import re
 from argparse import ArgumentTypeError
 
 # Python and torch alone take about half of this.
 LEAST_GIGABYTES = 1.0
+ACCELERATOR = re.compile(r"cpu|(auto|cuda)(?::(\d{1,3}))?")
 
 
 def count(text: str) -> int:
@@ -32,3 +34,10 @@ def gigabytes(text: str) -> float:
     if not LEAST_GIGABYTES <= size < float("inf"):
         raise ArgumentTypeError(f"{text!r} must be a number of at least {LEAST_GIGABYTES:g}")
     return size
+
+
+def accelerator(text: str) -> str:
+    """Return the name of where to train; whether it is there, only torch can tell."""
+    if not ACCELERATOR.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} must be auto, auto:N, cpu, cuda or cuda:N")
+    return text

@@ -14,7 +14,7 @@ from nas_service.errors import ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
-from workers.arguments import at_once, count, gigabytes
+from workers.arguments import accelerator, at_once, count, gigabytes
 from workers.noise import Noise
 
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accelerator",
+        type=accelerator,
         default="auto",
         help="where to train: auto (a GPU if there is one), auto:N (the Nth in turn), cpu, cuda or cuda:N",
     )

@@ -1,13 +1,13 @@
 """Where candidates train: the choice of a device, streams, and how many fit at once."""
 
 import gc
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from nas_service.errors import ServiceError
+from workers.arguments import ACCELERATOR
 from workers.data.arrays import TrainingData
 from workers.memory import release_freed_memory, usable_memory
 
@@ -27,7 +27,7 @@ def chosen_device(accelerator: str) -> torch.device:
     Raises:
         ServiceError: The name is unknown, or torch sees no such GPU.
     """
-    match = re.fullmatch(r"cpu|(auto|cuda)(?::(\d{1,3}))?", accelerator)
+    match = ACCELERATOR.fullmatch(accelerator)
     if match is None:
         raise ServiceError(f"accelerator ({accelerator}) must be auto, auto:N, cpu, cuda or cuda:N")
     kind, number = match[1], int(match[2] or 0)
