@@ -45,6 +45,8 @@ class Transform:
 
     def __init__(self, mean: Tensor, deviation: Tensor, padding: int, *, flips: bool) -> None:
         self._mean, self._deviation, self._padding, self._flips = mean / 255, deviation / 255, padding, flips
+        # What lies outside is the mean, as in our recipe: black borders would be another augmentation.
+        self._fill = tuple(mean.round().int().flatten().tolist())
 
     def __call__(self, picture: Image.Image) -> Tensor:
         if self._padding:
@@ -57,7 +59,8 @@ class Transform:
 
     def _cropped(self, picture: Image.Image) -> Image.Image:
         side, padding = picture.size[0], self._padding
-        padded = Image.new(picture.mode, (side + 2 * padding, side + 2 * padding))
+        fill = self._fill if len(self._fill) > 1 else self._fill[0]
+        padded = Image.new(picture.mode, (side + 2 * padding, side + 2 * padding), fill)
         padded.paste(picture, (padding, padding))
         left, top = torch.randint(0, 2 * padding + 1, (2,)).tolist()
         return padded.crop((left, top, left + side, top + side))

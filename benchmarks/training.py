@@ -14,7 +14,6 @@ several candidates at once.
 
 import argparse
 import multiprocessing
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +34,7 @@ from search_spaces import analyse
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10-images.zip"}
-EXAMPLES, QUICK_EXAMPLES, VALIDATION, EPOCHS = 6_400, 2_000, 2_000, 3
+EXAMPLES, QUICK_EXAMPLES, VALIDATION, EPOCHS = 5_120, 2_000, 1_000, 4
 QUICK_NETWORKS = ("two_conv", "PyConv4")
 SIDES = ("plain", "ours")
 # Of the multiply-accumulates: forward, and twice as many backward.
@@ -260,11 +259,8 @@ def jobs_of(names: Sequence[str], data: Path, folder: Path, examples: int, devic
             yield Job(kind, name, path, examples, EPOCHS, device, core=0 if device == "cpu" else None)
 
 
-def measured(jobs: list[Job], device: str) -> dict[str, Any]:
-    """Measure everything, print it, and return what is kept."""
-    cores = os.sched_getaffinity(0)
-    if device == "cpu":
-        os.sched_setaffinity(0, {0})
+def networks(jobs: list[Job], device: str) -> dict[str, Any]:
+    """Train all networks on both sides, print the table, and return what is kept."""
     torch.set_num_threads(1)
     peaks = peak_gflops(device)
     both = []
@@ -274,36 +270,15 @@ def measured(jobs: list[Job], device: str) -> dict[str, Any]:
     print_table(HEADERS, [row(*pair, peaks) for pair in both])
     ratios = [ours.candidates_an_hour / plain.candidates_an_hour for plain, ours in both]
     gaps = [100 * (ours.test_accuracy - plain.test_accuracy) for plain, ours in both]
-    shares = [
-        augmentation_share(job, RECIPES[job.data].batch_size / ours.images_a_second)
-        for job, (_, ours) in zip(jobs, both, strict=True)
-        if RECIPES[job.data].augmentation != Augmentation() and device == "cpu"
-    ]
-    os.sched_setaffinity(0, cores)
-    chosen = [job for job in jobs if job.network in QUICK_NETWORKS]
-    two = on_two_cores(chosen) if device == "cpu" and len(cores) > 1 else []
-    several = at_once(jobs) if device == "cuda" else []
     print(  # noqa: T201
         f"candidates/hour, ours to plain: geometric mean {geometric_mean(ratios):.2f}, "
         f"smallest {min(ratios):.2f}\n"
         f"test accuracy, ours less plain: {fmean(gaps):+.2f} points on average, "
         f"{min(gaps):+.2f} to {max(gaps):+.2f}\n"
-        f"peak of a matrix product: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s\n"
-        f"augmentation, of a step: at most {100 * max(shares, default=0.0):.1f} %"
+        f"peak of a matrix product: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s"
     )
-    for line in two:
-        print(  # noqa: T201
-            f"{line['data']} {line['network']}: two workers {line['workers']:.2f} times one, "
-            f"one worker with two threads {line['threads']:.2f} times"
-        )
-    for line in several:
-        print(  # noqa: T201
-            f"{line['data']} {line['network']}: {line['count']} at once give {line['gain']:.2f} times the "
-            "candidates of one at a time"
-        )
+    shares = augmentation_shares(jobs, [ours for _, ours in both]) if device == "cpu" else []
     return {
-        "conditions": conditions("torch", "numpy", "pillow"),
-        "device": device,
         "peak_gflops": peaks,
         "candidates": [
             {**asdict(side), "candidates_an_hour": side.candidates_an_hour, "gflops": gflops(side)}
@@ -314,14 +289,43 @@ def measured(jobs: list[Job], device: str) -> dict[str, Any]:
         "geometric_mean": geometric_mean(ratios),
         "accuracy_gaps": gaps,
         "augmentation_shares": shares,
-        "two_cores": two,
-        "at_once": several,
     }
+
+
+def augmentation_shares(jobs: list[Job], candidates: list[Candidate]) -> list[float]:
+    """Return and print which part of a step augmentation takes, for each network that is trained with it."""
+    shares = [
+        augmentation_share(job, RECIPES[job.data].batch_size / ours.images_a_second)
+        for job, ours in zip(jobs, candidates, strict=True)
+        if RECIPES[job.data].augmentation != Augmentation()
+    ]
+    print(f"augmentation, of a step: at most {100 * max(shares):.1f} %")  # noqa: T201
+    return shares
+
+
+def company(jobs: list[Job], device: str) -> list[dict[str, Any]]:
+    """Compare candidates that train at once with one at a time: on two cores, or on one GPU."""
+    if device == "cuda":
+        found = at_once(jobs)
+        for line in found:
+            print(  # noqa: T201
+                f"{line['data']} {line['network']}: {line['count']} at once give {line['gain']:.2f} times "
+                "the candidates of one at a time"
+            )
+        return found
+    found = on_two_cores([job for job in jobs if job.network in QUICK_NETWORKS])
+    for line in found:
+        print(  # noqa: T201
+            f"{line['data']} {line['network']}: two workers {line['workers']:.2f} times one, "
+            f"one worker with two threads {line['threads']:.2f} times"
+        )
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two networks, fewer examples")
+    parser.add_argument("--only", choices=("networks", "company"), help="a part of it")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the two data sets")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
@@ -331,13 +335,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         jobs = list(jobs_of(names, options.data, Path(folder), examples, options.device))
         try:
-            content = measured(jobs, options.device)
+            for part, run in (("networks", networks), ("company", company)):
+                if options.only in (None, part):
+                    keep(part, run(jobs, options.device), options)
         finally:
             # A side whose other one broke would wait for its turn for ever.
             for process in multiprocessing.active_children():
                 process.terminate()
-    if not options.quick:
-        print(f"written to {write(f'training_{options.device}', content)}")  # noqa: T201
+
+
+def keep(part: str, content: Any, options: argparse.Namespace) -> None:
+    """Write the figures of a part, unless they are of a quick look."""
+    if options.quick:
+        return
+    everything = {"conditions": conditions("torch", "numpy", "pillow"), part: content}
+    print(f"written to {write(f'training_{part}_{options.device}', everything)}")  # noqa: T201
 
 
 if __name__ == "__main__":
