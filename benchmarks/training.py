@@ -27,10 +27,12 @@ import torch
 
 from benchmarks.networks import NETWORKS
 from benchmarks.report import conditions, print_table, write
-from benchmarks.training_sides import RECIPES, SEED, Job, serve, train_at_once
+from benchmarks.training_sides import RECIPES, SEED, Job, serve, train_at_once, training_data
 from nas_service.datasets import read_dataset
 from nas_service.studies import Augmentation
+from nas_service.trials import EpochReport, Instruction
 from search_spaces import analyse
+from workers.data.arrays import Part
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10-images.zip"}
@@ -162,22 +164,51 @@ def seconds_at_once(job: Job, count: int) -> float:
     return seconds
 
 
-def augmentation_share(job: Job, step_s: float) -> float:
-    """Return which part of a training step cropping and flipping take."""
-    from benchmarks.training_sides import training_data
-    from workers.training.batches import epoch_batches
+def augmentation(jobs: list[Job], device: str) -> list[dict[str, Any]]:
+    """Return and print which part of a step cropping and flipping take, for the networks that have them."""
+    if device != "cpu":
+        return []
+    torch.set_num_threads(1)
+    chosen = [job for job in jobs if RECIPES[job.data].augmentation != Augmentation()]
+    found = [{"data": job.data, "network": job.network, "share": augmentation_share(job)} for job in chosen]
+    for line in found:
+        print(f"{line['data']} {line['network']}: augmentation {100 * line['share']:.1f} % of a step")  # noqa: T201
+    return found
 
-    data, _ = training_data(job.arrays)
+
+def augmentation_share(job: Job) -> float:
+    """Time batches with and without augmentation by turns with whole steps; the shortest of each counts."""
+    from search_spaces.modules import build
+    from workers.training.batches import epoch_batches
+    from workers.training.trainer import train
+
+    data = training_data(job.arrays)[0]
     recipe = RECIPES[job.data]
-    seconds = {True: float("inf"), False: float("inf")}
-    for _ in range(7):
-        for is_on in seconds:
-            augmentation = recipe.augmentation if is_on else Augmentation()
-            generator, started = torch.Generator().manual_seed(SEED), perf_counter()
-            for _batch in epoch_batches(data, recipe.batch_size, augmentation, generator):
+    plain = recipe.model_copy(update={"augmentation": Augmentation()})
+    steps = job.examples // recipe.batch_size
+    best = dict.fromkeys(("with", "without", "step"), float("inf"))
+    started = perf_counter()
+
+    def between_epochs(report: EpochReport) -> Instruction:
+        nonlocal started
+        best["step"] = min(best["step"], (perf_counter() - started) / steps)
+        for name, one in (("with", recipe), ("without", plain)):
+            generator, begun = torch.Generator().manual_seed(SEED), perf_counter()
+            for _batch in epoch_batches(data, one.batch_size, one.augmentation, generator):
                 pass
-            seconds[is_on] = min(seconds[is_on], perf_counter() - started)
-    return (seconds[True] - seconds[False]) / (job.examples // recipe.batch_size) / step_s
+            best[name] = min(best[name], (perf_counter() - begun) / steps)
+        started = perf_counter()
+        return "continue"
+
+    few = replace(data, validation=replace(data.validation, **_first(data.validation)))
+    network = build(NETWORKS[job.network](data.train.examples.shape[1:]), seed=SEED)
+    train(network, few, recipe, epochs=job.epochs, seed=SEED, on_epoch=between_epochs)
+    return (best["with"] - best["without"]) / best["step"]
+
+
+def _first(part: Part) -> dict[str, torch.Tensor]:
+    """Return the first examples of a part, as few as make validation cost next to nothing."""
+    return {"examples": part.examples[:10], "labels": part.labels[:10]}
 
 
 def peak_gflops(device: str) -> dict[str, float]:
@@ -277,7 +308,6 @@ def networks(jobs: list[Job], device: str) -> dict[str, Any]:
         f"{min(gaps):+.2f} to {max(gaps):+.2f}\n"
         f"peak of a matrix product: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s"
     )
-    shares = augmentation_shares(jobs, [ours for _, ours in both]) if device == "cpu" else []
     return {
         "peak_gflops": peaks,
         "candidates": [
@@ -288,19 +318,7 @@ def networks(jobs: list[Job], device: str) -> dict[str, Any]:
         "ratios": ratios,
         "geometric_mean": geometric_mean(ratios),
         "accuracy_gaps": gaps,
-        "augmentation_shares": shares,
     }
-
-
-def augmentation_shares(jobs: list[Job], candidates: list[Candidate]) -> list[float]:
-    """Return and print which part of a step augmentation takes, for each network that is trained with it."""
-    shares = [
-        augmentation_share(job, RECIPES[job.data].batch_size / ours.images_a_second)
-        for job, ours in zip(jobs, candidates, strict=True)
-        if RECIPES[job.data].augmentation != Augmentation()
-    ]
-    print(f"augmentation, of a step: at most {100 * max(shares):.1f} %")  # noqa: T201
-    return shares
 
 
 def company(jobs: list[Job], device: str) -> list[dict[str, Any]]:
@@ -313,7 +331,7 @@ def company(jobs: list[Job], device: str) -> list[dict[str, Any]]:
                 "the candidates of one at a time"
             )
         return found
-    found = on_two_cores([job for job in jobs if job.network in QUICK_NETWORKS])
+    found = on_two_cores([job for job in jobs if job.network in QUICK_NETWORKS and job.data == "mnist"])
     for line in found:
         print(  # noqa: T201
             f"{line['data']} {line['network']}: two workers {line['workers']:.2f} times one, "
@@ -322,10 +340,13 @@ def company(jobs: list[Job], device: str) -> list[dict[str, Any]]:
     return found
 
 
+PARTS = {"networks": networks, "augmentation": augmentation, "company": company}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two networks, fewer examples")
-    parser.add_argument("--only", choices=("networks", "company"), help="a part of it")
+    parser.add_argument("--only", choices=tuple(PARTS), help="a part of it")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the two data sets")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
@@ -335,7 +356,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         jobs = list(jobs_of(names, options.data, Path(folder), examples, options.device))
         try:
-            for part, run in (("networks", networks), ("company", company)):
+            for part, run in PARTS.items():
                 if options.only in (None, part):
                     keep(part, run(jobs, options.device), options)
         finally:
