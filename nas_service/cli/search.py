@@ -1,5 +1,6 @@
 """`nas search`: launch a study, follow it, print its front."""
 
+import signal
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,6 +101,8 @@ def search(
 
 def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> StudyView:
     """Show progress until the study ends; Ctrl-C pauses a local study and leaves a remote one running."""
+    # Told to end by another process is as good as Ctrl-C: local workers must not be left behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _progress() as bar:
             task = bar.add_task("", total=None)
@@ -128,6 +131,7 @@ def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> Study
     finally:
         if local:
             local.stop()
+        signal.signal(signal.SIGTERM, before)
 
 
 def report(backend: Backend, study: StudyView, form: Format) -> int:

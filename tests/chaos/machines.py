@@ -46,6 +46,11 @@ class Machines:
         eventually(lambda: _is_ready(port))
         return process
 
+    def search(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a search with a worker of its own."""
+        code = "from nas_service.cli.main import main; main()"
+        return self._start("search.log", ["-c", code, "search", *arguments, "--workers", "1"], {})
+
     def log(self, name: str) -> str:
         """Return what a process has said so far."""
         return (self.folder / f"{name}.log").read_text()

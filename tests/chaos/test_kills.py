@@ -197,3 +197,15 @@ def test_a_trial_waits_through_the_death_of_its_device(service: Service, machine
     eventually(lambda: is_finished(service, study))
     states = service.study(study).trials
     assert (states.complete + states.pruned, states.failed) == (3, 0)
+
+
+def test_a_search_told_to_end_takes_its_workers_along_and_pauses(
+    service: Service, machines: Machines
+) -> None:
+    search = machines.search("--dataset", "digits", "--objective", "accuracy", "--epochs", "500")
+    eventually(lambda: any(in_training(service, study.study) for study in service.studies().items))
+    (study,) = service.studies().items
+    search.send_signal(signal.SIGTERM)
+    assert search.wait(60) == 130
+    assert [worker.state for worker in service.workers()] == ["stopped"]
+    assert service.study(study.study).state == "paused"
