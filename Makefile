@@ -47,6 +47,8 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.exactness
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.predictor
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.worker
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
