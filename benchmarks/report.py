@@ -22,7 +22,7 @@ def conditions(*packages: str) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
-        "command": " ".join(["python -m", *_module(), *sys.argv[1:]]),
+        "command": " ".join(["python -m", *_module(), *_without_folders(sys.argv[1:])]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -40,6 +40,11 @@ def print_table(headers: list[str], rows: list[list[str]]) -> None:
     widths = [max(len(row[column]) for row in [headers, *rows]) for column in range(len(headers))]
     for row in [headers, *rows]:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))  # noqa: T201
+
+
+def _without_folders(arguments: list[str]) -> list[str]:
+    """Leave out where things lie on the machine at hand: others keep them elsewhere."""
+    return ["FOLDER" if Path(argument).is_absolute() else argument for argument in arguments]
 
 
 def _module() -> list[str]:
