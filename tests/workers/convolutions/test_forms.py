@@ -100,8 +100,3 @@ def test_the_plain_form_comes_first_and_each_kind_where_it_is_exact() -> None:
     assert {form.groups for which in PASSES for form in forms_of(CASES["depthwise"], which, ("fp32",))} == {
         16
     }
-
-
-def test_a_case_counts_its_multiply_accumulates() -> None:
-    assert case().macs == 3 * 7 * 6 * 16 * 4 * 3 * 5
-    assert case(stride=2).macs == 3 * 4 * 3 * 16 * 4 * 3 * 5

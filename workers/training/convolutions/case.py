@@ -1,7 +1,6 @@
 """A grouped convolution as training meets it, and the ways to compute each of its three passes."""
 
 from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 import torch
@@ -55,12 +54,6 @@ class Case:
     @property
     def weight_shape(self) -> tuple[int, ...]:
         return (self.out_channels, self.inputs_a_group, *self.kernel)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one forward pass of the batch."""
-        positions = prod((side - 1) // self.stride + 1 for side in self.size)
-        return self.batch * positions * prod(self.weight_shape)
 
 
 @dataclass(frozen=True, slots=True)
