@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +45,11 @@ class SqueezeExcitation(Layer):
         from search_spaces.modules.attention import SqueezeExcitationBlock
 
         return SqueezeExcitationBlock(inputs[0][0], squeezed_channels(inputs[0][0], self.ratio))
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        channels = inputs[0][0]
+        text = call("SqueezeExcitationBlock", channels, squeezed_channels(channels, self.ratio))
+        return Source(text, definition=("attention", "SqueezeExcitationBlock"))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         x, axes = inputs[0], len(shapes[0]) - 1
@@ -89,6 +94,9 @@ class AttentionScores(Layer):
 
         return PositionScores()
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source("PositionScores()", definition=("attention", "PositionScores"))
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         shape = f"{name}.shape"
         rows = (-1, shapes[0][0], prod(shapes[0][1:]))
@@ -123,6 +131,9 @@ class AttendedSum(Layer):
         from search_spaces.modules.attention import AttendedAddition
 
         return AttendedAddition()
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source("AttendedAddition()", definition=("attention", "AttendedAddition"))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         x, value, scores = inputs
@@ -161,6 +172,9 @@ class SelectiveSum(Layer):
         from search_spaces.modules.merging import SelectiveAddition
 
         return SelectiveAddition()
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source("SelectiveAddition()", definition=("merging", "SelectiveAddition"))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         *maps, logits = inputs

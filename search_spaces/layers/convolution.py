@@ -6,7 +6,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Reach, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Reach, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,6 +66,20 @@ class Convolution(Layer):
         if self.starts_at_zero:
             module.__dict__["starts_at_zero"] = True
         return module
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        text = call(
+            f"nn.Conv{len(self.kernel)}d",
+            inputs[0][0],
+            self.channels,
+            self.kernel,
+            stride=self.stride if self.stride != 1 else None,
+            padding=self.padding if any(self.padding) else None,
+            dilation=self.dilations if set(self.dilations) != {1} else None,
+            groups=self.groups if self.groups != 1 else None,
+            bias=None if self.bias else False,
+        )
+        return Source(text)
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         entries = (f"{name}.weight", f"{name}.bias") if self.bias else (f"{name}.weight",)

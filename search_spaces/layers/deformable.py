@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Reach, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Reach, Shape, Source
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +48,13 @@ class DeformableConvolution(Layer):
         return DeformableConvolutionBlock(
             inputs[0][0], self.channels, self.kernel, stride=self.stride, groups=self.groups
         )
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        text = (
+            f"DeformableConvolutionBlock({inputs[0][0]}, {self.channels}, {self.kernel}, "
+            f"stride={self.stride}, groups={self.groups})"
+        )
+        return Source(text, definition=("deformable", "DeformableConvolutionBlock"))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         padding = [(size - 1) // 2 for size in self.kernel]

@@ -28,6 +28,19 @@ class OnnxNode:
     constants: Mapping[str, tuple[tuple[float, ...], str]] = field(default_factory=dict)
 
 
+class Source(NamedTuple):
+    """How a layer reads in plain torch code.
+
+    With `is_module` the text constructs a module that is called with the layer's inputs; otherwise it is an
+    expression with `{0}`, `{1}`, ... for the inputs and `{all}` for all of them.
+    """
+
+    text: str
+    is_module: bool = True
+    # The class in `search_spaces.modules` whose definition the code needs: (file, name).
+    definition: tuple[str, str] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A primitive layer, free of any tensor.
@@ -73,9 +86,26 @@ class Layer:
         """Return the torch module; its parameters carry the names of `parameter_shapes`."""
         raise NotImplementedError
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        """Return how code of plain torch writes what `module` returns."""
+        raise NotImplementedError
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         """Return the operators that compute output `name`; a state entry is named `name.entry`."""
         raise NotImplementedError
+
+
+def call(function: str, *positional: object, **named: object) -> str:
+    """Return the text of a call; equal numbers an axis become one, a named value of None is left out."""
+    words = [_written(value) for value in positional]
+    words += [f"{name}={_written(value)}" for name, value in named.items() if value is not None]
+    return f"{function}({', '.join(words)})"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple) and len(set(value)) == 1:
+        return repr(value[0])
+    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 class Counts(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +28,9 @@ class Concat(Layer):
 
         return Concatenation()
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source("torch.cat([{all}], dim=1)", is_module=False)
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         return [OnnxNode("Concat", tuple(inputs), (name,), {"axis": 1})]
 
@@ -46,6 +49,9 @@ class Add(Layer):
         from search_spaces.modules.merging import Addition
 
         return Addition()
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(" + ".join(f"{{{index}}}" for index in range(len(inputs))), is_module=False)
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         return [OnnxNode("Sum", tuple(inputs), (name,))]
@@ -71,6 +77,10 @@ class WeightedSum(Layer):
         from search_spaces.modules.merging import WeightedAddition
 
         return WeightedAddition(len(inputs), self.weighting)
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        text = call("WeightedAddition", len(inputs), self.weighting)
+        return Source(text, definition=("merging", "WeightedAddition"))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         shares = [f"{name}.share{number}" for number in range(len(inputs))]

@@ -6,7 +6,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +43,9 @@ class BatchNorm(Layer):
 
         return (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[len(inputs[0]) - 2](inputs[0][0])
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(call(f"nn.BatchNorm{len(inputs[0]) - 1}d", inputs[0][0]))
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         entries = (f"{name}.{entry}" for entry in ("weight", "bias", "running_mean", "running_var"))
         return [OnnxNode("BatchNormalization", (inputs[0], *entries), (name,), {"epsilon": EPSILON})]
@@ -66,6 +69,12 @@ class GroupNorm(Layer):
         from search_spaces.modules.normalisation import GroupNormalisation
 
         return GroupNormalisation(self.groups, inputs[0][0])
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        if prod(inputs[0]) == self.groups:
+            text = call("GroupNormalisation", self.groups, inputs[0][0])
+            return Source(text, definition=("normalisation", "GroupNormalisation"))
+        return Source(call("nn.GroupNorm", self.groups, inputs[0][0]))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         entries = (f"{name}.weight", f"{name}.bias")

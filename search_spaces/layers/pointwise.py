@@ -6,13 +6,22 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "silu", "hard_swish", "gelu")
 LEAKY_SLOPE = 0.01
+# What torch calls them.
+TORCH_NAMES = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "silu": "SiLU",
+    "hard_swish": "Hardswish",
+    "gelu": "GELU",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +38,11 @@ class Activation(Layer):
     def module(self, inputs: Sequence[Shape]) -> "nn.Module":
         from torch import nn
 
-        modules: dict[str, type[nn.Module]] = {
-            "relu": nn.ReLU,
-            "leaky_relu": nn.LeakyReLU,
-            "elu": nn.ELU,
-            "silu": nn.SiLU,
-            "hard_swish": nn.Hardswish,
-            "gelu": nn.GELU,
-        }
-        return modules[self.function]()
+        module: nn.Module = getattr(nn, TORCH_NAMES[self.function])()
+        return module
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(f"nn.{TORCH_NAMES[self.function]}()")
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         x = inputs[0]
@@ -62,6 +67,9 @@ class Dropout(Layer):
         from torch import nn
 
         return nn.Dropout(self.rate)
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(call("nn.Dropout", self.rate))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         return [OnnxNode("Identity", (inputs[0],), (name,))]

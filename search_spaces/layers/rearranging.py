@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +21,9 @@ class Shuffle(Layer):
         from search_spaces.modules.rearranging import ChannelShuffle
 
         return ChannelShuffle(self.groups)
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(call("ChannelShuffle", self.groups), definition=("rearranging", "ChannelShuffle"))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         channels, *size = shapes[0]
@@ -54,6 +57,9 @@ class Slice(Layer):
         from search_spaces.modules.rearranging import ChannelSlice
 
         return ChannelSlice(self.start, self.stop)
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(f"{{0}}[:, {self.start or ''}:{self.stop}]", is_module=False)
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         entries = {f"{name}.start": self.start, f"{name}.stop": self.stop, f"{name}.axis": 1}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.layers.layer import Layer, OnnxNode, Reach, Shape
+from search_spaces.layers.layer import Layer, OnnxNode, Reach, Shape, Source, call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +51,21 @@ class Pool(Layer):
         average = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[axes - 1]
         return average(kernel, self.stride, padding, count_include_pad=False)  # type: ignore[arg-type]
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        axes = len(inputs[0]) - 1
+        kernel = self._kernels(axes)
+        padding = tuple((size - 1) // 2 for size in kernel)
+        if self.function == "avg" and axes == 3 and any(padding):
+            text = f"PaddedAverage3d({kernel}, {self.stride}, {padding})"
+            return Source(text, definition=("pooling", "PaddedAverage3d"))
+        name = "MaxPool" if self.function == "max" else "AvgPool"
+        padded = padding if any(padding) else None
+        counted = False if self.function == "avg" and padded else None
+        stride = self.stride if set(kernel) != {self.stride} else None
+        return Source(
+            call(f"nn.{name}{axes}d", kernel, stride=stride, padding=padded, count_include_pad=counted)
+        )
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         kernel = self._kernels(len(shapes[0]) - 1)
         padding = [(size - 1) // 2 for size in kernel]
@@ -85,6 +100,12 @@ class GlobalPool(Layer):
 
         return GlobalPooling(self.function)
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        reduce = "mean" if self.function == "avg" else "amax"
+        axes = ", ".join(str(axis) for axis in range(2, len(inputs[0]) + 1))
+        # One axis is a tuple as well: `amax` and `mean` then take the same way through torch.
+        return Source(f"{{0}}.{reduce}(({axes}{',' * (len(inputs[0]) == 2)}))", is_module=False)
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         operator = "GlobalAveragePool" if self.function == "avg" else "GlobalMaxPool"
         pooled = f"{name}.pooled"
@@ -117,6 +138,11 @@ class AdaptivePool(Layer):
         from search_spaces.modules.pooling import AdaptivePooling
 
         return AdaptivePooling(self.function, tuple(min(self.bins, side) for side in inputs[0][1:]))
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        function = f"F.adaptive_{self.function}_pool{len(inputs[0]) - 1}d"
+        bins = tuple(min(self.bins, side) for side in inputs[0][1:])
+        return Source(f"{function}({{0}}, {bins}).flatten(1)", is_module=False)
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         """Reduce one axis after the other: a window is the product of its axes' bounds."""
@@ -163,6 +189,9 @@ class Flatten(Layer):
 
         return nn.Flatten()
 
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source("{0}.flatten(1)", is_module=False)
+
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         return [OnnxNode("Flatten", (inputs[0],), (name,), {"axis": 1})]
 
@@ -188,6 +217,9 @@ class Linear(Layer):
         from torch import nn
 
         return nn.Linear(inputs[0][0], self.features)
+
+    def source(self, inputs: Sequence[Shape]) -> Source:
+        return Source(call("nn.Linear", inputs[0][0], self.features))
 
     def onnx(self, name: str, inputs: Sequence[str], shapes: Sequence[Shape]) -> list[OnnxNode]:
         entries = (f"{name}.weight", f"{name}.bias")
