@@ -1,5 +1,8 @@
 """`nas trial`: look at one candidate, or add one of your own."""
 
+import os
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,25 @@ from nas_service.cli.described import read_description
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class ExportFormat(StrEnum):
+    """What a network can be exported as."""
+
+    torch = "torch"
+    code = "code"
+    onnx = "onnx"
+    onnx_int8 = "onnx-int8"
+    card = "card"
+    all = "all"
+
+
+class Target(StrEnum):
+    """Where an exported network will run."""
+
+    cpu_onnx = "cpu-onnx"
+    cpu_torch = "cpu-torch"
+    cuda = "cuda"
 
 
 @app.command("show")
@@ -57,3 +79,37 @@ def enqueue(
     with connected(server) as backend:
         trial = backend.enqueue(backend.find_study(study).study, description)
     show(trial, form=options.chosen_format(output, as_json), columns=("number", "state", "architecture_hash"))
+
+
+@app.command("export")
+def export(
+    study: Annotated[str, typer.Argument(help="Number or name of the study.")],
+    number: Annotated[int, typer.Argument(help="Number of the trial within it.")],
+    directory: Annotated[Path, typer.Option("-o", "--directory", help="Folder to write; made if missing.")],
+    form: Annotated[
+        list[ExportFormat] | None,
+        typer.Option("--format", help="What to write; may be repeated, everything by default."),
+    ] = None,
+    target: Annotated[
+        Target, typer.Option(help="Where it will run: the fastest form there is chosen.")
+    ] = Target.cpu_onnx,
+    with_preprocessing: Annotated[
+        bool, typer.Option("--with-preprocessing", help="Let ONNX files take examples as in the data set.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a trained network to run elsewhere: PyTorch, plain code, ONNX, 8 bits, a model card.
+
+    Each form is run on the whole test part first; one that answers otherwise than the trained network fails
+    the export. The study must lie in this machine's data folder.
+    """
+    command = [sys.executable, "-m", "workers.export", "--directory", str(directory)]
+    command += [f"--format={each.value}" for each in form or [ExportFormat.all]]
+    command += ["--target", target.value, "--output", (Format.json if as_json else Format.table).value]
+    command += ["--with-preprocessing"] if with_preprocessing else []
+    command += ["--force"] if force else []
+    command += ["--", study, str(number)]
+    sys.stdout.flush()
+    # The service never imports the workers' package: it becomes that process.
+    os.execv(sys.executable, command)

@@ -89,6 +89,14 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
     )
 
 
+def held_out_part(dataset: Dataset) -> Part:
+    """Return the test part, the set's own or the one set aside, which no search has looked at."""
+    if dataset.x_test is not None and dataset.y_test is not None:
+        return resident_part(dataset.x_test, dataset.y_test)
+    held_out = stratified_split(dataset.y_train, TEST_SHARE, TEST_SEED).held_out
+    return resident_part(dataset.x_train[held_out], dataset.y_train[held_out])
+
+
 def resident_part(examples: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Part:
     """Return a part of examples (N, C, *S) and labels (N,), in the memory order of training."""
     if examples.ndim > 3:

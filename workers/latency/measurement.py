@@ -13,10 +13,10 @@ from nas_service.measurements import Measurement
 from search_spaces.architecture import Architecture
 from search_spaces.deployment import DeployedNetwork, deployed
 from workers.latency.device import runtime_of
-from workers.latency.estimate import Round, estimate
+from workers.latency.estimate import Estimate, Round, estimate
 from workers.latency.reference import reference_on
 from workers.latency.rounds import take_rounds
-from workers.latency.runtime import Runtime, example_of
+from workers.latency.runtime import Run, Runtime, example_of
 
 TIME_CAP_S = 0.8
 
@@ -37,13 +37,27 @@ def measure(
         DeviceUnavailable: This machine has no such device.
         ValueError: The time cap is not positive.
     """
+    return measure_network(deployed(architecture, seed=seed), device, seed=seed, time_cap_s=time_cap_s)
+
+
+def measure_network(
+    network: DeployedNetwork, device: str = "cpu", *, seed: int = 0, time_cap_s: float = TIME_CAP_S
+) -> Measurement:
+    """Measure a network as it is folded; see `measure`."""
     if not time_cap_s > 0:
         raise ValueError(f"time_cap_s ({time_cap_s}) must be positive")
-    runtime, network = runtime_of(device), deployed(architecture, seed=seed)
+    runtime = runtime_of(device)
     with runtime.alone():
         reference = reference_on(_kind(device))
         rounds = take_rounds(runtime.prepare(network, example_of(network, seed)), reference, time_cap_s)
     return _measurement(device, runtime, network, rounds, reference.learn())
+
+
+def time_run(run: Run, device: str = "cpu", *, time_cap_s: float = TIME_CAP_S) -> Estimate:
+    """Time anything else that runs one example on a device, by the same protocol; times in seconds."""
+    with runtime_of(device).alone():
+        reference = reference_on(_kind(device))
+        return estimate(take_rounds(run, reference, time_cap_s), reference.learn())
 
 
 def _kind(device: str) -> str:

@@ -1,0 +1,132 @@
+"""An exported network, run on a person's own examples with ONNX Runtime alone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_service.datasets.images import SUFFIXES, read_image
+from nas_service.errors import FieldError, InvalidInput, NotFound
+from nas_service.preprocessing import Preprocessing
+
+BATCH = 256
+ARRAYS = ("x", "x_test", "examples", "arr_0")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network says of one example."""
+
+    # The file, or the place in an array.
+    example: str
+    label: str
+    # Softmax of the label's logit.
+    probability: float
+    # The three likeliest, with their probabilities.
+    best: list[tuple[str, float]]
+
+
+class ExportedNetwork:
+    """A folder that `nas trial export` wrote.
+
+    Args:
+        folder: Holds an ONNX file and preprocessing.json.
+        name: Of the ONNX file.
+
+    Raises:
+        NotFound: One of the files is missing.
+        InvalidInput: One of them cannot be read.
+    """
+
+    def __init__(self, folder: Path, name: str = "model.onnx") -> None:
+        import onnxruntime
+
+        for needed in (name, "preprocessing.json"):
+            if not (folder / needed).is_file():
+                raise NotFound(f"{folder} has no {needed}; write it with: nas trial export STUDY NUMBER -o {folder}")
+        try:
+            self.preprocessing = Preprocessing.from_dict(json.loads((folder / "preprocessing.json").read_text()))
+            self._session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
+        except (ValueError, RuntimeError) as error:
+            raise InvalidInput(FieldError("", f"{folder} holds no readable network: {error}")) from error
+        self._is_inside = self._session.get_modelmeta().custom_metadata_map.get("preprocessing") == "inside"
+
+    def logits(self, examples: NDArray[Any]) -> NDArray[np.float32]:
+        """Return logits (N, classes) of examples (N, C, *S), numbers as in the data set."""
+        return np.concatenate(
+            [self._run(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
+        )
+
+    def predict(self, path: Path) -> Iterator[Prediction]:
+        """Yield a prediction for an image, for each image of a folder, or for each example of an array file.
+
+        Raises:
+            InvalidInput: An input cannot be read, or is of another shape than the network takes.
+            NotFound: There is no such file.
+        """
+        for name, examples in self._examples(path):
+            shares = _softmax(self.logits(examples))
+            for place, row in enumerate(shares):
+                label = name if len(examples) == 1 and path.suffix not in (".npz", ".npy") else f"{name}[{place}]"
+                yield self._prediction(label, row)
+
+    def _prediction(self, example: str, shares: NDArray[np.float32]) -> Prediction:
+        order = np.argsort(-shares)[:3]
+        best = [(self.preprocessing.classes[place], float(shares[place])) for place in order]
+        return Prediction(example, *best[0], best)
+
+    def _run(self, examples: NDArray[Any]) -> NDArray[np.float32]:
+        inputs = examples.astype(np.float32) if self._is_inside else self.preprocessing.apply(examples)
+        (logits,) = self._session.run(["logits"], {"input": inputs})
+        return np.asarray(logits)
+
+    def _examples(self, path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+        if path.is_dir():
+            images = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES)
+            if not images:
+                raise InvalidInput(FieldError("/input", f"{path} holds no images ({', '.join(sorted(SUFFIXES))})"))
+            for image in images:
+                yield image.relative_to(path).as_posix(), self._checked(image.name, read_image(image.read_bytes()))
+        elif not path.is_file():
+            raise NotFound(f"there is no file or folder {path}")
+        elif path.suffix in (".npz", ".npy"):
+            yield path.name, self._checked(path.name, _array(path))
+        else:
+            yield path.name, self._checked(path.name, read_image(path.read_bytes()))
+
+    def _checked(self, name: str, examples: NDArray[Any]) -> NDArray[Any]:
+        """Return (N, C, *S); one example without its first axis, and images with channels last, are taken too."""
+        wanted = self.preprocessing.input_shape
+        for candidate in (examples, examples[None], examples[:, None] if examples.ndim > 1 else examples):
+            if candidate.shape[1:] == wanted:
+                return candidate
+            if candidate.ndim == len(wanted) + 1 and np.moveaxis(candidate, -1, 1).shape[1:] == wanted:
+                return np.moveaxis(candidate, -1, 1)
+        raise InvalidInput(
+            FieldError("/input", f"{name} has shape {examples.shape}", f"(N, {', '.join(map(str, wanted))})")
+        )
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(1, keepdims=True))
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InvalidInput(FieldError("/input", f"{path.name} cannot be read: {error}")) from error
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        name = next((each for each in ARRAYS if each in content.files), None)
+        if name is None:
+            raise InvalidInput(
+                FieldError("/input", f"{path.name} holds {', '.join(content.files)}", " or ".join(ARRAYS))
+            )
+        return np.asarray(content[name])
