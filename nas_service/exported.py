@@ -90,13 +90,13 @@ class ExportedNetwork:
             if not images:
                 raise InvalidInput(FieldError("/input", f"{path} holds no images ({', '.join(sorted(SUFFIXES))})"))
             for image in images:
-                yield image.relative_to(path).as_posix(), self._checked(image.name, read_image(image.read_bytes()))
+                yield image.relative_to(path).as_posix(), self._checked(image.name, read_image(image))
         elif not path.is_file():
             raise NotFound(f"there is no file or folder {path}")
         elif path.suffix in (".npz", ".npy"):
             yield path.name, self._checked(path.name, _array(path))
         else:
-            yield path.name, self._checked(path.name, read_image(path.read_bytes()))
+            yield path.name, self._checked(path.name, read_image(path))
 
     def _checked(self, name: str, examples: NDArray[Any]) -> NDArray[Any]:
         """Return (N, C, *S); one example without its first axis, and images with channels last, are taken too."""

@@ -10,7 +10,7 @@ from typing import cast
 import typer
 
 from nas_service import __version__
-from nas_service.cli import data, database, describe, device, family, search, study, trial, up, worker
+from nas_service.cli import data, database, describe, device, exported, family, search, study, trial, up, worker
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
 
@@ -38,6 +38,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(data.app, name="data")
 app.command("describe")(describe.describe_file)
+app.command("predict")(exported.predict)
 app.add_typer(family.app, name="family")
 app.add_typer(worker.app, name="worker")
 app.add_typer(device.app, name="device")

@@ -56,6 +56,11 @@ def read_image_zip(path: Path, name: str) -> Dataset:
         raise refuse(f"{path.name} is no readable zip file: {error}") from error
 
 
+def read_image(path: Path) -> Array:
+    """Return one picture as (C, H, W) of uint8, grey or colour; raises `InvalidInput` if it cannot be read."""
+    return _decode(_File(PurePosixPath(path.name), path.read_bytes))
+
+
 def check_members(members: Iterable[zipfile.ZipInfo], name: str) -> None:
     """Refuse an archive that reaches outside itself, repeats a name, or would fill the disk."""
     seen: set[str] = set()

@@ -1,0 +1,32 @@
+"""`nas predict`: try an exported network at once."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas_service.cli import options
+from nas_service.cli.output import Format, print_table, show
+from nas_service.exported import ExportedNetwork
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(help="Folder that 'nas trial export' wrote.")],
+    examples: Annotated[Path, typer.Argument(help="An image, a folder of images, an .npz or .npy file.")],
+    name: Annotated[str, typer.Option("--file", help="ONNX file of the folder.")] = "model.onnx",
+    limit: Annotated[int, typer.Option(help="At most so many examples.", min=1)] = 1000,
+    output: options.Output = Format.table,
+    as_json: options.Json = False,
+) -> None:
+    """Say what an exported network takes examples for; they are numbers as in its data set."""
+    network = ExportedNetwork(folder, name)
+    rows = [asdict(found) for found, _ in zip(network.predict(examples), range(limit), strict=False)]
+    form = options.chosen_format(output, as_json)
+    if form is not Format.table:
+        show(rows, form=form, columns=("example", "label", "probability"))
+        return
+    for row in rows:
+        row["probability"] = f"{100 * row['probability']:.1f} %"
+        row["then"] = ", ".join(f"{label} {100 * share:.1f} %" for label, share in row["best"][1:])
+    print_table(rows, ("example", "label", "probability", "then"))

@@ -1,0 +1,166 @@
+"""An export is whole and true, or it is not there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from filler import OTHER_STATES, Filler
+
+from nas_service.errors import Conflict, NotFound, ServiceError
+from workers.export import exporting
+from workers.export.exporting import FORMATS, Options, chosen_formats, export
+from workers.export.trained import Trained, read_trained
+from workers.export.verification import Mismatch, verified
+
+
+def test_all_formats_are_written_and_agree(trained: Trained, destination: Path) -> None:
+    exported = export(trained, destination, Options())
+    assert set(exported.files) == {
+        "CARD.md", "architecture.json", "card.html", "export.json", "load.py", "model-int8.onnx",
+        "model.onnx", "model.py", "preprocessing.json", "weights.safetensors",
+    }  # fmt: skip
+    rows = {row.name: row for row in exported.forms}
+    assert set(rows) == {"torch, as trained", "ONNX fp32", "ONNX int8"}
+    assert rows["ONNX fp32"].disagreements == 0
+    assert rows["ONNX int8"].size_bytes < rows["ONNX fp32"].size_bytes
+    assert all(row.median_ms and row.median_ms > 0 for row in exported.forms)
+    assert sorted(path.name for path in destination.iterdir()) == exported.files
+    assert list(destination.parent.iterdir()) == [destination]
+
+
+def test_the_onnx_file_names_what_it_is_and_takes_any_batch(trained: Trained, destination: Path) -> None:
+    export(trained, destination, Options(formats=("onnx",)))
+    model = onnx.load(destination / "model.onnx")
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    assert known["trial"] == str(trained.trial.number)
+    assert known["architecture_sha256"] == trained.trial.architecture_hash
+    assert json.loads(known["classes"]) == list(trained.dataset.class_names)
+    assert not [tensor for tensor in model.graph.initializer if tensor.data_location]
+    session = onnxruntime.InferenceSession(destination / "model.onnx")
+    for batch in (1, 3):
+        inputs = np.zeros((batch, *trained.dataset.input_shape), dtype=np.float32)
+        assert session.run(["logits"], {"input": inputs})[0].shape == (batch, 10)
+
+
+@pytest.mark.parametrize("normalisation", ["dataset", "example"])
+def test_preprocessing_can_be_inside_the_onnx_file(
+    filler: Filler, destination: Path, normalisation: str
+) -> None:
+    own = Filler(filler.service, filler.ledger, recipe={"normalisation": normalisation})
+    trained = read_trained(own.service, str(own.study), own.add("two_conv"))
+    export(trained, destination, Options(formats=("onnx",), with_preprocessing=True))
+    session = onnxruntime.InferenceSession(destination / "model.onnx")
+    raw = trained.test.examples[:50].contiguous().numpy().astype(np.float32)
+    (logits,) = session.run(["logits"], {"input": raw})
+    assert np.abs(logits - trained.test_logits[:50].numpy()).max() < 1e-4
+    assert session.get_modelmeta().custom_metadata_map["preprocessing"] == "inside"
+
+
+@pytest.mark.parametrize("normalisation", ["dataset", "example"])
+def test_the_code_preprocesses_and_answers_like_the_trained_network(
+    filler: Filler, destination: Path, normalisation: str
+) -> None:
+    own = Filler(filler.service, filler.ledger, recipe={"normalisation": normalisation})
+    trained = read_trained(own.service, str(own.study), own.add("inception"))
+    export(trained, destination, Options(formats=("code",)))
+    np.save(destination / "x.npy", trained.test.examples[:20].contiguous().numpy())
+    code = (
+        "import numpy, torch, model\n"
+        "x = torch.from_numpy(numpy.load('x.npy'))\n"
+        "with torch.no_grad(): numpy.save('logits.npy', model.load()(model.preprocess(x)).numpy())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=destination, check=True)
+    difference = np.abs(np.load(destination / "logits.npy") - trained.test_logits[:20].numpy())
+    assert difference.max() < 1e-4
+
+
+def test_the_card_tells_figures_classes_and_branches(trained: Trained, destination: Path) -> None:
+    export(trained, destination, Options(formats=("onnx", "card")))
+    text, page = (destination / "CARD.md").read_text(), (destination / "card.html").read_text()
+    accuracy = int((trained.test_logits.argmax(1) == trained.test.labels).sum()) / len(trained.test)
+    for written in (text, page):
+        assert f"{100 * accuracy:.2f} %" in written
+        assert trained.study.dataset_sha256 in written
+        assert "stage1.branch1" in written
+        assert "ONNX fp32" in written
+    assert "<b>" not in text.replace("digits | <b>", "").split("##")[0] or "digits" in text
+    assert "digits | &lt;b&gt;" in page
+
+
+@pytest.mark.parametrize("state", OTHER_STATES)
+def test_a_trial_without_a_network_is_refused_with_its_reason(filler: Filler, state: str) -> None:
+    number = filler.add("two_conv", state)
+    with pytest.raises(Conflict, match=f"is {state}: of a reason"):
+        read_trained(filler.service, str(filler.study), number)
+
+
+def test_a_running_trial_is_refused(filler: Filler) -> None:
+    number = filler.add("two_conv", "running")
+    with pytest.raises(Conflict, match="is running"):
+        read_trained(filler.service, str(filler.study), number)
+
+
+def test_missing_weights_are_named(filler: Filler) -> None:
+    number = filler.add("two_conv")
+    trial = filler.service.trial_by_number(filler.study, number)
+    filler.service.artifact_path(trial.artifacts["weights"]).unlink()
+    with pytest.raises(NotFound, match="weights of trial"):
+        read_trained(filler.service, str(filler.study), number)
+
+
+def test_what_lies_in_the_folder_stays_unless_told_otherwise(trained: Trained, destination: Path) -> None:
+    destination.mkdir(parents=True)
+    (destination / "mine.txt").write_text("mine")
+    with pytest.raises(Conflict, match="not empty"):
+        export(trained, destination, Options(formats=("torch",)))
+    assert (destination / "mine.txt").read_text() == "mine"
+    export(trained, destination, Options(formats=("torch",), replaces=True))
+    assert not (destination / "mine.txt").exists()
+
+
+def test_a_mismatch_fails_the_export_and_leaves_nothing(
+    trained: Trained, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = exporting.inference
+    monkeypatch.setattr(exporting, "inference", lambda model: lambda x: exact(model)(x) + 0.01)
+    with pytest.raises(Mismatch, match="largest logit difference is 0.01"):
+        export(trained, destination, Options(formats=("torch", "onnx")))
+    assert not destination.exists()
+    assert list(destination.parent.iterdir()) == []
+
+
+def test_a_changed_top_answer_is_a_mismatch(trained: Trained) -> None:
+    expected = iter(trained.test_logits.flip(1).split(256))
+    with pytest.raises(Mismatch, match="differ in top-1"):
+        verified(trained, lambda inputs: next(expected).numpy(), "it")
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServiceError, match="cannot write beside"):
+        export(trained, tmp_path / "file" / "network", Options(formats=("torch",)))
+
+
+def test_formats_are_named_or_refused() -> None:
+    assert chosen_formats(["all"]) == FORMATS
+    assert chosen_formats(["card", "onnx"]) == ("onnx", "card")
+    with pytest.raises(ValueError, match="'tflite' is no format; allowed: torch, code, onnx"):
+        chosen_formats(["tflite"])
+
+
+def test_branches_in_company_are_each_silenced(trained: Trained) -> None:
+    from workers.export.contribution import contributions
+
+    before = trained.test_logits.clone()
+    found = contributions(trained)
+    assert len(found) >= 2
+    assert all(0 <= each.accuracy_without <= 1 for each in found)
+    with torch.no_grad():
+        again = torch.cat([trained.network(inputs) for inputs, _ in trained.batches(trained.test)])
+    assert torch.equal(before, again)
