@@ -1,5 +1,6 @@
 """Files by sha256: written whole or not at all, checked when read."""
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,4 +29,15 @@ def dataset_path(settings: Settings, sha256: str) -> Path:
     path = settings.datasets_folder / f"{sha256}.safetensors"
     if not path.is_file():
         raise LedgerRefused(f"the data set {sha256[:12]} is not in {settings.datasets_folder}")
+    return path
+
+
+def artifact_path(settings: Settings, sha256: str) -> Path:
+    """Return a stored file; raises `LedgerRefused` if there is none of that hash, or if it is damaged."""
+    path = settings.artifacts_folder / sha256
+    if not SHA256.fullmatch(sha256) or not path.is_file():
+        raise LedgerRefused(f"the artifact {sha256[:12]!r} is not in {settings.artifacts_folder}")
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+            raise LedgerRefused(f"the artifact {sha256[:12]} is damaged")
     return path
