@@ -10,7 +10,7 @@ class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
     Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S,
-    NAS_MAX_UPLOAD_BYTES and NAS_TIMING_NOISE_LIMIT.
+    NAS_MAX_UPLOAD_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_DRAIN_S and NAS_CHECKPOINT_S.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     # By which part a worker's timings of one network may differ before it refuses to measure latency; None
     # leaves that to the worker.
     timing_noise_limit: float | None = Field(default=None, gt=0.0)
+    # How long a worker that is told to end may go on with its epoch before it abandons it.
+    drain_s: float = Field(default=8.0, ge=0.0)
+    # How long a worker trains without storing a checkpoint, where no rung of early stopping comes sooner.
+    checkpoint_s: float = Field(default=60.0, ge=0.0)
 
     @property
     def data_home(self) -> Path:

@@ -58,9 +58,7 @@ def trained(
         return "stop" if report.epoch == stop_after else "continue"
 
     network = build(architecture, seed=3)
-    result = train(
-        network, data, recipe, epochs=EPOCHS, seed=3, on_epoch=answer, continuity=continuity
-    )
+    result = train(network, data, recipe, epochs=EPOCHS, seed=3, on_epoch=answer, continuity=continuity)
     return network, result
 
 
@@ -102,9 +100,7 @@ def test_interrupted_after_any_epoch_training_ends_with_the_same_bits(
     assert (cut.ending, cut.epochs, first.offered[-1]) == ("stopped", behind, (behind, True))
     assert first.last is not None
     told: list[EpochReport] = []
-    resumed, result = trained(
-        multi_scale, digits_data, recipe, Handed(first.last), on_epoch=told.append
-    )
+    resumed, result = trained(multi_scale, digits_data, recipe, Handed(first.last), on_epoch=told.append)
     assert have_equal_bits(resumed, whole)
     assert (result.ending, result.accuracy, result.epochs) == ("complete", figures.accuracy, EPOCHS)
     assert result.trained_examples == figures.trained_examples

@@ -86,7 +86,8 @@ def test_a_description_that_says_too_little_is_refused(description: str) -> None
 def test_whatever_makes_two_trainings_differ_is_part_of_the_identity() -> None:
     values = {"epochs": 9, "seed": 1, "pieces": 1, "split": "s"}
 
-    def identity(recipe: Recipe = Recipe(), **changes: object) -> Identity:
+    def identity(recipe: Recipe | None = None, **changes: object) -> Identity:
+        recipe = recipe or Recipe()
         return Identity.of("a" * 64, recipe, **{**values, **changes})  # type: ignore[arg-type]
 
     others = [

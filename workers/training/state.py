@@ -149,9 +149,7 @@ def _generator_name(name: str, generator: torch.Generator) -> str:
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _check_alike(own: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
