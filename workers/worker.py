@@ -9,7 +9,6 @@ from typing import Literal, TypeVar
 import torch
 
 from nas_service.datasets import load_dataset
-from nas_service.errors import InvalidInput
 from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.measurements import Measurement
 from nas_service.trials import Lease, Outcome, Study, Trial, Work, WorkerInfo
@@ -22,6 +21,7 @@ from workers.delivery import Delivery, hashes
 from workers.devices import CPU, own_stream, resident
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
+from workers.interruption import Interrupted
 from workers.latency.predictions import Predictions
 from workers.latency.source import LatencySource
 from workers.noise import Noise
@@ -240,9 +240,9 @@ class Worker:
             return self._data[key]
 
     def _loaded(self, study: Study) -> TrainingData:
-        path = self._patience.call(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
+        path = self._patience.call(lambda: self._ledger.fetch_dataset(study.dataset_sha256))
         if path is None:
-            raise InvalidInput
+            raise Interrupted("stopped")
         spec = study.spec
         data = training_data(load_dataset(path), spec.training.validation_share, spec.search.seed)
         return resident(data, self._device)

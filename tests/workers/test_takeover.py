@@ -247,6 +247,26 @@ def test_a_ledger_that_is_away_costs_the_checkpoints_and_nothing_else(
     assert only_trial(service, study).artifacts == whole.artifacts
 
 
+class NoDataLedger(WatchedLedger):
+    """A real ledger that is away when data are asked for."""
+
+    def fetch_dataset(self, sha256: str) -> Path:
+        self.behind(0)
+        raise LedgerUnavailable("cut off")
+
+
+def test_told_to_end_before_its_data_came_a_worker_gives_the_trial_back(
+    service: Service, tmp_path: Path
+) -> None:
+    study = service.create_study(study_of()).study
+    ledger = NoDataLedger(service)
+    worker = worker_on(ledger, study, tmp_path)
+    ledger.behind = lambda _: worker.end()
+    worker.run()
+    assert running_trial(service, study).reason == "given back by its worker"
+    assert run_on(service, study, tmp_path) == [1, 2, 3, 4, 5]
+
+
 def test_without_rungs_checkpoints_come_by_time(service: Service, tmp_path: Path) -> None:
     training = Training(epochs=EPOCHS, early_stopping="none", recipe=Recipe(deterministic=True))
     study = service.create_study(study_of(training=training)).study
