@@ -1,5 +1,6 @@
 """The connection to the database."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,12 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from nas_service.errors import Unavailable
 
 BUSY_TIMEOUT_S = 30
+POSTGRES_DISK_FULL = "53100"
 # File systems whose locks SQLite cannot trust.
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre", "glusterfs"}
@@ -70,6 +73,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
         return
     with engine.begin() as connection:
         yield connection
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether the database could not write for want of space."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == POSTGRES_DISK_FULL
 
 
 def now_seconds(connection: Connection) -> ColumnElement[float]:

@@ -1,45 +1,24 @@
-"""The SQL ledger on SQLite and on PostgreSQL."""
+"""The SQL ledger, on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ledger_contract import LedgerContract
 from measurement_contract import MeasurementContract
-from sqlalchemy import text
 
 from nas_service.ledger.protocol import LedgerUnavailable
 from nas_service.ledger.sql import SqlLedger
-from nas_service.service import Service
 from nas_service.settings import Settings
-from nas_service.store.engine import make_engine, writing
-from nas_service.store.models import Base
+from nas_service.store.engine import make_engine
 from nas_service.trials import WorkerInfo
 
 
-class TestOnSqlite(LedgerContract, MeasurementContract):
-    """The embedded default."""
-
-    def test_a_database_that_is_away_is_told_apart_from_a_wrong_call(self, tmp_path: Path) -> None:
-        engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing?connect_timeout=1")
-        ledger = SqlLedger(engine, settings=Settings(home=tmp_path))
-        with pytest.raises(LedgerUnavailable):
-            ledger.register(WorkerInfo(name="worker", host="here", pid=1))
+class TestSqlLedger(LedgerContract, MeasurementContract):
+    """Workers on the same machine, and the server itself."""
 
 
-@pytest.mark.postgres
-class TestOnPostgres(LedgerContract, MeasurementContract):
-    """The team database."""
-
-    @pytest.fixture
-    def settings(self, tmp_path: Path, postgres_url: str) -> Settings:
-        return Settings(home=tmp_path / "home", database_url=postgres_url)
-
-    @pytest.fixture
-    def service(self, settings: Settings) -> Iterator[Service]:
-        service = Service.open(settings)
-        yield service
-        names = ", ".join(table.name for table in Base.metadata.sorted_tables)
-        with writing(service.engine) as connection:
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-        service.close()
+def test_a_database_that_is_away_is_told_apart_from_a_wrong_call(tmp_path: Path) -> None:
+    engine = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing?connect_timeout=1")
+    ledger = SqlLedger(engine, settings=Settings(home=tmp_path))
+    with pytest.raises(LedgerUnavailable):
+        ledger.register(WorkerInfo(name="worker", host="here", pid=1))
