@@ -1,5 +1,6 @@
 """The connection to the database."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,10 @@ def _check_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"cannot create the data folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Unavailable(
+            f"cannot write to the data folder {folder}; set NAS_HOME to one that can be written"
+        )
     kind = _file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unavailable(

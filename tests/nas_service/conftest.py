@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from postgres import Postgres
 
-# What reads or writes the store, through whichever door, runs on both databases. What is about bodies, headers,
-# pages or descriptions alone runs on SQLite only.
+# What reads or writes the store, through whichever door, runs on both databases. What is about bodies,
+# headers, pages or descriptions alone runs on SQLite only.
 ON_BOTH = frozenset(
     {
         "test_sql_ledger.py",

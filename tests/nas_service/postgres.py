@@ -14,10 +14,13 @@ from sqlalchemy import text
 
 from nas_service.store.engine import make_engine
 from nas_service.store.migrate import upgrade
+from nas_service.store.worker_role import statements
 
 # A crash of PostgreSQL alone loses nothing without these, and nobody cuts the power in a test.
 FASTER = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 TEMPLATE = "migrated"
+# It may do in each migrated database what `nas db worker-role` grants.
+WORKER_ROLE = "nas_worker"
 
 
 class Postgres:
@@ -45,16 +48,16 @@ class Postgres:
         self.execute(f"ALTER SYSTEM SET unix_socket_directories = '{self.url().rpartition('=')[2]}'")
         self.execute("SELECT pg_reload_conf()")
 
-    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+    def url(self, database: str = "postgres") -> str:
         """Return the URL of a database."""
-        return str(self._server.get_uri(database)).replace("//postgres:", f"//{user}:")
+        return str(self._server.get_uri(database))
 
-    def execute(self, *statements: str, database: str = "postgres") -> None:
+    def execute(self, *commands: str, database: str = "postgres") -> None:
         """Run statements outside of any transaction."""
         engine = make_engine(self.url(database))
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
+            for command in commands:
+                connection.exec_driver_sql(command)
         engine.dispose()
 
     def create(self, *, migrated: bool) -> str:
@@ -68,6 +71,7 @@ class Postgres:
             engine = make_engine(self.url(TEMPLATE))
             upgrade(engine)
             engine.dispose()
+            self.execute(*statements(WORKER_ROLE, TEMPLATE), database=TEMPLATE)
         self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         return name
 

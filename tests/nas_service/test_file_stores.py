@@ -14,9 +14,9 @@ import fsspec
 import pytest
 
 from nas_service.content import PART, FileStore, FolderStore
-from nas_service.errors import DamagedFile, InvalidInput, NotFound, StorageFull, Unavailable
+from nas_service.errors import DamagedFile, InvalidInput, NotFound, Unavailable
 from nas_service.file_stores import open_stores
-from nas_service.ledger.protocol import LedgerFull, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LedgerRefused, LedgerUnavailable
 from nas_service.ledger.sql import SqlLedger
 from nas_service.node_cache import NodeCache
 from nas_service.object_store import ObjectStore
@@ -363,36 +363,3 @@ def _write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-# A full disk
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of two megabytes, or skip where that is not allowed."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "nas-test", str(folder)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_full_disk_refuses_what_does_not_fit_and_loses_nothing(
-    small_disk: Path, service: Service, settings: Settings
-) -> None:
-    full = settings.model_copy(update={"artifacts_url": str(small_disk)})
-    ledger = SqlLedger(service.engine, settings=full)
-    kept = [ledger.put_artifact(bytes([number]) * 300_000) for number in range(3)]
-    with pytest.raises(LedgerFull, match="no space is left"):
-        ledger.put_artifact(b"x" * 3_000_000)
-    store = open_stores(full).artifacts
-    with pytest.raises(StorageFull):
-        store.put(b"y" * 3_000_000)
-    assert sorted(store.names()) == sorted(kept)
-    assert all(store.digest(sha256) == sha256 for sha256 in kept)
-    assert [path.name for path in (small_disk / "artifacts").glob(f"{PART}*")] == []
-    # What fits is taken again.
-    assert store.path(ledger.put_artifact(CONTENT)).read_bytes() == CONTENT
