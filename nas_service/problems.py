@@ -24,6 +24,8 @@ from search_spaces.errors import SearchSpaceError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+# The same request may be answered later.
+RETRY_STATUSES = frozenset({429, 503, 507})
 
 
 class ProblemField(BaseModel):

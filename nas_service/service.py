@@ -21,7 +21,7 @@ from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
 from nas_service.store import catalogue, devices, events, spaces, studies
-from nas_service.store.engine import is_full, make_engine, reading, writing
+from nas_service.store.engine import close, is_full, make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.studies import StudySpec
@@ -83,7 +83,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of all connections."""
-        self.engine.dispose()
+        close(self.engine)
 
     # Studies
 

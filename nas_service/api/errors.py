@@ -16,6 +16,7 @@ from nas_service.problems import (
     CAUSES,
     MEDIA_TYPE,
     RETRY_AFTER_S,
+    RETRY_STATUSES,
     Problem,
     ProblemField,
     cause_of,
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP answer for `problem`."""
     more = dict(headers or {})
-    if problem.status in (429, 503, 507):
+    if problem.status in RETRY_STATUSES:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
     if problem.status == 401:
         more.setdefault("WWW-Authenticate", "Bearer")

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    QueuePool,
     create_engine,
     event,
     literal_column,
@@ -23,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from nas_service.errors import Unavailable
 
 BUSY_TIMEOUT_S = 30
+CLOSING_S = 2.0
 POSTGRES_DISK_FULL = "53100"
 # File systems whose locks SQLite cannot trust.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -52,6 +55,18 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15)
+
+
+def close(engine: Engine) -> None:
+    """Let go of all connections, those last whose statement a thread still waits for.
+
+    One that is given back after the pool was closed would never be closed.
+    """
+    pool = engine.pool
+    deadline = time.monotonic() + CLOSING_S
+    while isinstance(pool, QueuePool) and pool.checkedout() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    engine.dispose()
 
 
 @contextmanager

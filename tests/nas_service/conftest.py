@@ -24,7 +24,6 @@ ON_BOTH = frozenset(
         "test_service.py",
         "test_space_versions.py",
         "test_devices.py",
-        "test_predicted_values.py",
         "test_client.py",
         "test_collection.py",
         "api/test_studies.py",

@@ -87,6 +87,10 @@ class Postgres:
         """Start it again; returns when it takes connections."""
         self._pg_ctl("start", "-l", str(self._folder / "data" / "log"))
 
+    def is_running(self) -> bool:
+        """Whether it takes connections."""
+        return not subprocess.run(self._command("status"), **self._options(), check=False).returncode
+
     def close(self) -> None:
         """End the server and delete its data."""
         self._server.cleanup()
