@@ -15,7 +15,7 @@ from sqlalchemy import JSON, Connection, Engine, delete, insert, select
 from nas_service.content import SHA256, FileStore
 from nas_service.errors import NotFound
 from nas_service.file_stores import FileStores
-from nas_service.store.engine import now_seconds, reading, writing
+from nas_service.store.engine import now_seconds, writing
 from nas_service.store.models import ArtifactRow, DatasetRow, StudyRow, TrialRow, table
 
 ARTIFACT, TRIAL, DATASET, STUDY = table(ArtifactRow), table(TrialRow), table(DatasetRow), table(StudyRow)
@@ -78,7 +78,7 @@ def collect(
         unknown: Also delete files that this database has never heard of; wrong where another database keeps
             its artifacts in the same place.
     """
-    with reading(engine) as connection:
+    with engine.begin() as connection:
         cutoff = _now(connection) - timedelta(seconds=older_than_s)
         rows = {row.sha256: row for row in connection.execute(select(ARTIFACT))}
         used = _referred_to(connection)
@@ -96,7 +96,7 @@ def collect(
 
 def flaws(engine: Engine, stores: FileStores) -> Iterator[Flaw]:
     """Yield every file that is referred to but missing or damaged, read from the stores themselves."""
-    with reading(engine) as connection:
+    with engine.begin() as connection:
         known = set(connection.execute(select(ARTIFACT.c.sha256)).scalars())
         used = _referred_to(connection) & known
         datasets = {
@@ -127,6 +127,7 @@ def _referred_to(connection: Connection) -> set[str]:
         column for column in TRIAL.c if isinstance(column.type, JSON) and column.name not in WITHOUT_FILES
     ]
     found: set[str] = set()
+    # Read in parts, which on PostgreSQL needs a transaction.
     for row in connection.execution_options(yield_per=1000).execute(select(*columns)):
         found.update(SHA256.findall(json.dumps(list(row))))
     return found

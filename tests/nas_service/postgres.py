@@ -17,7 +17,7 @@ from nas_service.store.migrate import upgrade
 from nas_service.store.worker_role import statements
 
 # A crash of PostgreSQL alone loses nothing without these, and nobody cuts the power in a test.
-FASTER = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+FASTER = {"fsync": "off", "full_page_writes": "off"}
 TEMPLATE = "migrated"
 # It may do in each migrated database what `nas db worker-role` grants.
 WORKER_ROLE = "nas_worker"
