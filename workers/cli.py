@@ -190,7 +190,8 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     if options.server:
         from nas_service.ledger.http import HttpLedger
 
-        return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
+        cache = settings.data_home / "cache"
+        return HttpLedger(options.server, _token(options, settings), cache, settings.cache_bytes)
     # A device that speaks to a server needs nothing of a database.
     from nas_service.ledger.sql import SqlLedger
     from nas_service.store.engine import make_engine

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable
+from nas_service.connection import CACHE_BYTES, SHA256, Connection, Damaged, NoRoom, Refused, Unreachable
 from nas_service.ledger.calls import (
     Acquire,
     Answer,
@@ -60,10 +60,12 @@ class HttpLedger:
         server_url: The server's address, "http://host:8000".
         token: A worker token.
         cache: Folder for downloaded files.
+        cache_bytes: What they may take, for each kind.
     """
 
-    def __init__(self, server_url: str, token: str, cache: Path) -> None:
+    def __init__(self, server_url: str, token: str, cache: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._cache = cache
+        self._cache_bytes = cache_bytes
         with self._told_apart(server_url):
             self._connection = Connection(server_url, token)
 
@@ -173,7 +175,8 @@ class HttpLedger:
         if not SHA256.fullmatch(sha256):
             raise LedgerRefused(f"{sha256[:80]!r} is no sha256")
         with self._told_apart(self._connection.server):
-            return self._connection.download(f"/{kind}/{sha256}/content", sha256, self._cache / kind / name)
+            target = self._cache / kind / name
+            return self._connection.download(f"/{kind}/{sha256}/content", sha256, target, self._cache_bytes)
 
     def _post(self, path: str, body: BaseModel, kind: type[Kind]) -> Kind:
         return self._parsed(self._send("POST", path, body), kind)
@@ -196,7 +199,7 @@ class HttpLedger:
             yield
         except Unreachable as error:
             raise LedgerUnavailable(f"{server} does not answer: {error}") from error
-        except Damaged as error:
+        except (Damaged, NoRoom) as error:
             raise LedgerUnavailable(str(error)) from error
         except Refused as error:
             raise _ledger_error(error.problem) from error

@@ -24,6 +24,7 @@ class LedgerError(Exception):
 
     LedgerError
     ├── LedgerUnavailable   database or server away: the same call may be made again
+    │   └── LedgerFull      no room to store it now: the same call may be made again
     ├── LedgerRefused       the call is wrong (unknown id, bad value, bad token): repeating it cannot help
     └── LeaseLost           another attempt owns the trial: abandon it
     """
@@ -31,6 +32,10 @@ class LedgerError(Exception):
 
 class LedgerUnavailable(LedgerError):
     """The database or server did not answer; the same call may be made again."""
+
+
+class LedgerFull(LedgerUnavailable):
+    """There is no room to store more; the same call may be made again when there is."""
 
 
 class LedgerRefused(LedgerError):

@@ -5,6 +5,7 @@ lock (SQLite: the one write lock), so that the budget is exact and revisions bec
 Locks are always taken study first, trial second.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, selec
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from nas_service.content import store_content
 from nas_service.ledger import checkpoints, endings, epochs, files, measuring, proposals, takeover
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
@@ -239,19 +239,19 @@ class SqlLedger(SqlMeasurements):
                 endings.end_study(connection, study_id, "failed", reason)
 
     def fetch_dataset(self, sha256: str) -> Path:
-        return files.dataset_path(self._settings, sha256)
+        return files.dataset_path(self._stores.datasets, sha256)
 
     def put_artifact(self, content: bytes) -> str:
-        sha256 = store_content(self._settings.artifacts_folder, content)
         with self._writing() as connection:
-            files.record(connection, sha256, len(content))
-        return sha256
+            files.record(connection, hashlib.sha256(content).hexdigest(), len(content))
+        with files.told_apart("artifact", damaged=LedgerUnavailable):
+            return self._stores.artifacts.put(content)
 
     def fetch_artifact(self, sha256: str) -> Path:
         with self._reading() as connection:
             if not checkpoints.is_wanted(connection, sha256):
                 raise LedgerRefused(f"no running trial has the checkpoint {sha256[:12]!r}")
-        return files.artifact_path(self._settings, sha256)
+        return files.artifact_path(self._stores.artifacts, sha256)
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
