@@ -1,16 +1,19 @@
 """Settings from the environment; every name starts with NAS_."""
 
 from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from nas_service.errors import FieldError, InvalidInput
 
 
 class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
     Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S,
-    NAS_MAX_UPLOAD_BYTES and NAS_TIMING_NOISE_LIMIT.
+    NAS_MAX_UPLOAD_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_LOG_FORMAT, NAS_LOG_LEVEL and NAS_SHUTDOWN_DELAY_S.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
@@ -27,6 +30,20 @@ class Settings(BaseSettings):
     # By which part a worker's timings of one network may differ before it refuses to measure latency; None
     # leaves that to the worker.
     timing_noise_limit: float | None = Field(default=None, gt=0.0)
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # How long a server that is told to end still answers, while /readyz already sends new requests elsewhere.
+    shutdown_delay_s: float = Field(default=0.0, ge=0.0, le=60.0)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_the_variable(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Raise `InvalidInput` that names the variables with a wrong value."""
+        try:
+            return read(values)
+        except ValidationError as error:
+            wrong = [(f"NAS_{entry['loc'][0]}".upper(), entry["msg"]) for entry in error.errors()]
+        raise InvalidInput(*(FieldError(name, message) for name, message in wrong))
 
     @property
     def data_home(self) -> Path:
