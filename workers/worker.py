@@ -11,6 +11,7 @@ import torch
 from nas_service.datasets import load_dataset
 from nas_service.errors import InvalidInput
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
+from nas_service.logs import about
 from nas_service.measurements import Measurement
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
 from search_spaces import Architecture
@@ -179,6 +180,10 @@ class Worker:
         return known
 
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
+        with about(study=study.id, trial=trial.id):
+            self._run_attempt(study, trial, lease)
+
+    def _run_attempt(self, study: Study, trial: Trial, lease: Lease) -> None:
         label = f"study {study.id} trial {trial.number}"
         log.info("%s: attempt %d", label, lease.attempt)
         with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):

@@ -1,7 +1,6 @@
 """Every error leaves as problem+json; an unexpected one says an id only, and the log has the rest."""
 
 import logging
-import secrets
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -11,6 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from nas_service.logs import new_request_id, request_id
 from nas_service.problems import (
     CAUSES,
     MEDIA_TYPE,
@@ -20,12 +20,16 @@ from nas_service.problems import (
     cause_of,
     problem_of,
 )
+from nas_service.redaction import redacted
 
 log = logging.getLogger(__name__)
 
 
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP answer for `problem`."""
+    problem = problem.model_copy(
+        update={"detail": redacted(problem.detail), "request_id": problem.request_id or request_id()}
+    )
     more = dict(headers or {})
     if problem.status in (429, 503):
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
@@ -48,11 +52,11 @@ def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:
 
 
 def unexpected(error: Exception) -> Problem:
-    """Log `error` under a new id and return the problem that carries the id alone."""
-    identity = secrets.token_hex(6)
+    """Log `error` under the request's id and return the problem that carries the id alone."""
+    identity = request_id() or new_request_id()
     log.error("unexpected error %s", identity, exc_info=error)
     problem = refusal(500, f"unexpected error {identity}; the server's log has the details")
-    return problem.model_copy(update={"id": identity})
+    return problem.model_copy(update={"request_id": identity})
 
 
 def install(app: FastAPI) -> None:

@@ -32,6 +32,7 @@ from nas_service.ledger.calls import (
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.problems import Problem, type_of
+from nas_service.redaction import redacted
 from nas_service.trials import (
     Changes,
     EpochReport,
@@ -62,7 +63,7 @@ class HttpLedger:
 
     def __init__(self, server_url: str, token: str, cache: Path) -> None:
         self._cache = cache
-        with self._told_apart(server_url):
+        with self._told_apart(redacted(server_url)):
             self._connection = Connection(server_url, token)
 
     def close(self) -> None:
@@ -174,7 +175,9 @@ class HttpLedger:
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError as error:
-            raise LedgerUnavailable(f"{answer.request.url} gave an answer of another kind") from error
+            raise LedgerUnavailable(
+                f"{redacted(str(answer.request.url))} gave an answer of another kind"
+            ) from error
 
     @contextmanager
     def _told_apart(self, server: str) -> Iterator[None]:

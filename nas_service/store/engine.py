@@ -16,9 +16,12 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 
-from nas_service.errors import Unavailable
+from nas_service.errors import FieldError, InvalidInput, Unavailable
 
+DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
+DATABASE_URLS = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 BUSY_TIMEOUT_S = 30
 # File systems whose locks SQLite cannot trust.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -40,9 +43,10 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
             fails once, which is right for a worker: it repeats its calls anyway.
 
     Raises:
+        InvalidInput: This is no URL of SQLite or PostgreSQL.
         Unavailable: An SQLite file would lie on a network file system, or its folder cannot be written.
     """
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed)
     if parsed.drivername == "postgresql":
@@ -77,6 +81,17 @@ def now_seconds(connection: Connection) -> ColumnElement[float]:
     if connection.dialect.name == "sqlite":
         return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
     return literal_column("extract(epoch from clock_timestamp())::double precision", Float)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in DRIVERS:
+            return parsed
+    except (ArgumentError, ValueError):
+        pass
+    # What was given is not said: it may hold a password.
+    raise InvalidInput(FieldError("NAS_DATABASE_URL", "is no URL of a database", DATABASE_URLS))
 
 
 def _sqlite_engine(url: URL) -> Engine:
