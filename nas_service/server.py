@@ -19,7 +19,8 @@ from nas_service.app import create_app
 from nas_service.errors import InvalidInput, ServiceError
 from nas_service.settings import Settings
 
-log = logging.getLogger(__name__)
+# This module is "__main__" where it runs.
+log = logging.getLogger("nas.server")
 # Requests that run when the server is told to end have this long; an open event stream ends at once.
 SHUTDOWN_S = 6
 # A server that still hangs then is ended by the system.
