@@ -57,6 +57,8 @@ class AccessLog:
             return
         given = Headers(scope=scope).get(REQUEST_ID_HEADER)
         request_id = checked_request_id(given) or new_request_id()
+        # As `request.state.request_id` for handlers.
+        scope.setdefault("state", {})["request_id"] = request_id
         with about(partial(_named, scope), request_id=request_id):
             await self._answer(scope, receive, send, request_id)
 
@@ -83,14 +85,15 @@ class AccessLog:
         self._requests.count(scope["method"], route, status, seconds=None if answer["is_stream"] else seconds)
         is_quiet = route in FREQUENT and status < 400
         fields = {"method": scope["method"], "route": route, "status": status, "ms": round(1e3 * seconds, 1)}
-        actor = scope.get("state", {}).get("actor")
+        # Whoever was let in, once access control has found out.
+        actor = getattr(scope["state"].get("actor"), "name", None)
         log.log(
             logging.DEBUG if is_quiet else logging.INFO,
             "%s %s %d",
             scope["method"],
             route,
             status,
-            extra={"fields": {**fields, **({"actor": str(actor)} if actor else {})}},
+            extra={"fields": {**fields, **({"actor": actor} if actor else {})}},
         )
 
 

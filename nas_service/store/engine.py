@@ -122,14 +122,14 @@ def _check_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"cannot create the data folder {folder}: {error.strerror}") from error
-    kind = _file_system(folder)
+    kind = file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unavailable(
             f"{folder} lies on {kind}, where SQLite can lose data; use a local NAS_HOME or NAS_DATABASE_URL"
         )
 
 
-def _file_system(folder: Path) -> str:
+def file_system(folder: Path) -> str:
     """Return the type of the file system that holds a folder; "" where /proc does not tell."""
     try:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
