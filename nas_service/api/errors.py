@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP answer for `problem`."""
-    problem = problem.model_copy(
-        update={"detail": redacted(problem.detail), "request_id": problem.request_id or request_id()}
-    )
+    problem = _presentable(problem)
     more = dict(headers or {})
     if problem.status in (429, 503):
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
@@ -41,6 +39,13 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response
         media_type=MEDIA_TYPE,
         headers=more,
     )
+
+
+def _presentable(problem: Problem) -> Problem:
+    """Return a problem with its request's id; what it repeats of the input is shown without secrets."""
+    fields = [field.model_copy(update={"message": redacted(field.message)}) for field in problem.errors]
+    said = {"detail": redacted(problem.detail), "errors": fields}
+    return problem.model_copy(update={**said, "request_id": problem.request_id or request_id()})
 
 
 def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 
 import httpx
@@ -100,23 +101,29 @@ def test_without_its_database_the_rest_is_still_told(http: httpx.Client, setting
     assert "nas_http_requests" in families
 
 
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_takeovers_count_from_the_first_look(
-    service: Service,
-    ledger: SqlLedger,
+    database: str,
+    settings: Settings,
     make_proposal: Callable[[int], Proposal],
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     # Events count once they have settled.
     monkeypatch.setattr(totals, "SETTLE", timedelta(seconds=-60))
-    study = _study_with_a_lost_trial(service, ledger, make_proposal)
-    counts = Counts(service.engine, 60.0)
-    assert counts.read().leases == {"held": 0, "expired": 1}
-    assert counts.read().takeovers == 0
-    successor = ledger.register(WorkerInfo(name="successor", host="here", pid=2)).worker_id
-    assert ledger.next_work(successor, study_id=study).kind == "run"
-    assert counts.read().takeovers == 1
-    assert counts.read().takeovers == 1
-    assert counts.read().leases == {"held": 1, "expired": 0}
+    if database == "postgresql":
+        settings = settings.model_copy(update={"database_url": request.getfixturevalue("postgres_url")})
+    with closing(Service.open(settings)) as service:
+        ledger = SqlLedger(service.engine, settings=settings)
+        study = _study_with_a_lost_trial(service, ledger, make_proposal)
+        counts = Counts(service.engine, 60.0)
+        assert counts.read().leases == {"held": 0, "expired": 1}
+        assert counts.read().takeovers == 0
+        successor = ledger.register(WorkerInfo(name="successor", host="here", pid=2)).worker_id
+        assert ledger.next_work(successor, study_id=study).kind == "run"
+        assert counts.read().takeovers == 1
+        assert counts.read().takeovers == 1
+        assert counts.read().leases == {"held": 1, "expired": 0}
 
 
 def _study_with_a_lost_trial(
