@@ -89,7 +89,7 @@ def setup(settings: Settings, **fields: object) -> None:
         settings: NAS_LOG_FORMAT and NAS_LOG_LEVEL; the database's password is hidden from now on.
         fields: What every line of this process is about, such as `worker`.
     """
-    conceal_password(settings.database_url)
+    conceal_password(settings.resolved_database_url)
     _of_process.clear()
     _of_process.update(fields)
     handler = logging.StreamHandler(sys.stderr)

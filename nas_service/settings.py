@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,14 +13,17 @@ from nas_service.errors import FieldError, InvalidInput
 class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
-    Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S,
-    NAS_MAX_UPLOAD_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_LOG_FORMAT, NAS_LOG_LEVEL and NAS_SHUTDOWN_DELAY_S.
+    Reads NAS_HOME, NAS_DATABASE_URL, NAS_DATABASE_PASSWORD_FILE, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS,
+    NAS_LEASE_S, NAS_MAX_UPLOAD_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_LOG_FORMAT, NAS_LOG_LEVEL and
+    NAS_SHUTDOWN_DELAY_S.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
 
     home: Path = Path("~/.nas")
     database_url: str | None = None
+    # A file that holds the password for NAS_DATABASE_URL, which then names a user and no password.
+    database_password_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     # Further names, separated by commas, that clients may reach the server by (a proxy, a DNS name).
@@ -52,8 +56,27 @@ class Settings(BaseSettings):
 
     @property
     def resolved_database_url(self) -> str:
-        """The SQLAlchemy URL; an SQLite file in the data folder unless NAS_DATABASE_URL says otherwise."""
-        return self.database_url or f"sqlite:///{self.data_home / 'nas.db'}"
+        """The SQLAlchemy URL; an SQLite file in the data folder unless NAS_DATABASE_URL says otherwise.
+
+        Raises:
+            InvalidInput: NAS_DATABASE_PASSWORD_FILE cannot be read, or the URL names no user for it.
+        """
+        url = self.database_url or f"sqlite:///{self.data_home / 'nas.db'}"
+        return url if self.database_password_file is None else self._with_password(url)
+
+    def _with_password(self, url: str) -> str:
+        name, path = "NAS_DATABASE_PASSWORD_FILE", self.database_password_file
+        assert path is not None
+        try:
+            password = quote(path.read_text(encoding="utf-8").strip(), safe="")
+        except OSError as error:
+            raise InvalidInput(FieldError(name, f"{path} cannot be read: {error.strerror}")) from error
+        scheme, _, rest = url.partition("://")
+        user, at, place = rest.partition("@")
+        if not at or ":" in user or "/" in user:
+            message = "NAS_DATABASE_URL must name a user and no password"
+            raise InvalidInput(FieldError(name, message, "postgresql://USER@HOST/NAME"))
+        return f"{scheme}://{user}:{password}@{place}"
 
     @property
     def datasets_folder(self) -> Path:
