@@ -24,8 +24,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # The password of a URL; one that was not encoded may hold "/", "@" and ":" itself.
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s'\"]+(@)"), rf"\1{HIDDEN}\2"),
     # The drivers' own notation: "host=... password=...", and their variables.
-    (re.compile(r"(?i)(pass(?:word|wd)?['\"]?\s*[=:]\s*['\"]?)[^\s'\"&,;)]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)(passw(?:or)?d['\"]?\s*[=:]\s*['\"]?)[^\s'\"&,;)]+"), rf"\1{HIDDEN}"),
 )
+# Every pattern needs one of these; most texts hold none, and are left at one look.
+_SIGNS = re.compile(r"(?i)nw_|authorization|cookie|bearer|://|passw")
 _concealed: set[str] = set()
 
 
@@ -53,6 +55,8 @@ def redacted(text: str) -> str:
     """
     for secret in sorted(_concealed, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
+    if _SIGNS.search(text) is None:
+        return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
