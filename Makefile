@@ -2,9 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+TORCH  ?= cpu
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench clean
+.PHONY: help install run check test bench images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +51,16 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.worker
+
+requirements-server.txt: pyproject.toml constraints.txt .ci/server_requirements.py | $(VENV)/.installed-dev
+	$(BIN)/python .ci/server_requirements.py > $@.part && mv $@.part $@
+
+images: requirements-server.txt  ## Build the images nas-server and nas-worker (TORCH=cuda for GPUs); needs docker
+	docker build --target server --tag nas-server:$(VERSION) .
+	docker build --target worker --build-arg TORCH=$(TORCH) --tag nas-worker:$(VERSION) .
+
+doctor: install  ## Say what is wrong on this machine, and what to do about it
+	@$(BIN)/nas doctor
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,6 +17,7 @@ from nas_service.descriptions import ArchitectureView
 from nas_service.errors import NotFound, ServerUnreachable, ServiceError, Unavailable
 from nas_service.event_stream import frames
 from nas_service.problems import service_error
+from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import TrialState
@@ -290,7 +291,9 @@ def _translated(server: str) -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        raise ServerUnreachable(f"{server} does not answer ({error}); start a server with: nas up") from error
+        raise ServerUnreachable(
+            f"{redacted(server)} does not answer ({error}); start a server with: nas up"
+        ) from error
     except (Damaged, NoRoom) as error:
         raise Unavailable(str(error)) from error
     except Refused as error:

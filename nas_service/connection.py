@@ -1,5 +1,6 @@
 """One server over HTTP, for the client and for remote workers: pooled connections, and errors told apart."""
 
+import logging
 import random
 import re
 import time
@@ -13,9 +14,12 @@ import httpx
 from pydantic import ValidationError
 
 from nas_service.errors import DamagedFile, Unavailable
+from nas_service.logs import REQUEST_ID_HEADER, about, new_request_id, request_id
 from nas_service.node_cache import NodeCache
 from nas_service.problems import Problem
+from nas_service.redaction import conceal, redacted
 
+log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 # Servers close idle connections after five seconds; letting go earlier avoids writing into a closed one.
@@ -55,7 +59,9 @@ class Connection:
     """
 
     def __init__(self, server: str, token: str | None) -> None:
-        self.server = server
+        # As it may be shown.
+        self.server = redacted(server)
+        conceal(token)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             self._client = httpx.Client(
@@ -67,7 +73,7 @@ class Connection:
                 trust_env=not is_loopback(server),
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise Unreachable(f"{server!r} is no address: {error}") from error
+            raise Unreachable(f"{self.server!r} is no address: {error}") from error
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -90,9 +96,9 @@ class Connection:
             if attempt:
                 time.sleep(random.uniform(0.1, 0.3) * 3 ** (attempt - 1))
             try:
-                answer = self._client.request(method, PREFIX + path, **options)
+                answer = self._request(method, path, **options)
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                failure: Exception = Unreachable(str(error) or type(error).__name__)
+                failure: Exception = Unreachable(redacted(str(error)) or type(error).__name__)
                 continue
             if answer.status_code < HTTPStatus.BAD_REQUEST:
                 return answer
@@ -100,6 +106,20 @@ class Connection:
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 break
         raise failure
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one request under an id that the server's log will name, too."""
+        identity = request_id() or new_request_id()
+        headers = {**options.pop("headers", {}), REQUEST_ID_HEADER: identity}
+        with about(request_id=identity):
+            try:
+                answer = self._client.request(method, PREFIX + path, headers=headers, **options)
+            except httpx.TransportError as error:
+                log.info("%s %s: no answer (%s)", method, path, type(error).__name__)
+                raise
+            level = logging.INFO if answer.is_error else logging.DEBUG
+            log.log(level, "%s %s: %d", method, path, answer.status_code)
+            return answer
 
     def stream(
         self, path: str, headers: dict[str, str], read_timeout_s: float
@@ -145,7 +165,7 @@ def problem_in(answer: httpx.Response) -> Problem:
     """Return the problem that an answer holds; one made up from its status where it holds none."""
     with suppress(ValidationError, UnicodeDecodeError):
         return Problem.model_validate_json(answer.content)
-    detail = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
+    detail = f"{redacted(str(answer.request.url))} answered {answer.status_code} {answer.reason_phrase}"
     return Problem(type="about:blank", title=answer.reason_phrase, status=answer.status_code, detail=detail)
 
 

@@ -50,8 +50,8 @@ class Problem(BaseModel):
     # One line for a person.
     detail: str
     errors: list[ProblemField] = []
-    # Names the log entry of an unexpected failure.
-    id: str | None = None
+    # Names the request in the server's log; the answer's X-Request-ID says the same.
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from nas_service import logs
 from nas_service.devices import checked_remote
-from nas_service.errors import ServiceError
+from nas_service.errors import InvalidInput, ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
+from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
 from workers.arguments import accelerator, at_once, count, gigabytes
@@ -29,8 +31,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a worker until it is told to end."""
     parser = _parser()
     options = _checked(parser, parser.parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.exit(_run(options))
 
 
@@ -99,15 +99,23 @@ def _run(options: argparse.Namespace) -> int:
     if options.home:
         # Calibrations of the machine lie there too.
         os.environ["NAS_HOME"] = str(options.home)
-    settings = Settings()
     try:
+        settings = Settings()
+        logs.setup(settings, worker=options.name)
         ledger = _ledger(options, settings)
         noise = _noise(settings)
         (_measure if options.measure_only else _train)(options, settings, ledger, noise)
+    except InvalidInput as error:
+        _complain(error)
+        return 2
     except (LedgerRefused, ServiceError) as error:
-        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
+        _complain(error)
         return 1
     return 0
+
+
+def _complain(error: Exception) -> None:
+    print(f"nas-worker: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
 
 
 def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
@@ -197,6 +205,8 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     from nas_service.store.engine import make_engine
     from nas_service.store.migrate import upgrade
 
+    # Its password, like a token, is nothing for processes that a candidate might start.
+    os.environ.pop("NAS_DATABASE_URL", None)
     engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)
@@ -210,8 +220,10 @@ def _service_key(options: argparse.Namespace, settings: Settings) -> str:
 
 def _token(options: argparse.Namespace, settings: Settings) -> str:
     path = options.token_file or settings.data_home / "token"
-    if options.token_file is None and os.environ.get("NAS_TOKEN"):
-        return os.environ["NAS_TOKEN"]
+    # No process that a candidate might start inherits it.
+    given = os.environ.pop("NAS_TOKEN", None)
+    if options.token_file is None and given:
+        return given
     try:
         return str(path.read_text(encoding="utf-8")).strip()
     except OSError as error:

@@ -14,6 +14,7 @@ from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
 from nas_service.measurements import Measurement
 from nas_service.metrics import METRICS, QUALITIES
+from nas_service.redaction import redacted
 from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
@@ -94,7 +95,7 @@ def evaluate(
         evaluation.state, evaluation.reason = "failed", str(error)
     except Exception as error:
         evaluation.state, evaluation.reason = "failed", _reason(error)
-        evaluation.error = traceback.format_exc(limit=20)
+        evaluation.error = redacted(traceback.format_exc(limit=20))
     return evaluation
 
 

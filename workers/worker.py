@@ -10,6 +10,7 @@ import torch
 
 from nas_service.datasets import load_dataset
 from nas_service.ledger.protocol import Ledger, LedgerRefused
+from nas_service.logs import about
 from nas_service.measurements import Measurement
 from nas_service.trials import Lease, Outcome, Study, Trial, Work, WorkerInfo
 from search_spaces import Architecture
@@ -186,6 +187,10 @@ class Worker:
         return known
 
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
+        with about(study=study.id, trial=trial.id):
+            self._run_attempt(study, trial, lease)
+
+    def _run_attempt(self, study: Study, trial: Trial, lease: Lease) -> None:
         with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):
             work = (study, trial, lease)
             attempt = Attempt(self._ledger, self._patience, work, heartbeat, self._checkpoint_s)

@@ -1,7 +1,6 @@
 """Every error leaves as problem+json; an unexpected one says an id only, and the log has the rest."""
 
 import logging
-import secrets
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -12,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from nas_service.content import FULL
+from nas_service.logs import new_request_id, request_id
 from nas_service.problems import (
     CAUSES,
     MEDIA_TYPE,
@@ -22,6 +22,7 @@ from nas_service.problems import (
     cause_of,
     problem_of,
 )
+from nas_service.redaction import redacted
 from nas_service.store.engine import is_full
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP answer for `problem`."""
+    problem = _presentable(problem)
     more = dict(headers or {})
     if problem.status in RETRY_STATUSES:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
@@ -42,6 +44,13 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response
     )
 
 
+def _presentable(problem: Problem) -> Problem:
+    """Return a problem with its request's id; what it repeats of the input is shown without secrets."""
+    fields = [field.model_copy(update={"message": redacted(field.message)}) for field in problem.errors]
+    said = {"detail": redacted(problem.detail), "errors": fields}
+    return problem.model_copy(update={**said, "request_id": problem.request_id or request_id()})
+
+
 def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:
     """Return the problem of a request refused before any service is asked."""
     phrase = HTTPStatus(status).phrase
@@ -51,11 +60,11 @@ def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:
 
 
 def unexpected(error: Exception) -> Problem:
-    """Log `error` under a new id and return the problem that carries the id alone."""
-    identity = secrets.token_hex(6)
+    """Log `error` under the request's id and return the problem that carries the id alone."""
+    identity = request_id() or new_request_id()
     log.error("unexpected error %s", identity, exc_info=error)
     problem = refusal(500, f"unexpected error {identity}; the server's log has the details")
-    return problem.model_copy(update={"id": identity})
+    return problem.model_copy(update={"request_id": identity})
 
 
 def install(app: FastAPI) -> None:

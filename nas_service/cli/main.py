@@ -16,6 +16,7 @@ from nas_service.cli import (
     database,
     describe,
     device,
+    doctor,
     family,
     search,
     study,
@@ -55,6 +56,7 @@ app.add_typer(worker.app, name="worker")
 app.add_typer(device.app, name="device")
 app.add_typer(database.app, name="db")
 app.add_typer(artifacts.app, name="artifacts")
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -33,6 +33,7 @@ from nas_service.ledger.calls import (
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.problems import Problem, type_of
+from nas_service.redaction import redacted
 from nas_service.trials import (
     Changes,
     Checkpoint,
@@ -66,7 +67,7 @@ class HttpLedger:
     def __init__(self, server_url: str, token: str, cache: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._cache = cache
         self._cache_bytes = cache_bytes
-        with self._told_apart(server_url):
+        with self._told_apart(redacted(server_url)):
             self._connection = Connection(server_url, token)
 
     def close(self) -> None:
@@ -191,7 +192,9 @@ class HttpLedger:
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError as error:
-            raise LedgerUnavailable(f"{answer.request.url} gave an answer of another kind") from error
+            raise LedgerUnavailable(
+                f"{redacted(str(answer.request.url))} gave an answer of another kind"
+            ) from error
 
     @contextmanager
     def _told_apart(self, server: str) -> Iterator[None]:

@@ -20,10 +20,12 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from nas_service.errors import Unavailable
+from nas_service.errors import FieldError, InvalidInput, Unavailable
 
+DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
+DATABASE_URLS = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 BUSY_TIMEOUT_S = 30
 CLOSING_S = 2.0
 POSTGRES_DISK_FULL = "53100"
@@ -47,9 +49,10 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
             fails once, which is right for a worker: it repeats its calls anyway.
 
     Raises:
+        InvalidInput: This is no URL of SQLite or PostgreSQL.
         Unavailable: An SQLite file would lie on a network file system, or its folder cannot be written.
     """
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed)
     if parsed.drivername == "postgresql":
@@ -104,6 +107,17 @@ def now_seconds(connection: Connection) -> ColumnElement[float]:
     return literal_column("extract(epoch from clock_timestamp())::double precision", Float)
 
 
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in DRIVERS:
+            return parsed
+    except (ArgumentError, ValueError):
+        pass
+    # What was given is not said: it may hold a password.
+    raise InvalidInput(FieldError("NAS_DATABASE_URL", "is no URL of a database", DATABASE_URLS))
+
+
 def _sqlite_engine(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         _check_folder(Path(url.database).absolute().parent)
@@ -136,14 +150,14 @@ def _check_folder(folder: Path) -> None:
         raise Unavailable(
             f"cannot write to the data folder {folder}; set NAS_HOME to one that can be written"
         )
-    kind = _file_system(folder)
+    kind = file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unavailable(
             f"{folder} lies on {kind}, where SQLite can lose data; use a local NAS_HOME or NAS_DATABASE_URL"
         )
 
 
-def _file_system(folder: Path) -> str:
+def file_system(folder: Path) -> str:
     """Return the type of the file system that holds a folder; "" where /proc does not tell."""
     try:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()

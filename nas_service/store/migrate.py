@@ -50,6 +50,13 @@ def upgrade(engine: Engine) -> None:
         raise Unavailable(message) from error
 
 
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """Return the database's version, None without one, and this program's; nothing is changed."""
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current, ScriptDirectory.from_config(_config()).get_current_head()
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
