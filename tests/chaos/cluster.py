@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,9 @@ class Cluster:
                 process.wait(timeout=60)
             process.kill()
             process.wait()
+        # A node that was killed leaves Ray's folder to its next start, which never comes.
+        for note in self.folder.glob("*/run/ray-*.folder"):
+            shutil.rmtree(note.read_text(), ignore_errors=True)
 
 
 @dataclass(frozen=True)

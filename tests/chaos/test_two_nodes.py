@@ -23,8 +23,8 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("NAS_TEST_RAY"), reason="takes minutes; run by: make test-ray"),
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and the command ip"),
 ]
-TRIALS = 12
-EPOCHS = 60
+TRIALS = 8
+EPOCHS = 30
 LEASE_S = 6.0
 
 

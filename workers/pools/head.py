@@ -7,12 +7,10 @@ head listens at the same address.
 import argparse
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -21,7 +19,15 @@ from pathlib import Path
 from nas_service.errors import ServiceError
 from nas_service.pools import PoolFiles, PoolStatus
 from nas_service.processes import stop
-from workers.pools.node import OPEN_PORTS, Node, ensure_ray_token, node_environment, ray_version, start_command
+from workers.pools.node import (
+    OPEN_PORTS,
+    Node,
+    ensure_ray_token,
+    node_environment,
+    ray_folder,
+    ray_version,
+    start_command,
+)
 
 log = logging.getLogger("nas.ray")
 RECONCILE_S = 1.0
@@ -74,9 +80,12 @@ def _run(options: argparse.Namespace, ends: threading.Event) -> None:
     environment = node_environment(node, options.home / "ray-token", os.environ, on_loopback=on_loopback)
     os.environ.clear()
     os.environ.update(environment)
-    # Not in the data folder: its path would be too long for Ray's sockets.
-    folder = Path(tempfile.mkdtemp(prefix="nas-ray-"))
     node.leaving_path.unlink(missing_ok=True)
+    with ray_folder(node) as folder:
+        _head(node, options, folder, ends)
+
+
+def _head(node: Node, options: argparse.Namespace, folder: str, ends: threading.Event) -> None:
     head = _start(node, options, folder)
     try:
         _wait_until_ready(options, head, ends)
@@ -84,12 +93,12 @@ def _run(options: argparse.Namespace, ends: threading.Event) -> None:
             _supervise(f"{options.address}:{options.port}", PoolFiles(options.home), head, ends)
     finally:
         end_process(head)
-        stop_workers(node)
-        shutil.rmtree(folder, ignore_errors=True)
+        # Whatever workers are left on this machine.
+        stop(node.worker_slots(), grace_s=1.0)
 
 
-def _start(node: Node, options: argparse.Namespace, folder: Path) -> "subprocess.Popen[bytes]":
-    place = ["--head", "--port", str(options.port), "--temp-dir", str(folder), "--include-dashboard", "false"]
+def _start(node: Node, options: argparse.Namespace, folder: str) -> "subprocess.Popen[bytes]":
+    place = ["--head", "--port", str(options.port), "--temp-dir", folder, "--include-dashboard", "false"]
     if options.address != LOOPBACK:
         place += ["--node-ip-address", options.address, *OPEN_PORTS]
     # Without the autoscaler's monitor, which would listen on all addresses.
@@ -148,11 +157,6 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def stop_workers(node: Node) -> None:
-    """End whatever workers are left on this machine."""
-    stop(node.worker_slots(), grace_s=1.0)
 
 
 if __name__ == "__main__":

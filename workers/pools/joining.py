@@ -3,10 +3,8 @@
 import argparse
 import logging
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from nas_service.pools import RAY_PORT, default_slots
 from nas_service.processes import stop
 from nas_service.settings import Settings
 from workers.pools.head import end_on_signals, end_process
-from workers.pools.node import OPEN_PORTS, Node, node_environment, start_command
+from workers.pools.node import OPEN_PORTS, Node, node_environment, ray_folder, start_command
 from workers.pools.versions import own_versions, refuse_other
 
 log = logging.getLogger("nas.ray")
@@ -46,7 +44,8 @@ def join(options: argparse.Namespace, settings: Settings) -> None:
             from workers.pools.ray import read_versions
 
             refuse_other(read_versions(f"{host}:{port}"), versions)
-            _serve(node, f"{host}:{port}", ends)
+            with ray_folder(node) as folder:
+                _serve(node, f"{host}:{port}", folder, ends)
         except Unavailable as error:
             log.warning("%s; trying again", error)
         ends.wait(RETRY_S)
@@ -93,10 +92,9 @@ def _refuse_silence(host: str, port: int) -> None:
         raise Unavailable(f"the head at {host}:{port} does not answer ({error})") from error
 
 
-def _serve(node: Node, address: str, ends: threading.Event) -> None:
+def _serve(node: Node, address: str, folder: str, ends: threading.Event) -> None:
     """Be a node until told to end, or until Ray ends, as it does when the head is gone."""
     log.info("joining %s as %s with %d slots", address, node.name, node.slots)
-    folder = tempfile.mkdtemp(prefix="nas-ray-")
     place = ("--address", address, "--temp-dir", folder, *OPEN_PORTS)
     process = subprocess.Popen(start_command(node, *place), start_new_session=True)
     try:
@@ -107,7 +105,6 @@ def _serve(node: Node, address: str, ends: threading.Event) -> None:
                 )
     finally:
         _leave(node, process)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _leave(node: Node, process: "subprocess.Popen[bytes]") -> None:

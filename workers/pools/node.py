@@ -3,8 +3,11 @@
 import json
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -88,6 +91,25 @@ class Node:
     def worker_slots(self) -> Iterator[Slot]:
         """Describe the worker processes of all slots."""
         return (self.worker_slot(number + 1) for number in range(self.slots))
+
+
+@contextmanager
+def ray_folder(node: Node) -> Iterator[str]:
+    """Give Ray a folder for its sockets and logs; removed in the end, or at the next start after a kill.
+
+    It is not in the data folder: paths of sockets may have 107 bytes, of which Ray needs about 70.
+    """
+    note = node.run_folder / f"ray-{node.name}.folder"
+    if note.exists():
+        shutil.rmtree(note.read_text(), ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix="nas-ray-")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        note.unlink(missing_ok=True)
 
 
 def gpu_share(slots: float, gpus: float) -> float:

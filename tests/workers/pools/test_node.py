@@ -1,14 +1,19 @@
 """What a node tells Ray, and what it keeps from it."""
 
 import json
+import re
 import stat
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import workers
+from nas_service.cli.main import run
 from nas_service.errors import ServiceError
+from workers.cli import main
 from workers.pools.joining import head_address
 from workers.pools.node import (
     NODE_VARIABLE,
@@ -95,3 +100,51 @@ def test_a_head_is_a_host_with_or_without_a_port() -> None:
 def test_what_is_no_head_is_refused(text: str) -> None:
     with pytest.raises(ServiceError, match="must be HOST or HOST:PORT"):
         head_address(text)
+
+
+def test_without_ray_both_commands_say_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # So an import of it fails, and nobody finds it.
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setenv("NAS_HOME", str(tmp_path))
+    assert run(["up", "--engine", "ray"]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["--join", "127.0.0.1", "--server", "http://127.0.0.1:1"])
+    assert ended.value.code == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert all('pip install "nas-service[ray]"' in line for line in told)
+
+
+def test_only_one_file_imports_ray() -> None:
+    folder = Path(workers.__file__).parent
+    importing = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.py")
+        if re.search(r"^\s*(import ray\b|from ray\b)", path.read_text(), re.MULTILINE)
+    }
+    assert importing == {"pools/ray.py"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--join", "head"], "--join needs --server URL"),
+        (["--slots", "2"], "go with --join alone"),
+        (["--join", "head", "--server", "http://head", "--study", "1"], "do not go with --join"),
+        (["--join", "head", "--server", "http://head", "--name", "../up"], "--name '../up' must be letters"),
+        (
+            ["--join", "head", "--server", "http://head", "--slots", "2", "--slots-per-gpu", "2"],
+            "--slots and --slots-per-gpu do not go together",
+        ),
+    ],
+)
+def test_options_of_a_node_that_do_not_fit_are_refused(
+    options: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NAS_SERVER", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(options)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
