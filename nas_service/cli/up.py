@@ -32,6 +32,7 @@ from nas_service.settings import Settings
 from nas_service.studies import Budget, Constraint, Objective, StudySpec, Training
 
 READY_TIMEOUT_S = 30.0
+LOOPBACK = "127.0.0.1"
 FIRST_SEARCH = StudySpec(
     name="digits-demo",
     dataset="digits",
@@ -142,19 +143,24 @@ def _default_workers() -> int:
 def _ray_pool(settings: Settings, given: dict[str, int | str | None]) -> RayPool:
     if find_spec("ray") is None:
         raise ServiceError('--engine ray needs Ray; run: pip install "nas-service[ray]"')
-    address = str(given["ray_address"] or "127.0.0.1")
-    try:
-        is_usable = not ipaddress.ip_address(address).is_unspecified
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise InvalidInput(
-            FieldError("/ray_address", f"{address!r} names no machine", "the IP address of this machine")
-        )
+    address = _ray_address(str(given["ray_address"] or LOOPBACK))
     gpus, slots = visible_gpus(), given["slots"]
     fitting = default_slots(gpus, int(given["slots_per_gpu"] or 1)) if slots is None else int(slots)
     options = RayOptions(address, int(given["ray_port"] or RAY_PORT), fitting, gpus)
     return RayPool(settings, options, _address(settings))
+
+
+def _ray_address(text: str) -> str:
+    """Return the address that Ray is to listen on; every loopback address is the one that it keeps to."""
+    try:
+        address = ipaddress.IPv4Address(text)
+        if not address.is_unspecified:
+            return LOOPBACK if address.is_loopback else text
+    except ValueError:
+        pass
+    raise InvalidInput(
+        FieldError("/ray_address", f"{text!r} names no machine", "the IPv4 address of this machine")
+    )
 
 
 def _refuse_without_ray(given: dict[str, int | str | None]) -> None:

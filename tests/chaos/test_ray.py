@@ -61,7 +61,7 @@ def test_a_study_survives_the_kill_of_an_actor(
     cluster: Cluster, service: Service, check_rows: Callable[[int, int], None]
 ) -> None:
     eventually(lambda: sum(worker.is_alive for worker in service.workers()) == 2, PATIENCE_S)
-    study = launch(service, trials=4, epochs=40)
+    study = launch(service, trials=3, epochs=30)
     trial = eventually(lambda: in_training(service, study), PATIENCE_S)
     assert isinstance(trial, TrialView)
     worker = next(worker for worker in service.workers() if worker.name == trial.worker)
@@ -75,7 +75,7 @@ def test_a_study_survives_the_kill_of_an_actor(
     assert after.attempt > trial.attempt
     places = {(worker.versions["node"], worker.versions["slot"]) for worker in service.workers()}
     assert places == {(os.uname().nodename, "1"), (os.uname().nodename, "2")}
-    check_rows(study, 4)
+    check_rows(study, 3)
 
 
 def test_a_worker_holds_neither_a_database_password_nor_the_token_in_its_arguments(

@@ -160,11 +160,12 @@ def test_options_of_ray_are_refused_without_it(
     assert "goes with --engine ray alone" in capsys.readouterr().err
 
 
-def test_a_wildcard_is_no_address_for_nodes(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("address", ["0.0.0.0", "head", "::1"])
+def test_what_no_node_can_reach_is_no_address(
+    address: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NAS_HOME", str(settings.data_home))
-    assert run(["up", "--engine", "ray", "--ray-address", "0.0.0.0"]) == 2
+    assert run(["up", "--engine", "ray", "--ray-address", address]) == 2
     assert "ray_address" in capsys.readouterr().err
 
 
