@@ -6,10 +6,10 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench images doctor clean
+.PHONY: help install run check test test-ray bench images doctor clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.torch: constraints.txt .ci/install-torch
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
@@ -41,6 +41,9 @@ check: $(VENV)/.installed-dev  ## Lint, types and the import rule
 # all in one.
 test: $(VENV)/.installed-dev  ## The whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-ray: $(VENV)/.installed-dev  ## Two Ray nodes in two network namespaces, one of them lost; needs root
+	NAS_TEST_RAY=1 $(BIN)/python -m pytest -n 0 -s -m chaos tests/chaos/test_two_nodes.py
 
 bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.coordination
