@@ -62,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(settings),
     )
     app.state.settings = settings
+    app.state.readers = asyncio.Semaphore(datasets.READERS)
     app.add_middleware(Guard, settings=settings)
     errors.install(app)
     app.add_exception_handler(conditional.NotModified, conditional.not_modified)

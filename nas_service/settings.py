@@ -1,5 +1,6 @@
 """Settings from the environment; every name starts with NAS_."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -10,8 +11,8 @@ class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
     Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S,
-    NAS_MAX_UPLOAD_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_DRAIN_S, NAS_CHECKPOINT_S, NAS_ARTIFACTS_URL
-    and NAS_CACHE_BYTES.
+    NAS_MAX_UPLOAD_BYTES, NAS_READER_MEMORY_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_DRAIN_S, NAS_CHECKPOINT_S,
+    NAS_ARTIFACTS_URL and NAS_CACHE_BYTES.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
@@ -25,6 +26,8 @@ class Settings(BaseSettings):
     # A worker that has not been heard of for this long has lost its trial.
     lease_s: float = Field(default=60.0, gt=0.0)
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
+    # What reading one uploaded data set may allocate; a third of the machine's memory by default.
+    reader_memory_bytes: int | None = Field(default=None, gt=0)
     # By which part a worker's timings of one network may differ before it refuses to measure latency; None
     # leaves that to the worker.
     timing_noise_limit: float | None = Field(default=None, gt=0.0)
@@ -46,6 +49,17 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The SQLAlchemy URL; an SQLite file in the data folder unless NAS_DATABASE_URL says otherwise."""
         return self.database_url or f"sqlite:///{self.data_home / 'nas.db'}"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """Uploads until they are read; empty at rest."""
+        return self.data_home / "uploads"
+
+    @property
+    def reader_memory(self) -> int:
+        """What reading one uploaded data set may allocate, in bytes."""
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return self.reader_memory_bytes or machine // 3
 
     @property
     def datasets_folder(self) -> Path:
