@@ -67,8 +67,12 @@ def is_built(argument: ast.expr) -> bool:
     if isinstance(argument, ast.JoinedStr):
         return True
     if isinstance(argument, ast.BinOp) and isinstance(argument.op, ast.Mod | ast.Add):
-        return any(isinstance(part, ast.Constant | ast.JoinedStr) for part in (argument.left, argument.right))
+        return any(is_text(part) for part in (argument.left, argument.right))
     return isinstance(argument, ast.Call) and ast.unparse(argument.func).endswith((".format", ".join", ".replace"))
+
+
+def is_text(part: ast.expr) -> bool:
+    return isinstance(part, ast.JoinedStr) or (isinstance(part, ast.Constant) and isinstance(part.value, str))
 
 
 def built_sql(source: str) -> list[str]:
