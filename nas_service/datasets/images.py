@@ -84,7 +84,9 @@ def _from_files(files: list[_File], name: str, where: str) -> Dataset:
 
 def _arrays(files: list[_File], classes: list[str], expected: Array) -> tuple[Array, Array]:
     if len(files) * expected.size > MAX_BYTES:
-        raise refuse(f"{len(files)} images, {_size(expected)}, have too many pixels; allowed: {MAX_BYTES} bytes")
+        raise refuse(
+            f"{len(files)} images, {_size(expected)}, have too many pixels; allowed: {MAX_BYTES} bytes"
+        )
     numbers = {name: number for number, name in enumerate(classes)}
     images = np.empty((len(files), *expected.shape), dtype=np.uint8)
     labels = np.empty(len(files), dtype=np.int64)

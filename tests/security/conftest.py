@@ -26,9 +26,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def http(target: Target) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=target.address, headers=target.headers, trust_env=False, timeout=60
-    ) as client:
+    with httpx.Client(base_url=target.address, headers=target.headers, trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -24,7 +24,7 @@ def fuzz(home: Path, *, examples: int, seed: int, phases: str = ALL_PHASES) -> t
             *(str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(CONFIGURATION)),
             *("run", target.address + DOCUMENT, "--phases", phases, "--checks", "all"),
             *("--header", f"Authorization: {target.headers['Authorization']}"),
-            *("--max-examples", str(examples), "--seed", str(seed)),
+            *("--max-examples", str(examples), "--seed", str(seed), "--max-response-time", "60"),
             *("--continue-on-failure", "--suppress-health-check", "all", "--no-color"),
         ]
         done = subprocess.run(command, cwd=home, check=False, capture_output=True, text=True)

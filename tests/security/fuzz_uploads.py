@@ -95,7 +95,15 @@ def read_all(seed: int, numbers: range, folder: Path) -> Iterator[dict[str, obje
 def read_apart(tally: Tally, numbers: range) -> None:
     """Read a batch in a process of its own."""
     with TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--seed", str(tally.seed), "--read", f"{numbers.start}:{numbers.stop}", folder]
+        command = [
+            sys.executable,
+            __file__,
+            "--seed",
+            str(tally.seed),
+            "--read",
+            f"{numbers.start}:{numbers.stop}",
+            folder,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for line in lines:
@@ -179,9 +187,12 @@ def main() -> int:
         with TemporaryDirectory() as folder:
             for line in read_all(chosen.seed, range(chosen.only, chosen.only + 1), Path(folder)):
                 sys.stdout.write(f"{line}\n")
-            with fuzzed_server(Path(folder) / "home") as target, httpx.Client(
-                base_url=f"{target.address}/api/v1/", headers=target.headers, trust_env=False, timeout=120
-            ) as http:
+            with (
+                fuzzed_server(Path(folder) / "home") as target,
+                httpx.Client(
+                    base_url=f"{target.address}/api/v1/", headers=target.headers, trust_env=False, timeout=120
+                ) as http,
+            ):
                 answer = send(http, mutated(chosen.seed, chosen.only))
                 sys.stdout.write(f"{answer.status_code} {answer.text}\n")
         return 0

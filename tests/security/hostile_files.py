@@ -160,7 +160,11 @@ def idx_mutants() -> dict[str, bytes]:
         "too short": good[:-1],
         "too long": good + b"\x00",
     }
-    found = {f"{what}{ending}": idx_zip(content, ending=ending) for what, content in mutants.items() for ending in ("", ".gz")}
+    found = {
+        f"{what}{ending}": idx_zip(content, ending=ending)
+        for what, content in mutants.items()
+        for ending in ("", ".gz")
+    }
     found |= {
         f"gzip: {what}": zipped({"train-images-idx3-ubyte.gz": content, **whole})
         for what, content in {
@@ -188,8 +192,11 @@ def pictures(extra: dict[str, bytes] | None = None) -> dict[str, bytes]:
 
 def huge_png(width: int, height: int) -> bytes:
     """Return a PNG that claims a size; its pixels are zeros, and far too few."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     data = zlib.compress(b"\x00" * 10_000)
@@ -263,7 +270,10 @@ def bad_zips() -> dict[str, tuple[bytes, str]]:
         "encrypted": (_flagged(), "a/0.png"),
         "lzma": (_packed(zipfile.ZIP_LZMA), "special.png"),
         "bzip2": (_packed(zipfile.ZIP_BZIP2), "special.png"),
-        "ratio": (zipped({f"{kind}/{n}.png": b"\x00" * 4_000_000 for kind in "ab" for n in range(3)}), "unpack"),
+        "ratio": (
+            zipped({f"{kind}/{n}.png": b"\x00" * 4_000_000 for kind in "ab" for n in range(3)}),
+            "unpack",
+        ),
         "large member": (zipped(pictures({"a/large.png": b"\x00" * (64 * 1024**2 + 1)})), "large.png"),
     }
 
@@ -279,9 +289,12 @@ def many_members(count: int) -> bytes:
     """Return a zip of so many empty files, all in its directory."""
     name = b"a/1.png"
     local = struct.pack("<4s5HIIIHH", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name
-    entry = struct.pack(
-        "<4s6HIIIHHHHHII", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0
-    ) + name
+    entry = (
+        struct.pack(
+            "<4s6HIIIHHHHHII", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0
+        )
+        + name
+    )
     directory = entry * count
     # The count of the end record has 16 bits and lies: only the directory itself tells.
     end = struct.pack("<4s4HIIH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), len(local), 0)

@@ -21,8 +21,35 @@ FILE_KINDS = ("npz", "npy", "idx", "gz", "images", "image")
 TEXT_KINDS = ("yaml", "spec", "space", "architecture", "ledger")
 KINDS = FILE_KINDS + TEXT_KINDS
 BOUNDARIES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-NUMBERS = (0, -1, 1.5, -0.0, 10**20, -(10**400), 1e308, 5e-324, float("nan"), float("inf"), 2**63, 2**31, True)
-TEXTS = ("", "\x00", "a\nb", "\ud800", "../../x", "<img src=x>", "x" * 5000, "\u202e", "{{1}}", "1e5", "null", "nan")
+NUMBERS = (
+    0,
+    -1,
+    1.5,
+    -0.0,
+    10**20,
+    -(10**400),
+    1e308,
+    5e-324,
+    float("nan"),
+    float("inf"),
+    2**63,
+    2**31,
+    True,
+)
+TEXTS = (
+    "",
+    "\x00",
+    "a\nb",
+    "\ud800",
+    "../../x",
+    "<img src=x>",
+    "x" * 5000,
+    "\u202e",
+    "{{1}}",
+    "1e5",
+    "null",
+    "nan",
+)
 CONTAINERS: tuple[Any, ...] = ([], {}, [[]], [None] * 50, {"": {}}, [[[[[[]]]]]])
 
 
@@ -53,7 +80,9 @@ def mutate_bytes(chance: random.Random, content: bytes) -> bytes:
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(data) + 1)
         end = min(len(data), at + chance.choice((1, 2, 4, 8, 64, 512)))
-        action = chance.choice(("flip", "flip", "number", "number", "cut", "copy", "insert", "delete", "fill"))
+        action = chance.choice(
+            ("flip", "flip", "number", "number", "cut", "copy", "insert", "delete", "fill")
+        )
         if action == "flip" and at < len(data):
             data[at] ^= 1 << chance.randrange(8)
         elif action == "number":
@@ -103,7 +132,9 @@ def _junk(chance: random.Random) -> Any:
 
 
 def _good_npz(chance: random.Random) -> dict[str, bytes]:
-    labels = chance.choice((files.LABELS, files.LABELS.astype(np.uint8), np.array(["a", "b", "c"])[files.LABELS]))
+    labels = chance.choice(
+        (files.LABELS, files.LABELS.astype(np.uint8), np.array(["a", "b", "c"])[files.LABELS])
+    )
     images = chance.choice((files.IMAGES, files.IMAGES.astype(np.float32), files.IMAGES.astype(">i2")))
     members = {"x_train.npy": files.npy_of(images), "y_train.npy": files.npy_of(labels)}
     if chance.random() < 0.5:
@@ -195,16 +226,34 @@ def _good_call(chance: random.Random) -> dict[str, Any]:
     """What a worker sends; the key says where to."""
     lease = {"trial_id": 1, "worker_id": 1, "attempt": 1}
     epoch = {"epoch": 1, "train_loss": 1.0, "validation_loss": 1.0, "accuracy": 0.5, "metrics": {"f1": 0.5}}
-    outcome = {"report_id": "12345678", "state": "complete", "metrics": {"accuracy": 0.5}, "timings": {"s": 1.0}}
+    outcome = {
+        "report_id": "12345678",
+        "state": "complete",
+        "metrics": {"accuracy": 0.5},
+        "timings": {"s": 1.0},
+    }
     return chance.choice(
         (
-            {"workers:register": {"name": "w", "host": "h", "pid": 1, "versions": {"a": "1"}, "device": "cpu"}},
+            {
+                "workers:register": {
+                    "name": "w",
+                    "host": "h",
+                    "pid": 1,
+                    "versions": {"a": "1"},
+                    "device": "cpu",
+                }
+            },
             {"leases:acquire": {"worker_id": 1, "study_id": None}},
             {"leases/1:heartbeat": lease},
             {"leases/1:report": {"lease": lease, "report": epoch}},
             {"leases/1:complete": {"lease": lease, "outcome": outcome}},
             {"studies/1:join": {"worker_id": 1}},
-            {"studies/1/proposals": {"worker_id": 1, "proposals": [{"params": {"a": 1}, "distributions": {}}]}},
+            {
+                "studies/1/proposals": {
+                    "worker_id": 1,
+                    "proposals": [{"params": {"a": 1}, "distributions": {}}],
+                }
+            },
             {"studies/1/trials": _good_architecture(chance)},
             {"measurements:request": {"architecture": _good_architecture(chance), "device": "pi"}},
         )

@@ -7,7 +7,7 @@ from mutations import KINDS, mutated
 
 from nas_service.reading_process import OWN_BYTES
 
-COUNT = 33 * len(KINDS)
+COUNT = 20 * len(KINDS)
 
 
 def test_mutated_inputs_are_read_or_refused(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def places(document: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
                 yield method, path, "body", name
 
 
-def request_of(place: tuple[str, str, str, str], payload: str, form: str) -> tuple[str, dict[str, str], bytes]:
+def request_of(
+    place: tuple[str, str, str, str], payload: str, form: str
+) -> tuple[str, dict[str, str], bytes]:
     """Return address, headers and body that hold the payload in its place, and something harmless elsewhere."""
     method, path, where, name = place
     address, headers, body = path, {}, b""
@@ -135,7 +137,9 @@ def request_of(place: tuple[str, str, str, str], payload: str, form: str) -> tup
         start, _, rest = address.partition("{")
         address = f"{start}1{rest.partition('}')[2]}"
     if where == "query":
-        address += "?" + (f"{name}={in_address(payload, form)}" if form != "plain" else urlencode({name: payload}))
+        address += "?" + (
+            f"{name}={in_address(payload, form)}" if form != "plain" else urlencode({name: payload})
+        )
     if where == "header":
         headers[name] = payload.encode("ascii", "replace").decode().replace("\x00", "%00")[:200]
     if where == "body":
@@ -181,7 +185,9 @@ def test_no_text_anywhere_leads_to_a_file(
             forms = FORMS if place[2] == "path" and number < 14 else FORMS[(index + number) % 3 :][:1]
             for form in forms:
                 address, headers, body = request_of(place, payload, form)
-                connection.request(place[0], address, body=body or None, headers={**target.headers, **headers})
+                connection.request(
+                    place[0], address, body=body or None, headers={**target.headers, **headers}
+                )
                 status, text = answer_of(connection)
                 sent += 1
                 assert status < 500, (place, payload, text)

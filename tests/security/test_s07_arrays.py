@@ -1,12 +1,17 @@
 """S7: arrays that lie about their size, hold objects or unpack to far more are refused before they are read."""
 
 import io
+import os
+import socket
+import subprocess
+import sys
+import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import hostile_files as files
+import httpx
 import numpy as np
 import pytest
 
@@ -152,3 +157,64 @@ def test_the_reader_is_told_no_secret_and_loads_next_to_nothing(
     told = " ".join(f"{key}={value}" for key, value in _environment().items())
     assert "secret" not in told
     assert "NAS_" not in told
+
+
+@pytest.fixture
+def server_process(settings: Settings) -> Iterator[tuple[httpx.Client, int]]:
+    """A server in a process of its own, and its process id."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "NAS_HOME": str(settings.data_home), "NAS_PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-m", "nas_service.server"], env=environment)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as client:
+            wait_until_ready(client, process)
+            token = (settings.data_home / "token").read_text().strip()
+            client.headers["Authorization"] = f"Bearer {token}"
+            yield client, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_until_ready(client: httpx.Client, process: "subprocess.Popen[bytes]") -> None:
+    pause = threading.Event()
+    while process.poll() is None:
+        try:
+            if client.get("/readyz").is_success:
+                return
+        except httpx.TransportError:
+            pause.wait(0.05)
+    raise AssertionError("the server ended before it was ready")
+
+
+def memory_mib(pid: int, name: str) -> float:
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1024
+
+
+def test_the_servers_own_memory_hardly_grows(server_process: tuple[httpx.Client, int]) -> None:
+    http, pid = server_process
+    good = files.npz(x=files.npy_of(files.IMAGES))
+    bombs = {
+        "dense.npz": dense_npz(),
+        "claims.npz": files.npz(x=NPY["7 TiB"]),
+        "gzip.zip": IDX["gzip: bomb"],
+        "picture.zip": files.zipped(files.pictures({"a/10k.png": files.bad_pictures()["10k.png"]})),
+        "understated.zip": files.understated_zip(),
+        "many.zip": files.many_members(600_000),
+    }
+
+    def upload(name: str, content: bytes) -> int:
+        headers = {"Content-Type": "application/octet-stream"}
+        return http.post(
+            "/api/v1/datasets", params={"filename": name}, content=content, headers=headers
+        ).status_code
+
+    assert upload("good.npz", good) == 201
+    # From here on the kernel remembers the highest value anew.
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    before = memory_mib(pid, "VmRSS")
+    assert {upload(name, content) for name, content in bombs.items()} == {422}
+    assert memory_mib(pid, "VmHWM") - before < 50

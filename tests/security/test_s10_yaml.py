@@ -15,7 +15,9 @@ from nas_service.yaml_text import yaml_text
 from search_spaces import SearchSpaceError, resolve_space
 
 SPEC = "dataset: digits\nbudget: {trials: 3}\n"
-LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+LAUGHS = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
 BAD = {
     "aliases": LAUGHS,
     "a merge key": "base: &b {x: 1}\na: {<<: *b}",
@@ -44,7 +46,14 @@ BAD = {
     "no text": "\x00",
 }
 # What stands in a spec where code would run, were any run.
-CODE = ("lambda x: x", "os.system('touch marker')", "__import__('os')", "workers.evaluation.evaluate", "${HOME}", "{{1+1}}")
+CODE = (
+    "lambda x: x",
+    "os.system('touch marker')",
+    "__import__('os')",
+    "workers.evaluation.evaluate",
+    "${HOME}",
+    "{{1+1}}",
+)
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -62,10 +71,16 @@ def test_all_of_it_is_422_over_http(http: httpx.Client) -> None:
             assert len(answer.text) < 10_000
 
 
-@pytest.mark.parametrize("field", ["name", "dataset", "space", "device", "search.sampler", "objectives.0.metric"])
+@pytest.mark.parametrize(
+    "field", ["name", "dataset", "space", "device", "search.sampler", "objectives.0.metric"]
+)
 @pytest.mark.parametrize("code", CODE)
 def test_code_in_a_spec_is_text_or_refused(field: str, code: str) -> None:
-    spec: dict[str, Any] = {"dataset": "digits", "search": {}, "objectives": [{"metric": "accuracy"}, {"metric": "params"}]}
+    spec: dict[str, Any] = {
+        "dataset": "digits",
+        "search": {},
+        "objectives": [{"metric": "accuracy"}, {"metric": "params"}],
+    }
     holder: Any = spec
     *above, last = field.split(".")
     for part in above:
@@ -81,7 +96,12 @@ def test_code_in_a_spec_is_text_or_refused(field: str, code: str) -> None:
 
 @pytest.mark.parametrize("code", CODE)
 def test_code_is_no_search_space(code: str) -> None:
-    for space in (code, {"family": code}, {"family": "multi_scale", "override": {"depth": code}}, {"stages": code}):
+    for space in (
+        code,
+        {"family": code},
+        {"family": "multi_scale", "override": {"depth": code}},
+        {"stages": code},
+    ):
         with pytest.raises(SearchSpaceError):
             resolve_space(space)
 
@@ -89,13 +109,22 @@ def test_code_is_no_search_space(code: str) -> None:
 def test_a_space_of_a_thousand_million_networks_is_counted_not_walked(http: httpx.Client) -> None:
     size = resolve_space("multi_scale").size()
     assert size > 10**9
-    answer = http.post("/api/v1/studies?validate_only=true&samples=10", json={"dataset": "digits", "budget": {"trials": 3}})
+    answer = http.post(
+        "/api/v1/studies?validate_only=true&samples=10", json={"dataset": "digits", "budget": {"trials": 3}}
+    )
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("field", ["budget.minutes", "training.recipe.learning_rate", "constraints.params.max"])
+@pytest.mark.parametrize(
+    "field", ["budget.minutes", "training.recipe.learning_rate", "constraints.params.max"]
+)
 def test_the_largest_number_is_no_trap(field: str, http: httpx.Client) -> None:
-    spec: dict[str, Any] = {"dataset": "digits", "budget": {"trials": 3}, "training": {"recipe": {}}, "constraints": {"params": {}}}
+    spec: dict[str, Any] = {
+        "dataset": "digits",
+        "budget": {"trials": 3},
+        "training": {"recipe": {}},
+        "constraints": {"params": {}},
+    }
     *above, last = field.split(".")
     holder = spec
     for part in above:
@@ -108,7 +137,11 @@ def test_the_largest_number_is_no_trap(field: str, http: httpx.Client) -> None:
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63)
+        | st.text()
+        | st.floats(allow_nan=False, allow_infinity=False),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
         max_leaves=20,
     )

@@ -34,7 +34,12 @@ def test_a_model_that_points_at_a_file_is_no_data_set(upload: Callable[..., http
 
 
 def test_no_source_loads_a_model_from_a_path() -> None:
-    loaders = ("onnx.load", "onnx.load_model", "load_external_data_for_model", "convert_model_to_external_data")
+    loaders = (
+        "onnx.load",
+        "onnx.load_model",
+        "load_external_data_for_model",
+        "convert_model_to_external_data",
+    )
     found = [
         f"{path.name}: {function}"
         for path in SOURCES

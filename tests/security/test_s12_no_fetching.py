@@ -34,9 +34,23 @@ READERS = [
     *(ROOT / "nas_service" / "datasets").glob("*.py"),
     *(ROOT / "nas_service" / "dashboard").glob("*.py"),
     *(ROOT / "search_spaces").rglob("*.py"),
-    *(ROOT / "nas_service" / name for name in ("plain_data.py", "spec_file.py", "reading_process.py", "service.py")),
+    *(
+        ROOT / "nas_service" / name
+        for name in ("plain_data.py", "spec_file.py", "reading_process.py", "service.py")
+    ),
 ]
-FETCHERS = ("httpx", "requests", "urllib.request", "urllib3", "aiohttp", "http.client", "ftplib", "fsspec", "s3fs", "socket")
+FETCHERS = (
+    "httpx",
+    "requests",
+    "urllib.request",
+    "urllib3",
+    "aiohttp",
+    "http.client",
+    "ftplib",
+    "fsspec",
+    "s3fs",
+    "socket",
+)
 
 
 @pytest.fixture

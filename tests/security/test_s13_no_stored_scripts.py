@@ -32,7 +32,9 @@ def test_markup_is_no_name_of_a_data_set(name: str, http: httpx.Client) -> None:
     assert answer.status_code == 422
 
 
-def test_classes_named_by_markup_come_back_as_text(http: httpx.Client, upload: Callable[..., httpx.Response]) -> None:
+def test_classes_named_by_markup_come_back_as_text(
+    http: httpx.Client, upload: Callable[..., httpx.Response]
+) -> None:
     names = np.array([MARKUP[:90], "cat", "dog"])[files.LABELS]
     answer = upload(files.npz(x=files.npy_of(files.IMAGES), y=files.npy_of(names)), "marked.npz")
     assert answer.status_code == 201, answer.text
@@ -56,7 +58,9 @@ def own_http(service: Service, settings: Settings) -> Iterator[httpx.Client]:
             yield client
 
 
-def test_a_download_is_a_file_to_keep_never_a_page(stored: str, own_http: httpx.Client, service: Service) -> None:
+def test_a_download_is_a_file_to_keep_never_a_page(
+    stored: str, own_http: httpx.Client, service: Service
+) -> None:
     digits = service.dataset("digits").sha256
     for path in (f"/api/v1/artifacts/{stored}", f"/api/v1/datasets/{digits}/content"):
         answer = own_http.get(path)
@@ -66,7 +70,9 @@ def test_a_download_is_a_file_to_keep_never_a_page(stored: str, own_http: httpx.
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_every_answer_forbids_sniffing_framing_and_foreign_scripts(own_http: httpx.Client, settings: Settings) -> None:
+def test_every_answer_forbids_sniffing_framing_and_foreign_scripts(
+    own_http: httpx.Client, settings: Settings
+) -> None:
     paths = {route.path for route in _routes(create_app(settings).routes) if "GET" in (route.methods or ())}
     assert len(paths) > 30
     for path in sorted(paths):

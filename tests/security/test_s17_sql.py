@@ -25,7 +25,15 @@ INJECTIONS = (
     "NUMBER",
     " number",
 )
-SQL_TAKERS = ("text", "literal_column", "exec_driver_sql", "execute", "from_statement", "DDL", "executescript")
+SQL_TAKERS = (
+    "text",
+    "literal_column",
+    "exec_driver_sql",
+    "execute",
+    "from_statement",
+    "DDL",
+    "executescript",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,10 @@ def test_orders_and_filters_are_those_of_a_list(injection: str, study: int, http
 def test_names_are_compared_never_interpreted(injection: str, study: int, http: httpx.Client) -> None:
     answer = http.get("/api/v1/studies:find", params={"name": injection})
     assert answer.status_code == (200 if injection == "1" else 404)
-    for page in (f"/studies/{study}?order_by={injection}", f"/studies/{study}?state={injection}&x={injection}"):
+    for page in (
+        f"/studies/{study}?order_by={injection}",
+        f"/studies/{study}?state={injection}&x={injection}",
+    ):
         assert http.get(page).status_code in (200, 404, 422)
 
 
@@ -68,7 +79,9 @@ def is_built(argument: ast.expr) -> bool:
         return True
     if isinstance(argument, ast.BinOp) and isinstance(argument.op, ast.Mod | ast.Add):
         return any(is_text(part) for part in (argument.left, argument.right))
-    return isinstance(argument, ast.Call) and ast.unparse(argument.func).endswith((".format", ".join", ".replace"))
+    return isinstance(argument, ast.Call) and ast.unparse(argument.func).endswith(
+        (".format", ".join", ".replace")
+    )
 
 
 def is_text(part: ast.expr) -> bool:

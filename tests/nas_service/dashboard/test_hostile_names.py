@@ -16,7 +16,12 @@ from nas_service.trials import EpochReport, Outcome, WorkerInfo
 pytestmark = pytest.mark.browser
 
 EVIL = '<img class=evil src=x onerror="window.pwned=1"><svg class=evil onload="window.pwned=1">'
-BREAKOUTS = ("\"'></td><b class=evil>", "</script><script class=evil>window.pwned=1</script>", "{{7*7}}${7*7}", "</title>")
+BREAKOUTS = (
+    "\"'></td><b class=evil>",
+    "</script><script class=evil>window.pwned=1</script>",
+    "{{7*7}}${7*7}",
+    "</title>",
+)
 
 
 @pytest.fixture
@@ -31,11 +36,18 @@ def hostile_study(service: Service, ledger: SqlLedger, new_search: Callable[...,
     for state in ("failed", "pruned", "infeasible"):
         lease = search.reserve()
         ledger.report(lease, EpochReport(epoch=1, train_loss=1.0, validation_loss=1.0, accuracy=0.5))
-        outcome = {"report_id": uuid4().hex, "state": state, "reason": EVIL, "error": f"{EVIL}\n{BREAKOUTS[1]}"}
+        outcome = {
+            "report_id": uuid4().hex,
+            "state": state,
+            "reason": EVIL,
+            "error": f"{EVIL}\n{BREAKOUTS[1]}",
+        }
         more = {"versions": {EVIL: EVIL}, "metrics": {"accuracy": 0.5}}
         ledger.complete(lease, Outcome.model_validate({**outcome, **more}))
     for number, text in enumerate((EVIL, *BREAKOUTS)):
-        ledger.register(WorkerInfo(name=f"{number}{text}"[:100], host=text, pid=1, versions={text: text}, noise=text))
+        ledger.register(
+            WorkerInfo(name=f"{number}{text}"[:100], host=text, pid=1, versions={text: text}, noise=text)
+        )
     search.reserve()
     study: int = search.study
     return study
@@ -67,7 +79,9 @@ def test_no_page_makes_an_element_of_a_name(page: Page, hostile_study: int, serv
     assert "{{7*7}}" in seen
 
 
-def test_an_event_with_markup_makes_no_element(page: Page, hostile_study: int, ledger: SqlLedger, service: Service) -> None:
+def test_an_event_with_markup_makes_no_element(
+    page: Page, hostile_study: int, ledger: SqlLedger, service: Service
+) -> None:
     page.goto(f"/studies/{hostile_study}")
     page.locator("#live[data-state=live]").wait_for()
     running = service.trials(hostile_study, state="running").items
