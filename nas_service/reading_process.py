@@ -58,7 +58,7 @@ def read(path: Path, name: str | None, folder: Path, memory_bytes: int) -> dict[
 
 
 def skip_initialisation(package: str) -> None:
-    """Make a package's modules importable without its `__init__`: one of errors is wanted, not all families."""
+    """Make a package's modules importable without its `__init__`: the errors alone are wanted."""
     spec = importlib.util.find_spec(package)
     if spec is not None and package not in sys.modules:
         sys.modules[package] = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""Reading a data set in a process of its own, with limits on memory and time and none of the server's secrets.
+"""Reading a data set in a process of its own, limited in memory and time, told none of the server's secrets.
 
 Whatever a file does to that process, the caller gets a data set or `InvalidInput`.
 """

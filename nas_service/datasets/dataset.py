@@ -238,10 +238,8 @@ def _check_names(names: Sequence[str], name: str) -> None:
     """Refuse names of classes that no database, file or page could show as they stand."""
     for known in names:
         if not 0 < len(known) <= MAX_CLASS_NAME or not known.isprintable():
-            raise refuse(
-                f"has the class {known[:MAX_CLASS_NAME]!r}; allowed: 1 to {MAX_CLASS_NAME} printable characters",
-                name,
-            )
+            shown = ascii(known[:MAX_CLASS_NAME])
+            raise refuse(f"has the class {shown}; allowed: 1 to {MAX_CLASS_NAME} printable characters", name)
 
 
 def _check_lengths(examples: Array, labels: Labels, names: tuple[str, str]) -> None:

@@ -76,7 +76,7 @@ def read_idx_stream(stream: IO[bytes], size: int, stem: str, *, is_packed: bool)
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def _shape(stream: IO[bytes], stem: str) -> tuple[int, ...]:
+def _shape(stream: IO[bytes] | gzip.GzipFile, stem: str) -> tuple[int, ...]:
     head = stream.read(4)
     axes = 1 if "labels" in stem else 3
     if head != UNSIGNED_BYTES + bytes([axes]):

@@ -1,4 +1,4 @@
-"""How large a data set may be, and how much one may unpack to: all that is checked before anything is read."""
+"""How large a data set may be, and what one may unpack to: checked before anything is read."""
 
 # Of all arrays or images together, unpacked.
 MAX_BYTES = 8 * 1024**3

@@ -1,6 +1,7 @@
-"""Schemathesis over the whole OpenAPI document, all checks: `python tests/security/fuzz_api.py [EXAMPLES] [SEED]`.
+"""Schemathesis over the whole OpenAPI document: `python tests/security/fuzz_api.py [EXAMPLES] [SEED]`.
 
-EXAMPLES is how many requests each operation gets in each phase that draws them (100), SEED what they are drawn from.
+EXAMPLES (100) is how many requests each operation gets in a phase that draws them, SEED (1) what they are
+drawn from. All checks are on.
 Exits with 1 if any check failed, and prints what Schemathesis counted.
 """
 

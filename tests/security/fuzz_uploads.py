@@ -1,7 +1,7 @@
-"""Mutated data sets, specs, spaces, architectures and calls: `python tests/security/fuzz_uploads.py [--count N] [--seed S]`.
+"""Mutated inputs of every kind: `python tests/security/fuzz_uploads.py [--count N] [--seed S]`.
 
-Every data set file is read in a process with limited memory, and each tenth also uploaded; every text is sent. Prints
-what became of them, and for each failure the command that repeats it. Exits with 1 if there was one.
+Every data set file is read in a process with limited memory, and each tenth is also uploaded; every text is
+sent. Prints what became of them, and for each failure the command that repeats it; exits with 1 then.
 """
 
 import argparse

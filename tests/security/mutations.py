@@ -1,4 +1,4 @@
-"""Good inputs of every kind the service reads, and what chance makes of them: the same for the same seed and number."""
+"""Good inputs of every kind, and what chance makes of them: the same for the same seed and number."""
 
 import io
 import json
@@ -147,7 +147,7 @@ def _mutated_npz(chance: random.Random) -> bytes:
 
 
 def _mutated_npy(chance: random.Random) -> bytes:
-    """An archive that is whole, of arrays that are not: checksums keep most other mutants from getting far."""
+    """A whole archive of arrays that are not: checksums keep most other mutants from getting far."""
     members = _good_npz(chance)
     name = chance.choice(list(members))
     header = members[name][: chance.choice((10, 80, 128))]

@@ -1,4 +1,4 @@
-"""G11: chance makes nothing of good inputs that the service does not read or refuse. Long form: `make fuzz`."""
+"""G11: what chance makes of good inputs is read or refused. Long form: `make fuzz`."""
 
 from pathlib import Path
 

@@ -128,7 +128,7 @@ def places(document: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
 def request_of(
     place: tuple[str, str, str, str], payload: str, form: str
 ) -> tuple[str, dict[str, str], bytes]:
-    """Return address, headers and body that hold the payload in its place, and something harmless elsewhere."""
+    """Return address, headers and body with the payload in its place, and something harmless elsewhere."""
     method, path, where, name = place
     address, headers, body = path, {}, b""
     if where == "path":

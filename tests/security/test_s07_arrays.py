@@ -1,4 +1,4 @@
-"""S7: arrays that lie about their size, hold objects or unpack to far more are refused before they are read."""
+"""S7: arrays that lie about their size, hold objects or unpack to far more are refused unread."""
 
 import io
 import os
@@ -141,7 +141,7 @@ def test_a_reader_that_dies_is_a_refusal_that_says_so(settings: Settings, tmp_pa
 
 def test_a_reader_that_takes_too_long_is_ended(settings: Settings, large_folder: Path) -> None:
     with (
-        pytest.raises(InvalidInput, match="died|longer than"),
+        pytest.raises(InvalidInput, match=r"died|longer than"),
         read_apart(large_folder, None, scratch=settings.uploads_folder, memory_bytes=2**34, seconds=1),
     ):
         pass

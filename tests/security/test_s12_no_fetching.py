@@ -1,4 +1,4 @@
-"""S12: the server fetches nothing: an address where a name is wanted is refused, and no socket is opened for it."""
+"""S12: the server fetches nothing: an address where a name is wanted is refused, and no socket opened."""
 
 import ipaddress
 import socket

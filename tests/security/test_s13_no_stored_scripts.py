@@ -1,5 +1,7 @@
-"""S13: what people upload or name never runs in anybody's browser. `tests/nas_service/dashboard/test_hostile_names.py`
-opens every page; this is what answers say."""
+"""S13: what people upload or name never runs in anybody's browser: what answers say.
+
+`tests/nas_service/dashboard/test_hostile_names.py` opens every page.
+"""
 
 from collections.abc import Callable, Iterator
 

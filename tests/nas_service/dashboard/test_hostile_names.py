@@ -1,4 +1,4 @@
-"""S13: markup in every name that anybody can give is text on every page: no element comes of it, no script runs."""
+"""S13: markup in every name that anybody can give is text on every page: no element, no script."""
 
 from collections.abc import Callable
 from pathlib import Path
