@@ -1,4 +1,4 @@
-"""S10: YAML and JSON are data of bounded size and depth; what they describe is computed, never run or walked."""
+"""S10: YAML and JSON are data of bounded size and depth; what they describe is computed, never walked."""
 
 import json
 from typing import Any

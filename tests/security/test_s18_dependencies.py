@@ -1,4 +1,4 @@
-"""S18: no dependency is older than the version that mended what is known of it; `make audit` asks for more."""
+"""S18: no dependency is older than the version that mended what is known of it."""
 
 import re
 import sys
