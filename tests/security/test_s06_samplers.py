@@ -1,4 +1,4 @@
-"""S6: Optuna unpickles what some samplers and storages keep: none is used; remote workers have no database."""
+"""S6: Optuna unpickles what some samplers and storages keep: none is used; remote workers see no database."""
 
 import ast
 from pathlib import Path
