@@ -6,7 +6,7 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test test-ray bench images doctor clean
+.PHONY: help install run check test test-ray fuzz audit bench images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,15 @@ test: $(VENV)/.installed-dev  ## The whole test suite
 
 test-ray: $(VENV)/.installed-dev  ## Two Ray nodes in two network namespaces, one of them lost; needs root
 	NAS_TEST_RAY=1 $(BIN)/python -m pytest -n 0 -s -m chaos tests/chaos/test_two_nodes.py
+
+fuzz: $(VENV)/.installed-dev  ## The whole API and 5,000 mutated inputs, with what was found (half an hour)
+	$(BIN)/python tests/security/fuzz_uploads.py --count 5000 --seed 1
+	$(BIN)/python tests/security/fuzz_api.py 100 1
+
+# What cannot be asked about is a failure too. docs/security-dependencies.md explains what is ignored.
+audit: $(VENV)/.installed-dev  ## Ask pip-audit what is known of the pinned dependencies
+	sed -n 's/^torch="\(.*\)"/\1/p' .ci/install-torch | cat constraints.txt - > $(VENV)/audited.txt
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r $(VENV)/audited.txt
 
 bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.coordination

@@ -68,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = telemetry.new_registry()
     # Set by a server that was told to end: /readyz then sends requests elsewhere.
     app.state.is_ending = False
+    app.state.readers = asyncio.Semaphore(datasets.READERS)
     app.add_middleware(Guard, settings=settings)
     # The last one added is the first one asked.
     app.add_middleware(AccessLog, requests=telemetry.Requests(app.state.metrics))

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nas_service import preflight
 from nas_service.constraints import violations
-from nas_service.datasets import canonical_content, digits, read_dataset
+from nas_service.datasets import canonical_content, digits, summarised
+from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
 from nas_service.errors import FieldError, InvalidInput, NotFound, StorageFull, Unavailable, refused
 from nas_service.file_stores import open_stores
@@ -327,11 +328,17 @@ class Service:
         return found
 
     def add_dataset(self, path: Path, name: str | None) -> DatasetView:
-        """Read, check and register a data set; the same data under the same name again are harmless."""
-        dataset = read_dataset(path, name)
-        sha256 = self.stores.datasets.put(canonical_content(dataset))
+        """Read, check and register a data set; the same data under the same name again are harmless.
+
+        A process of its own reads it, with limits on memory and time.
+        """
+        if not path.exists():
+            raise InvalidInput(FieldError("", f"there is no file or folder {path}"))
+        memory, scratch = self.settings.reader_memory, self.settings.uploads_folder
+        with read_apart(path, name, scratch=scratch, memory_bytes=memory) as dataset:
+            sha256 = self.stores.datasets.put_file(dataset.path)
         with self._writing() as connection:
-            return catalogue.insert_dataset(connection, dataset, sha256)
+            return catalogue.insert_dataset(connection, dataset.summary, sha256)
 
     def workers(self) -> list[WorkerView]:
         """List workers, alive or not."""
@@ -389,7 +396,7 @@ class Service:
         dataset = digits()
         sha256 = self.stores.datasets.put(canonical_content(dataset))
         with self._writing() as connection:
-            catalogue.insert_dataset(connection, dataset, sha256)
+            catalogue.insert_dataset(connection, summarised(dataset), sha256)
 
     def _training_speed(self) -> float | None:
         with self._reading() as connection:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from nas_service.devices import checked_device, checked_remote
 from nas_service.studies import StudySpec, StudyState
@@ -163,7 +163,7 @@ class WorkerInfo(Value):
     device: str = Field(default="cpu", max_length=63)
     versions: dict[str, str] = {}
     # It serves its device's requests alone, and neither proposes nor trains.
-    measures_only: bool = False
+    measures_only: StrictBool = False
     # Why its machine is too noisy for latencies to be believed; None where it is quiet.
     noise: str | None = Field(default=None, max_length=500)
 
