@@ -1,29 +1,30 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nas_service import preflight
+from nas_service.columns import Columns
 from nas_service.constraints import violations
 from nas_service.datasets import digits, read_dataset, save_dataset
 from nas_service.descriptions import ArchitectureView, describe
 from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable, refused
-from nas_service.fronts import front_view
 from nas_service.ledger.files import SHA256
 from nas_service.metrics import METRICS
-from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
+from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
+from nas_service.standings import Standings
 from nas_service.store import catalogue, devices, events, spaces, studies
 from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
+from nas_service.store.summaries import Summaries
 from nas_service.studies import StudySpec
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
@@ -32,6 +33,7 @@ from nas_service.views import (
     DeviceView,
     EventView,
     FamilyView,
+    FrontMember,
     FrontView,
     Page,
     Preflight,
@@ -51,7 +53,6 @@ from search_spaces import (
     families,
     resolve_space,
 )
-from search_spaces.wording import summary
 
 TRIAL = table(TrialRow)
 MAX_PAGE_SIZE = 500
@@ -68,8 +69,8 @@ class Service:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
-        self._fronts: dict[tuple[int, int, tuple[str, ...]], FrontView] = {}
-        self._fronts_lock = threading.Lock()
+        self._standings = Standings()
+        self._summaries = Summaries()
 
     @classmethod
     def open(cls, settings: Settings, *, migrate: bool = True) -> "Service":
@@ -201,29 +202,50 @@ class Service:
         page_size: int = 50,
         page_token: str | None = None,
     ) -> Page[TrialSummary]:
-        """List trials of a study; `order_by` is one of `nas_service.paging.OFFSET_ORDERS`."""
-        if order_by not in OFFSET_ORDERS:
-            raise InvalidInput(
-                FieldError("/order_by", f"{order_by[:60]!r} is unknown", ", ".join(OFFSET_ORDERS))
-            )
+        """List trials of a study; `order_by` is one of `nas_service.paging.ORDERS`.
+
+        A page starts behind the last trial of the page before: new trials move none from page to page.
+        """
+        if order_by not in ORDERS:
+            raise InvalidInput(FieldError("/order_by", f"{order_by[:60]!r} is unknown", ", ".join(ORDERS)))
         size = _page_size(page_size)
         scope = f"trials-{study_id}-{state}-{order_by}"
-        offset = decode_token(page_token, scope) if page_token else 0
-        on_front = {member.trial for member in self.front(study_id).front}
+        behind = decode_token(page_token, scope) if page_token else None
         with self._reading() as connection:
-            rows = studies.read_trials(
-                connection,
-                study_id,
-                state=state,
-                order=OFFSET_ORDERS[order_by],
-                offset=offset,
-                limit=size + 1,
-            )
-        items = [_summary(trial, trial.id in on_front) for trial in rows[:size]]
+            study = studies.read_study(connection, study_id)
+            on_front = self._on_front(connection, study)
+            if order_by in METRICS:
+                columns = self._standings.of(study).columns(connection, study)
+                numbers = columns.ordered(order_by, state=state, behind=behind, limit=size + 1)
+                rows = studies.read_numbers(connection, study_id, numbers, state=state)
+            else:
+                rows = studies.read_page(
+                    connection,
+                    study_id,
+                    state=state,
+                    newest_first=order_by == "newest",
+                    behind=behind,
+                    limit=size + 1,
+                )
+            items = self._summaries.trials(connection, rows[:size], on_front)
         more = len(rows) > size
         return Page[TrialSummary](
-            items=items, next_page_token=encode_token(scope, offset + size) if more else None
+            items=items, next_page_token=encode_token(scope, items[-1].number) if more else None
         )
+
+    def trials_of(self, study_id: int, numbers: Sequence[int]) -> list[TrialSummary]:
+        """Return the trials of some numbers, in their order; a number that is none is left out."""
+        with self._reading() as connection:
+            study = studies.read_study(connection, study_id)
+            on_front = self._on_front(connection, study)
+            rows = studies.read_numbers(connection, study_id, numbers)
+            return self._summaries.trials(connection, rows, on_front)
+
+    def columns(self, study_id: int) -> Columns:
+        """Return the figures of all trials of a study as arrays."""
+        with self._reading() as connection:
+            study = studies.read_study(connection, study_id)
+            return self._standings.of(study).columns(connection, study)
 
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""
@@ -271,19 +293,17 @@ class Service:
         if unknown:
             raise InvalidInput(FieldError("/metrics", f"{unknown[0][:60]!r} is unknown", ", ".join(METRICS)))
         with self._reading() as connection:
-            row = studies.read_study(connection, study_id)
-            key = (study_id, row["revision"], metrics or ())
-            known = self._fronts.get(key)
-            if known is not None:
-                return known
-            complete = studies.read_trials(connection, study_id, state="complete")
-        view = front_view(study_id, StudySpec.model_validate(row["spec"]), complete, metrics)
-        with self._fronts_lock:
-            stale = [old for old in self._fronts if old[0] == study_id and old[1] < row["revision"]]
-            for old in stale:
-                self._fronts.pop(old, None)
-            self._fronts[key] = view
-        return view
+            return self._front(connection, studies.read_study(connection, study_id), metrics or ())
+
+    def _front(self, connection: Connection, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
+        def read_members(numbers: list[int]) -> list[FrontMember]:
+            return self._summaries.members(connection, studies.read_numbers(connection, study["id"], numbers))
+
+        return self._standings.of(study).front(connection, study, metrics, read_members)
+
+    def _on_front(self, connection: Connection, study: RowMapping) -> frozenset[int]:
+        """Return the ids of the trials on a study's front."""
+        return self._front(connection, study).trials
 
     # Catalogue
 
@@ -366,8 +386,8 @@ class Service:
     def _trial_view(self, trial: Trial | None, missing: str) -> TrialView:
         if trial is None:
             raise NotFound(missing)
-        on_front = {member.trial for member in self.front(trial.study_id).front}
-        return TrialView(**dict(trial), is_on_front=trial.id in on_front, predicted=trial.predicted_metrics)
+        is_on_front = trial.id in self.front(trial.study_id).trials
+        return TrialView(**dict(trial), is_on_front=is_on_front, predicted=trial.predicted_metrics)
 
     def _dataset_of(self, spec: StudySpec) -> DatasetView:
         try:
@@ -435,14 +455,6 @@ def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:
                 for name, allowed in unfit.items()
             )
         )
-
-
-def _summary(trial: Trial, is_on_front: bool) -> TrialSummary:
-    fields = {name: getattr(trial, name) for name in TrialSummary.model_fields if hasattr(trial, name)}
-    network = Architecture.from_dict(trial.architecture)
-    return TrialSummary(
-        **fields, is_on_front=is_on_front, summary=summary(network), predicted=trial.predicted_metrics
-    )
 
 
 def _page_size(size: int) -> int:
