@@ -97,6 +97,8 @@ class Columns:
             behind: The trial after which the answer starts, wherever that one now stands.
             limit: At most so many.
         """
+        if behind is not None and behind >= len(self):
+            return []
         keys = -self.values(name) if METRICS[name].goal == "max" else self.values(name)
         chosen = np.flatnonzero(self.are(state)) if state else np.arange(len(self))
         if behind is not None:

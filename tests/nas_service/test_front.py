@@ -79,7 +79,9 @@ def test_a_history_in_pieces_is_the_history_of_the_whole(points: np.ndarray, cut
         pieces.add(part)
     assert pieces.steps == whole.steps
     volumes = [hypervolume(points[:count], reference, directions) for count in range(len(points) + 1)]
-    changed = [count for count in range(1, len(volumes)) if volumes[count] != pytest.approx(volumes[count - 1])]
+    changed = [
+        count for count in range(1, len(volumes)) if volumes[count] != pytest.approx(volumes[count - 1])
+    ]
     assert [count for count, _ in whole.steps] == changed
 
 
