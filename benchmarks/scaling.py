@@ -13,7 +13,7 @@ so what is measured is the sum of what all of them need; in life workers have ma
 A proposal's time holds everything from the call to the lease: changes since the last look, the sampler, cost
 of the network, and the reservation, which is also given alone.
 
-    python -m benchmarks.scaling [--quick] [--ledger sql|http] [--workers 64] [--sampler random]
+    python -m benchmarks.scaling [--quick] [--ledger sql|http] [--workers N] [--sampler S] [--database D]
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from benchmarks.databases import database
+from benchmarks.databases import KINDS, database
 from benchmarks.http_load import Timings
 from benchmarks.report import conditions, print_table, write
 from benchmarks.served import served
@@ -82,6 +82,8 @@ class Cell:
     trials: int
     timings: dict[str, Timings]
     cpu_share: float
+    # What one trial of another costs a worker that learns from it.
+    row_ms: float
 
     @property
     def rate(self) -> float:
@@ -103,18 +105,20 @@ def main() -> None:
     parser.add_argument("--ledger", choices=("sql", "http"), help="only this one; writes no result")
     parser.add_argument("--workers", type=int, help="only so many; writes no result")
     parser.add_argument("--sampler", default="random", help="another sampler; writes no result")
+    parser.add_argument("--database", choices=KINDS, default="postgresql", help="SQLite writes no result")
     options = parser.parse_args()
     counts = (options.workers,) if options.workers else (4,) if options.quick else COUNTS
     ledgers = (options.ledger,) if options.ledger else ("sql", "http")
     seconds = 10.0 if options.quick else 30.0
     cells = []
-    with tempfile.TemporaryDirectory() as folder, database("postgresql", Path(folder)) as url:
+    with tempfile.TemporaryDirectory() as folder, database(options.database, Path(folder)) as url:
         for ledger in ledgers:
             for count in counts:
                 home = Path(folder) / f"{ledger}-{count}"
                 cells.append(_measure(ledger, count, options.sampler, url, home, seconds))
                 _print(cells[-1:])
-    is_whole = not (options.quick or options.ledger or options.workers) and options.sampler == "random"
+    is_whole = not (options.quick or options.ledger or options.workers)
+    is_whole &= (options.sampler, options.database) == ("random", "postgresql")
     _report(cells, is_kept=is_whole)
 
 
@@ -125,16 +129,30 @@ def _measure(kind: str, count: int, sampler: str, url: str, home: Path, seconds:
     with _reached(kind, settings, url) as ledger:
         task = Task(url, home, study, count // processes, 0, ledger, 2 * TRIAL_S + 2, seconds)
         found, share = _run([replace(task, place=place) for place in range(processes)])
-    service = Service.open(settings, migrate=False)
-    service.cancel(study)
-    service.close()
+    join_ms, rows = _joined(settings, study)
     timings = {name: Timings() for name in ("proposal", *CALLS)}
     for part in found:
         for name, moments in part.items():
             if name in timings:
                 timings[name].seconds += moments
     trials = sum(len(part["finished"]) for part in found)
-    return Cell(kind, count, processes, sampler, seconds, trials, timings, share)
+    return Cell(kind, count, processes, sampler, seconds, trials, timings, share, join_ms / rows)
+
+
+def _joined(settings: Settings, study_id: int) -> tuple[float, int]:
+    """End the study; return what it costs a worker to take over its trials, in milliseconds, and how many."""
+    engine = make_engine(settings.resolved_database_url)
+    ledger = SqlLedger(engine, settings=settings)
+    worker = ledger.register(WorkerInfo(name="late", host="bench", pid=0)).worker_id
+    study = ledger.next_work(worker, study_id=study_id).study
+    assert study is not None
+    begun = time.perf_counter()
+    Proposer(study, ledger, worker)
+    milliseconds = 1000 * (time.perf_counter() - begun)
+    service = Service(engine, settings)
+    rows = sum(service.cancel(study_id).trials.model_dump().values())
+    service.close()
+    return milliseconds, rows
 
 
 def _prepare(settings: Settings, sampler: str) -> int:
@@ -346,6 +364,7 @@ def _figures(cell: Cell) -> dict[str, Any]:
         "trials_per_s": round(cell.rate, 2),
         "efficiency": round(cell.efficiency, 4),
         "cores_busy_share": round(cell.cpu_share, 3),
+        "replica_ms_a_trial": round(cell.row_ms, 3),
         "calls": calls,
     }
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from benchmarks.page import measure_page
 from benchmarks.report import conditions, print_table, write
 from benchmarks.served import Served, served
 from nas_service.constraints import violations
+from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql import SqlLedger
 from nas_service.paging import encode_token
 from nas_service.service import Service
@@ -111,6 +113,8 @@ def _measure(kind: str, folder: Path, sizes: Sizes, *, with_page: bool) -> dict[
                     )
                     say(f"page: {result['page']}")
             result["server_peak_mib"] = round(server.peak_mib)
+        result["rung_decision_ms"] = _rung_decision(settings, study)
+        say(f"a decision at the first rung: {result['rung_decision_ms']} ms")
     return result
 
 
@@ -121,6 +125,19 @@ def _prepare(settings: Settings, trials: int) -> tuple[int, float]:
     fill(service.engine, study, trials)
     service.close()
     return study, time.perf_counter() - begun
+
+
+def _rung_decision(settings: Settings, study: int) -> float:
+    """Return how long it takes to rank a candidate among all that reached the first rung, in milliseconds."""
+    engine = make_engine(settings.resolved_database_url)
+    seconds = []
+    with engine.connect() as connection:
+        for trial in (1, 2, 3):
+            begun = time.perf_counter()
+            goes_on(connection, study, SPEC, trial, 1)
+            seconds.append(time.perf_counter() - begun)
+    engine.dispose()
+    return round(1000 * median(seconds), 1)
 
 
 async def _cold(server: Served, study: int) -> dict[str, float]:

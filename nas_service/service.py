@@ -1,7 +1,7 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ from nas_service.columns import Columns
 from nas_service.constraints import violations
 from nas_service.datasets import digits, read_dataset, save_dataset
 from nas_service.descriptions import ArchitectureView, describe
-from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable, refused
+from nas_service.errors import (
+    FieldError,
+    InvalidInput,
+    NotFound,
+    ServiceError,
+    Unavailable,
+    refused,
+)
 from nas_service.ledger.files import SHA256
 from nas_service.metrics import METRICS
 from nas_service.paging import ORDERS, decode_token, encode_token
@@ -25,7 +32,7 @@ from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
-from nas_service.studies import StudySpec
+from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
     CurvePoint,
@@ -56,6 +63,8 @@ from search_spaces import (
 
 TRIAL = table(TrialRow)
 MAX_PAGE_SIZE = 500
+# Studies whose figures are read ahead when a server starts.
+WARM = 3
 # Trials whose timings tell how fast this installation trains.
 SPEED_SAMPLE = 50
 
@@ -304,6 +313,15 @@ class Service:
     def _on_front(self, connection: Connection, study: RowMapping) -> frozenset[int]:
         """Return the ids of the trials on a study's front."""
         return self._front(connection, study).trials
+
+    def warm_up(self) -> None:
+        """Read the figures of the newest studies that go on, so that the first reader need not wait.
+
+        A database that is away is none of its business: whoever reads will be told.
+        """
+        with suppress(ServiceError):
+            for study in [study for study in self.studies().items if study.state in ACTIVE_STATES][:WARM]:
+                self.front(study.study)
 
     # Catalogue
 

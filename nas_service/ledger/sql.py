@@ -42,6 +42,7 @@ from nas_service.store.rows import (
 )
 from nas_service.store.spaces import read_spaces
 from nas_service.store.specs import read_spec
+from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
     Changes,
@@ -200,11 +201,7 @@ class SqlLedger(SqlMeasurements):
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
             spec = read_spec(connection, study_id)
-            if report.epoch not in spec.training.rungs:
-                return "continue"
-            return (
-                "continue" if goes_on(connection, study_id, spec, lease.trial_id, report.epoch) else "prune"
-            )
+        return self._told_at(study_id, spec, lease.trial_id, report.epoch)
 
     def _report_at_once(self, lease: Lease, report: EpochReport) -> Instruction:
         # Without BEGIN and COMMIT around it a statement is a transaction by itself.
@@ -212,11 +209,14 @@ class SqlLedger(SqlMeasurements):
             stored = reporting.store(connection, lease, report, _holds, self._lease_s)
             if stored is None:
                 return _why_lost(connection, lease)
-            study_id, spec = stored
-            passes = report.epoch not in spec.training.rungs or goes_on(
-                connection, study_id, spec, lease.trial_id, report.epoch
-            )
-            return "continue" if passes else "prune"
+        return self._told_at(*stored, lease.trial_id, report.epoch)
+
+    def _told_at(self, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> Instruction:
+        """Decide at a rung, outside of the transaction that wrote the epoch: all who reached it are read."""
+        if epoch not in spec.training.rungs:
+            return "continue"
+        with self._reading() as connection:
+            return "continue" if goes_on(connection, study_id, spec, trial_id, epoch) else "prune"
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         try:
