@@ -134,7 +134,7 @@ def _comes_after(
     if np.isnan(key):
         return np.isnan(keys) & (numbers > number)
     is_equal = (keys == key) & (numbers > number)
-    return is_equal | (keys > key) | np.isnan(keys)
+    return np.asarray(is_equal | (keys > key) | np.isnan(keys), np.bool_)
 
 
 def _first(keys: NDArray[np.float64], chosen: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

@@ -100,7 +100,7 @@ class Growth:
             self._add(rows[begin : begin + ROWS_AT_ONCE])
 
     def _add(self, rows: Values) -> None:
-        useful = np.isfinite(rows).all(axis=1) & (rows < self._point).all(axis=1)
+        useful = np.asarray(np.isfinite(rows).all(axis=1) & (rows < self._point).all(axis=1), np.bool_)
         # Most rows are beaten by the front as it stands: all of these are found at once.
         useful[useful] = ~_is_covered(rows[useful], self._front)
         for place in np.flatnonzero(useful):
@@ -114,8 +114,8 @@ class Growth:
 
 def _is_covered(rows: Values, front: Values) -> NDArray[np.bool_]:
     """Mark the rows that one of the front is at least as good as in every objective."""
-    covered: NDArray[np.bool_] = (front[None, :, :] <= rows[:, None, :]).all(axis=2).any(axis=1)
-    return covered
+    beaten_by: NDArray[np.bool_] = np.all(front[None, :, :] <= rows[:, None, :], axis=2)
+    return np.asarray(np.any(beaten_by, axis=1), np.bool_)
 
 
 def knee(values: Values, directions: Sequence[Goal]) -> int | None:

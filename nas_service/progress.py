@@ -35,17 +35,27 @@ class Progress:
     finished before another that was known, or where the worst value seen moves the reference point.
     """
 
+    # What counted at the last look, in the order in which it finished.
+    _worthy: Numbers
+    _values: Values
+    # Who of them is on the front.
+    _members: Numbers
+    _member_values: Values
+    _reference: Values
+    _growth: Growth
+
     def __init__(self, objectives: Sequence[Objective], spec: StudySpec) -> None:
         self._names = [objective.metric for objective in objectives]
         self._directions: list[Goal] = [objective.direction for objective in objectives]
         self._spec = spec
+        self._columns = np.array([NAMES.index(name) for name in self._names])
         # Equal to no reference point, so that the first look starts anew.
         self._restart(np.full(len(objectives), np.nan))
 
     def follow(self, columns: Columns) -> Standing:
         """Return how the study stands at the revision of `columns`."""
         worthy = _in_order(columns)
-        values = columns.metrics[np.ix_(worthy, [NAMES.index(name) for name in self._names])]
+        values = columns.metrics[np.ix_(worthy, self._columns)]
         reference = self._reference_point(values)
         known = len(self._worthy)
         is_continued = (
@@ -57,7 +67,8 @@ class Progress:
             self._restart(reference)
             known = 0
         self._go_on(worthy[known:], values[known:])
-        self._worthy, self._values = worthy, values
+        self._worthy = worthy
+        self._values = values
         newest = ((len(worthy), self._growth.volume),) if len(worthy) else ()
         return Standing(
             members=tuple(sorted(self._members.tolist())),
@@ -67,10 +78,8 @@ class Progress:
 
     def _restart(self, reference: Values) -> None:
         self._reference = reference
-        self._worthy: Numbers = np.empty(0, np.int64)
-        self._values: Values = np.empty((0, len(self._names)))
-        self._members: Numbers = np.empty(0, np.int64)
-        self._member_values = self._values
+        self._worthy = self._members = np.empty(0, np.int64)
+        self._values = self._member_values = np.empty((0, len(self._names)))
         self._growth = Growth(reference, self._directions)
 
     def _go_on(self, worthy: Numbers, values: Values) -> None:

@@ -4,11 +4,10 @@ Each server process keeps its own; the study's revision says what is missing fro
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from nas_service.columns import Columns
 from nas_service.fronts import front_view
@@ -39,7 +38,7 @@ class StudyMemory:
         """Trials that are remembered."""
         return len(self._columns)
 
-    def columns(self, connection: Connection, study: Mapping[str, Any]) -> Columns:
+    def columns(self, connection: Connection, study: RowMapping) -> Columns:
         """Return the columns as the study's row says they must be."""
         with self._lock:
             return self._refreshed(connection, study)
@@ -47,7 +46,7 @@ class StudyMemory:
     def front(
         self,
         connection: Connection,
-        study: Mapping[str, Any],
+        study: RowMapping,
         metrics: tuple[str, ...],
         read_members: ReadMembers,
     ) -> FrontView:
@@ -62,7 +61,7 @@ class StudyMemory:
             self._fronts.move_to_end(metrics)
             return front.view(study["id"], columns, read_members)
 
-    def _refreshed(self, connection: Connection, study: Mapping[str, Any]) -> Columns:
+    def _refreshed(self, connection: Connection, study: RowMapping) -> Columns:
         # Two readers may bring rows of different ages: the newer one's stay.
         if study["revision"] > self._columns.revision or not len(self._columns):
             self._columns = figures.refreshed(connection, study, self._columns)
@@ -98,7 +97,7 @@ class Standings:
         self._lock = Lock()
         self._studies: OrderedDict[tuple[int, str], StudyMemory] = OrderedDict()
 
-    def of(self, study: Mapping[str, Any]) -> StudyMemory:
+    def of(self, study: RowMapping) -> StudyMemory:
         """Return a study's memory, empty at first."""
         # With its creation: a database that was restored may give an id to another study.
         key = (study["id"], study["created_at"].isoformat())

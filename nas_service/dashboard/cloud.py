@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Cloud:
                 groups[group].append(trial)
         counts = {name: len(group) for name, group in groups.items()}
         kept = {
-            name: [trial for trial in group if _rank(trial.number) < _share(counts)]
+            name: [trial for trial in group if _is_kept(trial.number, counts)]
             for name, group in groups.items()
         }
         return cls(**kept, counts=counts, hidden=hidden)
@@ -79,7 +79,7 @@ class Cloud:
         columns = service.columns(study.study)
         groups = _groups(columns, np.fromiter(on_front, np.int64), x, y)
         counts = {name: int(mask.sum()) for name, mask in groups.items()}
-        is_kept = _rank(np.arange(len(columns))) < _share(counts)
+        is_kept = _is_kept(np.arange(len(columns)), counts)
         drawn = {
             name: np.flatnonzero(mask & is_kept).tolist() if _FAMILY[name] in show else []
             for name, mask in groups.items()
@@ -117,11 +117,10 @@ def _groups(columns: Columns, on_front: NDArray[np.int64], x: str, y: str) -> di
     }
 
 
-def _share(counts: Mapping[str, int]) -> float:
-    """The share of every group that is kept; a trial that is kept now was kept when there were fewer."""
-    return min(1.0, MOST_POINTS / max(1, sum(counts.values())))
+def _is_kept(number: Any, counts: Mapping[str, int]) -> Any:
+    """Tell of a number, or an array of them, whether it is in the share of every group that is kept.
 
-
-def _rank(number: int | NDArray[np.int64]) -> float | NDArray[np.float64]:
-    """A number in [0, 1) that spreads evenly over consecutive trials (golden ratio sequence)."""
-    return (number * _GOLDEN_RATIO) % 1.0
+    That which is kept now was kept when there were fewer: the numbers' ranks, in [0, 1), spread evenly over
+    consecutive trials (golden ratio sequence).
+    """
+    return (number * _GOLDEN_RATIO) % 1.0 < min(1.0, MOST_POINTS / max(1, sum(counts.values())))

@@ -1,12 +1,12 @@
 """Reading what changed of a study's trials: figures alone, a tenth of what a row holds."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Text, cast, extract, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, extract, func, or_, select
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 
 from nas_service.columns import Batch, Columns
@@ -17,7 +17,7 @@ ROWS_A_STATEMENT = 5000
 ENDED = func.coalesce(TRIAL.c.finished_at, TRIAL.c.created_at)
 
 
-def refreshed(connection: Connection, study: Mapping[str, Any], known: Columns) -> Columns:
+def refreshed(connection: Connection, study: RowMapping, known: Columns) -> Columns:
     """Return the columns of a study as its row says they must be.
 
     What changes meanwhile is read again at the next call: revisions become visible in their order.
