@@ -206,7 +206,7 @@ class SqlLedger(SqlMeasurements):
     def _report_at_once(self, lease: Lease, report: EpochReport) -> Instruction:
         # Without BEGIN and COMMIT around it a statement is a transaction by itself.
         with self._reading() as connection:
-            stored = reporting.store(connection, lease, report, _holds, self._lease_s)
+            stored = reporting.store(connection, lease, report, _is_kept, self._lease_s)
             if stored is None:
                 return _why_lost(connection, lease)
         return self._told_at(*stored, lease.trial_id, report.epoch)
@@ -253,7 +253,7 @@ class SqlLedger(SqlMeasurements):
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
-        statement = update(TRIAL).where(_holds(lease)).values(lease_expires_at=until)
+        statement = update(TRIAL).where(_is_kept(lease)).values(lease_expires_at=until)
         return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
 
     def _expire_leases(self, connection: Connection, worker_id: int) -> None:
@@ -302,8 +302,13 @@ class SqlLedger(SqlMeasurements):
                 endings.drain_study(connection, study, "the budget of minutes is used up")
 
 
-def _holds(lease: Lease) -> Any:
+def _holds(lease: Any) -> Any:
     return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+
+
+def _is_kept(lease: Any) -> Any:
+    """Whether a lease may be renewed: one that was given back is not, by a call that was under way."""
+    return _holds(lease) & (TRIAL.c.lease_expires_at > 0)
 
 
 def _lock_study(connection: Connection, study_id: int) -> Any:
