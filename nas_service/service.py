@@ -220,12 +220,14 @@ class Service:
         size = _page_size(page_size)
         scope = f"trials-{study_id}-{state}-{order_by}"
         behind = decode_token(page_token, scope) if page_token else None
+        study = self._study_row(study_id)
+        on_front = self._front(study).trials
+        numbers = None
+        if order_by in METRICS:
+            columns = self._standings.of(study).columns(study, self._reading)
+            numbers = columns.ordered(order_by, state=state, behind=behind, limit=size + 1)
         with self._reading() as connection:
-            study = studies.read_study(connection, study_id)
-            on_front = self._on_front(connection, study)
-            if order_by in METRICS:
-                columns = self._standings.of(study).columns(connection, study)
-                numbers = columns.ordered(order_by, state=state, behind=behind, limit=size + 1)
+            if numbers is not None:
                 rows = studies.read_numbers(connection, study_id, numbers, state=state)
             else:
                 rows = studies.read_page(
@@ -244,17 +246,15 @@ class Service:
 
     def trials_of(self, study_id: int, numbers: Sequence[int]) -> list[TrialSummary]:
         """Return the trials of some numbers, in their order; a number that is none is left out."""
+        on_front = self._front(self._study_row(study_id)).trials
         with self._reading() as connection:
-            study = studies.read_study(connection, study_id)
-            on_front = self._on_front(connection, study)
             rows = studies.read_numbers(connection, study_id, numbers)
             return self._summaries.trials(connection, rows, on_front)
 
     def columns(self, study_id: int) -> Columns:
         """Return the figures of all trials of a study as arrays."""
-        with self._reading() as connection:
-            study = studies.read_study(connection, study_id)
-            return self._standings.of(study).columns(connection, study)
+        study = self._study_row(study_id)
+        return self._standings.of(study).columns(study, self._reading)
 
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""
@@ -301,18 +301,17 @@ class Service:
         unknown = [name for name in metrics or () if name not in METRICS]
         if unknown:
             raise InvalidInput(FieldError("/metrics", f"{unknown[0][:60]!r} is unknown", ", ".join(METRICS)))
-        with self._reading() as connection:
-            return self._front(connection, studies.read_study(connection, study_id), metrics or ())
+        return self._front(self._study_row(study_id), metrics or ())
 
-    def _front(self, connection: Connection, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
-        def read_members(numbers: list[int]) -> list[FrontMember]:
+    def _front(self, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
+        def read_members(connection: Connection, numbers: list[int]) -> list[FrontMember]:
             return self._summaries.members(connection, studies.read_numbers(connection, study["id"], numbers))
 
-        return self._standings.of(study).front(connection, study, metrics, read_members)
+        return self._standings.of(study).front(study, metrics, self._reading, read_members)
 
-    def _on_front(self, connection: Connection, study: RowMapping) -> frozenset[int]:
-        """Return the ids of the trials on a study's front."""
-        return self._front(connection, study).trials
+    def _study_row(self, study_id: int) -> RowMapping:
+        with self._reading() as connection:
+            return studies.read_study(connection, study_id)
 
     def warm_up(self) -> None:
         """Read the figures of the newest studies that go on, so that the first reader need not wait.

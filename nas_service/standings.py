@@ -5,6 +5,7 @@ Each server process keeps its own; the study's revision says what is missing fro
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from threading import Lock
 
 from sqlalchemy import Connection, RowMapping
@@ -21,12 +22,18 @@ MOST_TRIALS = 1_000_000
 # Choices of metrics that a study's fronts are kept for.
 MOST_FRONTS = 8
 
+# A connection of one's own for a moment.
+Open = Callable[[], AbstractContextManager[Connection]]
 # Details of trials by their numbers.
-ReadMembers = Callable[[list[int]], Iterable[FrontMember]]
+ReadMembers = Callable[[Connection, list[int]], Iterable[FrontMember]]
 
 
 class StudyMemory:
-    """The columns and fronts of one study."""
+    """The columns and fronts of one study.
+
+    Nobody waits for its lock with a connection in hand: whoever holds the lock may need one. And it reads on
+    a connection opened under the lock, which sees all that is remembered already; one opened before need not.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -38,33 +45,30 @@ class StudyMemory:
         """Trials that are remembered."""
         return len(self._columns)
 
-    def columns(self, connection: Connection, study: RowMapping) -> Columns:
+    def columns(self, study: RowMapping, open_: Open) -> Columns:
         """Return the columns as the study's row says they must be."""
         with self._lock:
-            return self._refreshed(connection, study)
+            return self._refreshed(study, open_)
 
     def front(
-        self,
-        connection: Connection,
-        study: RowMapping,
-        metrics: tuple[str, ...],
-        read_members: ReadMembers,
+        self, study: RowMapping, metrics: tuple[str, ...], open_: Open, read_members: ReadMembers
     ) -> FrontView:
         """Return the front over some metrics, none for the study's objectives."""
         with self._lock:
-            columns = self._refreshed(connection, study)
+            columns = self._refreshed(study, open_)
             front = self._fronts.get(metrics)
             if front is None:
                 front = self._fronts[metrics] = _Front(StudySpec.model_validate(study["spec"]), metrics)
                 while len(self._fronts) > MOST_FRONTS:
                     self._fronts.popitem(last=False)
             self._fronts.move_to_end(metrics)
-            return front.view(study["id"], columns, read_members)
+            return front.view(study["id"], columns, open_, read_members)
 
-    def _refreshed(self, connection: Connection, study: RowMapping) -> Columns:
+    def _refreshed(self, study: RowMapping, open_: Open) -> Columns:
         # Two readers may bring rows of different ages: the newer one's stay.
-        if study["revision"] > self._columns.revision or not len(self._columns):
-            self._columns = figures.refreshed(connection, study, self._columns)
+        if study["revision"] > self._columns.revision:
+            with open_() as connection:
+                self._columns = figures.refreshed(connection, study, self._columns)
         return self._columns
 
 
@@ -78,13 +82,16 @@ class _Front:
         self._columns: Columns | None = None
         self._view: FrontView | None = None
 
-    def view(self, study_id: int, columns: Columns, read_members: ReadMembers) -> FrontView:
+    def view(self, study_id: int, columns: Columns, open_: Open, read_members: ReadMembers) -> FrontView:
         if self._view is None or self._columns is not columns:
             standing = self._progress.follow(columns)
             known = {number: self._members[number] for number in standing.members if number in self._members}
             missing = [number for number in standing.members if number not in known]
+            if missing:
+                with open_() as connection:
+                    known |= {member.number: member for member in read_members(connection, missing)}
             # A trial on a front has ended, and what has ended does not change.
-            self._members = known | {member.number: member for member in read_members(missing)}
+            self._members = known
             self._view = front_view(study_id, self._objectives, standing, self._members)
             self._columns = columns
         return self._view

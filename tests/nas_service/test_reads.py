@@ -1,6 +1,7 @@
 """Reads that are answered from memory: always what the rows say, whoever wrote them."""
 
 import random
+import threading
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -141,3 +142,28 @@ def test_a_cloud_read_from_arrays_is_that_of_the_trials(service: Service, search
     )
     assert read == made
     assert all(read.counts[name] for name in shown)
+
+
+def test_readers_beside_a_writer_see_a_whole_front(service: Service, search: Search) -> None:
+    ends, wrong = threading.Event(), []
+
+    def read() -> None:
+        while not ends.is_set():
+            try:
+                front = service.front(search.study)
+                page = service.trials(search.study, order_by="accuracy", page_size=500)
+                assert numbers(front) <= {trial.number for trial in page.items}
+            except Exception as error:
+                wrong.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    # Each is better than all before, so that the front changes with every one.
+    for place in range(25):
+        search.end(place / 25, 5.0 - place / 10)
+    ends.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+    assert len(service.front(search.study).front) == 1
