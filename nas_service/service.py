@@ -305,7 +305,10 @@ class Service:
 
     def _front(self, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
         def read_members(connection: Connection, numbers: list[int]) -> list[FrontMember]:
-            return self._summaries.members(connection, studies.read_numbers(connection, study["id"], numbers))
+            rows = studies.read_numbers(connection, study["id"], numbers)
+            if len(rows) < len(numbers):
+                raise NotFound(f"study {study['id']} was deleted meanwhile")
+            return self._summaries.members(connection, rows)
 
         return self._standings.of(study).front(study, metrics, self._reading, read_members)
 
