@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable, is_loopback
+from nas_service.connection import SHA256, Connection, Damaged, NoRoom, Refused, Unreachable, is_loopback
 from nas_service.descriptions import ArchitectureView
 from nas_service.errors import NotFound, ServerUnreachable, ServiceError, Unavailable
 from nas_service.event_stream import frames
@@ -266,7 +266,9 @@ class Client:
             raise NotFound(f"there is no artifact {sha256[:64]!r}")
         target = self._settings.data_home / "cache" / "artifacts" / sha256
         with _translated(self._connection.server):
-            return self._connection.download(f"/artifacts/{sha256}", sha256, target)
+            return self._connection.download(
+                f"/artifacts/{sha256}", sha256, target, self._settings.cache_bytes
+            )
 
     def _get(self, kind: type[Answer], path: str, query: dict[str, Any] | None = None) -> Answer:
         return self._send(kind, "GET", path, may_repeat=True, params=query)
@@ -289,7 +291,7 @@ def _translated(server: str) -> Iterator[None]:
         yield
     except Unreachable as error:
         raise ServerUnreachable(f"{server} does not answer ({error}); start a server with: nas up") from error
-    except Damaged as error:
+    except (Damaged, NoRoom) as error:
         raise Unavailable(str(error)) from error
     except Refused as error:
         raise service_error(error.problem) from error

@@ -113,6 +113,12 @@ def _lock_is_held(path: Path) -> bool:
         os.close(lock)
 
 
+def living_slots(settings: Settings) -> list[str]:
+    """Return the names of the server and workers that run in the data folder's slots."""
+    locks = sorted((settings.data_home / "run").glob("*.lock"))
+    return [path.stem for path in locks if _lock_is_held(path)]
+
+
 def restart_ended(slots: Iterable[Slot]) -> list[Slot]:
     """Start what is not running, a little after its last start, and return what was started."""
     ended = [

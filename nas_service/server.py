@@ -10,6 +10,7 @@ import uvicorn
 
 from nas_service.app import create_app
 from nas_service.errors import ServiceError
+from nas_service.service import Service
 from nas_service.settings import Settings
 
 # An open event stream must not keep the server from stopping.
@@ -64,7 +65,13 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Run the server in this process until SIGINT or SIGTERM."""
+    """Run the server in this process until SIGINT or SIGTERM.
+
+    Raises:
+        ServiceError: The database or the settings are none to work with.
+    """
+    # Once before: what is wrong then would end in a traceback of uvicorn's.
+    Service.open(settings).close()
     Server(settings).run()
 
 

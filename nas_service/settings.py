@@ -10,7 +10,8 @@ class Settings(BaseSettings):
     """Where data lives and how the server listens.
 
     Reads NAS_HOME, NAS_DATABASE_URL, NAS_HOST, NAS_PORT, NAS_ALLOWED_HOSTS, NAS_LEASE_S,
-    NAS_MAX_UPLOAD_BYTES and NAS_TIMING_NOISE_LIMIT.
+    NAS_MAX_UPLOAD_BYTES, NAS_TIMING_NOISE_LIMIT, NAS_DRAIN_S, NAS_CHECKPOINT_S, NAS_ARTIFACTS_URL
+    and NAS_CACHE_BYTES.
     """
 
     model_config = SettingsConfigDict(env_prefix="NAS_", frozen=True)
@@ -27,6 +28,14 @@ class Settings(BaseSettings):
     # By which part a worker's timings of one network may differ before it refuses to measure latency; None
     # leaves that to the worker.
     timing_noise_limit: float | None = Field(default=None, gt=0.0)
+    # How long a worker that is told to end may go on with its epoch before it abandons it.
+    drain_s: float = Field(default=8.0, ge=0.0)
+    # How long a worker trains without storing a checkpoint, where no rung of early stopping comes sooner.
+    checkpoint_s: float = Field(default=60.0, ge=0.0)
+    # Where artifacts and data sets lie, see `nas_service.file_stores`; in the data folder by default.
+    artifacts_url: str | None = None
+    # What copies of files from elsewhere may take on this node, for artifacts and for data sets each.
+    cache_bytes: int = Field(default=20 * 1000**3, gt=0)
 
     @property
     def data_home(self) -> Path:
@@ -40,10 +49,10 @@ class Settings(BaseSettings):
 
     @property
     def datasets_folder(self) -> Path:
-        """Canonical data set files, named by sha256."""
+        """Canonical data set files, named by sha256, unless NAS_ARTIFACTS_URL says otherwise."""
         return self.data_home / "datasets"
 
     @property
     def artifacts_folder(self) -> Path:
-        """Checkpoints and architectures, named by sha256."""
+        """Checkpoints and architectures, named by sha256, unless NAS_ARTIFACTS_URL says otherwise."""
         return self.data_home / "artifacts"

@@ -1,6 +1,7 @@
 """`nas-worker`: one worker process, on this machine's data folder or on a server."""
 
 import argparse
+import hashlib
 import logging
 import os
 import socket
@@ -137,12 +138,14 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     worker = Worker(
         ledger,
         information,
-        settings.data_home / "spool" / options.name,
+        settings.data_home / "spool" / _service_key(options, settings),
         study_id=options.study,
         until_finished=options.until_finished,
         noise=noise,
         device=device,
         at_once=options.at_once or candidates_at_once(device, options.workers_here),
+        drain_s=settings.drain_s,
+        checkpoint_s=settings.checkpoint_s,
     )
     worker.end_on_signals()
     worker.run()
@@ -156,7 +159,7 @@ def _limit_memory(options: argparse.Namespace) -> None:
         logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
-def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, noise: Noise) -> None:
+def _measure(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # What this imports must run where there is no torch.
     from workers.latency import measure
     from workers.measuring import MeasuringWorker, versions
@@ -169,7 +172,8 @@ def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, n
         versions=versions(),
         measures_only=True,
     )
-    worker = MeasuringWorker(ledger, information, partial(measure, device=options.device), noise)
+    measure_here = partial(measure, device=options.device)
+    worker = MeasuringWorker(ledger, information, measure_here, noise, drain_s=settings.drain_s)
     worker.patience.end_on_signals("measurement")
     worker.run()
 
@@ -186,7 +190,8 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     if options.server:
         from nas_service.ledger.http import HttpLedger
 
-        return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
+        cache = settings.data_home / "cache"
+        return HttpLedger(options.server, _token(options, settings), cache, settings.cache_bytes)
     # A device that speaks to a server needs nothing of a database.
     from nas_service.ledger.sql import SqlLedger
     from nas_service.store.engine import make_engine
@@ -195,6 +200,12 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)
+
+
+def _service_key(options: argparse.Namespace, settings: Settings) -> str:
+    """Return a name of the service: what was finished for one must not be delivered to another."""
+    address = options.server or settings.resolved_database_url
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 def _token(options: argparse.Namespace, settings: Settings) -> str:

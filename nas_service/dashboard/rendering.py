@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from nas_service.api.bodies import FormRoute
 from nas_service.dashboard import plotly_script, wording
 from nas_service.errors import ServiceError, dotted
-from nas_service.problems import cause_of
+from nas_service.problems import RETRY_AFTER_S, RETRY_STATUSES, cause_of
 from nas_service.studies import ACTIVE_STATES
 from nas_service.yaml_text import yaml_text
 from search_spaces.errors import SearchSpaceError
@@ -27,7 +27,8 @@ from search_spaces.errors import SearchSpaceError
 def render(template: str, *, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """A template as an answer that is never cached: pages show the present."""
     content = _environment().get_template(template).render(values)
-    return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
+    later = {"Retry-After": str(RETRY_AFTER_S)} if status in RETRY_STATUSES else {}
+    return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store", **later})
 
 
 class PageRoute(APIRoute):

@@ -1,5 +1,8 @@
 """The connection to the database."""
 
+import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +13,20 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    QueuePool,
     create_engine,
     event,
     literal_column,
     make_url,
 )
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from nas_service.errors import Unavailable
 
 BUSY_TIMEOUT_S = 30
+CLOSING_S = 2.0
+POSTGRES_DISK_FULL = "53100"
 # File systems whose locks SQLite cannot trust.
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre", "glusterfs"}
@@ -50,6 +57,18 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
     return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15)
 
 
+def close(engine: Engine) -> None:
+    """Let go of all connections, those last whose statement a thread still waits for.
+
+    One that is given back after the pool was closed would never be closed.
+    """
+    pool = engine.pool
+    deadline = time.monotonic() + CLOSING_S
+    while isinstance(pool, QueuePool) and pool.checkedout() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    engine.dispose()
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that will write: on SQLite it takes the write lock at once."""
@@ -70,6 +89,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
         return
     with engine.begin() as connection:
         yield connection
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether the database could not write for want of space."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == POSTGRES_DISK_FULL
 
 
 def now_seconds(connection: Connection) -> ColumnElement[float]:
@@ -107,6 +132,10 @@ def _check_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"cannot create the data folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Unavailable(
+            f"cannot write to the data folder {folder}; set NAS_HOME to one that can be written"
+        )
     kind = _file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unavailable(
