@@ -86,7 +86,8 @@ class Columns:
         places, *news = (np.concatenate(column) for column in zip(*parts, strict=True))
         size = max(len(self), int(places.max()) + 1)
         olds = (self.ids, self.states, self.feasible, self.excluded, self.finished, self.metrics)
-        return Columns(revision, *(_placed(*pair, places, size) for pair in zip(olds, news, strict=True)))
+        columns = (_placed(old, new, places, size) for old, new in zip(olds, news, strict=True))
+        return Columns(revision, *columns)
 
     def ordered(self, name: str, *, state: TrialState | None, behind: int | None, limit: int) -> list[int]:
         """Return trial numbers by a metric, the best first and those without it last, ties by number.
