@@ -135,7 +135,7 @@ def _measure(kind: str, count: int, sampler: str, url: str, home: Path, seconds:
         for name, moments in part.items():
             if name in timings:
                 timings[name].seconds += moments
-    trials = sum(len(part["finished"]) for part in found)
+    trials = sum(len(part.get("finished", [])) for part in found)
     return Cell(kind, count, processes, sampler, seconds, trials, timings, share, join_ms / rows)
 
 
