@@ -63,6 +63,9 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.limits
 
 requirements-server.txt: pyproject.toml constraints.txt .ci/server_requirements.py | $(VENV)/.installed-dev
 	$(BIN)/python .ci/server_requirements.py > $@.part && mv $@.part $@

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from nas_service import __version__, dashboard
@@ -97,6 +98,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         app.state.metrics.register(telemetry.OfRows(Counts(service.engine, settings.lease_s).read))
         app.state.metrics.register(telemetry.OfProcess(lambda: app.state.tail.streams, service.engine))
         following = asyncio.create_task(app.state.tail.run())
+        warming = asyncio.create_task(run_in_threadpool(service.warm_up))
         try:
             yield
         finally:
@@ -104,6 +106,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await warming
             service.close()
 
     return lifespan

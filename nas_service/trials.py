@@ -1,5 +1,6 @@
 """Trials and what workers and ledger say to each other about them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -105,7 +106,12 @@ class Trial(Value):
     @property
     def predicted_metrics(self) -> list[str]:
         """Return the metrics whose values were predicted, not measured."""
-        return ["latency_ms"] if self.latency and self.latency.get("is_predicted") else []
+        return predicted_metrics(self.latency)
+
+
+def predicted_metrics(latency: Mapping[str, Any] | None) -> list[str]:
+    """Return the metrics that a trial's latency record says were predicted, not measured."""
+    return ["latency_ms"] if latency and latency.get("is_predicted") else []
 
 
 class Repeat(Value):
