@@ -5,7 +5,8 @@ ServiceError
 ├── NotFound                no such study, trial, data set, family or worker
 ├── Conflict                the thing exists but is in the wrong state
 │   └── Stale               it has changed since the caller looked
-├── AccessDenied            the token is missing, wrong, or not enough
+├── AccessDenied            the token is missing, unknown, revoked or expired
+│   └── Forbidden           the token is good, but its role does not allow this
 └── Unavailable             the database does not answer; try again
     └── ServerUnreachable   nothing answers at the server's address
 """
@@ -56,6 +57,10 @@ class Stale(Conflict):
 
 class AccessDenied(ServiceError):
     """The server wants a token, or another one."""
+
+
+class Forbidden(AccessDenied):
+    """The token is good, but not for this."""
 
 
 class Unavailable(ServiceError):

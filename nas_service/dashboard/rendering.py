@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from nas_service.api.actor import current_actor
 from nas_service.api.bodies import FormRoute
 from nas_service.dashboard import plotly_script, wording
 from nas_service.errors import ServiceError, dotted
@@ -40,16 +41,16 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError:
-                return _error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+                return error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
             except HTTPException as error:
-                return _error_page(HTTPStatus(error.status_code), str(error.detail))
+                return error_page(error.status_code, str(error.detail))
             except OperationalError:
-                return _error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
+                return error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
             except (ServiceError, SearchSpaceError) as error:
                 cause = cause_of(error)
                 if cause is None:
                     raise
-                return _error_page(HTTPStatus(cause.status), str(error))
+                return error_page(cause.status, str(error))
 
         return handle_with_pages
 
@@ -61,8 +62,9 @@ class PageFormRoute(PageRoute, FormRoute):
     max_body_bytes = 1024 * 1024
 
 
-def _error_page(status: HTTPStatus, detail: str) -> Response:
-    return render("error.html", status=status, title=status.phrase, detail=detail)
+def error_page(status: int, detail: str) -> Response:
+    """Return a page that says in words what went wrong."""
+    return render("error.html", status=status, title=HTTPStatus(status).phrase, detail=detail)
 
 
 @lru_cache
@@ -99,6 +101,8 @@ def _environment() -> Environment:
         "plotly_style_ids": plotly_script.style_ids,
         "active_states": ACTIVE_STATES,
         "static_version": _static_version(),
+        # Who looks at the page; None where nothing asks for that.
+        "who": current_actor.get,
     }
     return environment
 

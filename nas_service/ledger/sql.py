@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from nas_service.content import store_content
 from nas_service.ledger import endings, files, measuring, proposals
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, NameTaken
 from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
@@ -65,26 +65,41 @@ REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(Stud
 class SqlLedger(SqlMeasurements):
     """`Ledger` on an SQLAlchemy engine; see the protocol for what each method promises."""
 
-    def register(self, worker: WorkerInfo) -> Registration:
+    def register(
+        self, worker: WorkerInfo, *, token_id: int | None = None, takes_any_name: bool = True
+    ) -> Registration:
+        """Join as in the protocol, by a token; raises `NameTaken`.
+
+        Args:
+            worker: What it says of itself.
+            token_id: Whose worker it is; None for one on this database.
+            takes_any_name: Also that of a living worker of another token.
+        """
         with self._writing() as connection:
             now = now_seconds(connection)
             values = {
                 **worker.model_dump(),
+                "token_id": token_id,
                 "heartbeat_at": now,
                 "started_at": datetime.now(UTC),
                 "has_left": False,
             }
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            is_dead = WORKER.c.has_left | (WORKER.c.heartbeat_at < now - self._lease_s)
+            is_free = None if takes_any_name else is_dead | (WORKER.c.token_id == token_id)
             statement = (
                 dialect.insert(WORKER)
                 .values(values)
                 .on_conflict_do_update(
                     index_elements=["name"],
                     set_={name: value for name, value in values.items() if name != "name"},
+                    where=is_free,
                 )
                 .returning(WORKER.c.id)
             )
-            worker_id = connection.execute(statement).scalar_one()
+            worker_id = connection.execute(statement).scalar()
+            if worker_id is None:
+                raise NameTaken(f"a living worker of another token is named {worker.name!r}; take another")
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.joined", {"worker": worker.name}))
         return Registration(
@@ -292,7 +307,8 @@ class SqlLedger(SqlMeasurements):
 
 
 def _holds(lease: Lease) -> Any:
-    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+    is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
+    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
 
 
 def _is_claimable(connection: Connection) -> Any:

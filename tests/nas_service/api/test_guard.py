@@ -21,7 +21,7 @@ from nas_service.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 # Beside these nothing answers without a token where the server can be reached from elsewhere.
-PUBLIC = {"/healthz", "/readyz", "/login", "/static/{path}"}
+PUBLIC = {"/healthz", "/readyz", "/login", "/static/{path}", "/favicon.ico"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def http(home: Path) -> Iterator[httpx.Client]:
 def outside(home: Path, http: httpx.Client) -> Iterator[httpx.Client]:
     """A server on the same data that listens on all addresses."""
     with (
-        serving(Settings(home=home, port=0, host="0.0.0.0")) as address,
+        serving(Settings(home=home, port=0, host="0.0.0.0", behind_proxy=True)) as address,
         httpx.Client(base_url=address.replace("0.0.0.0", "127.0.0.1"), trust_env=False, timeout=30) as client,
     ):
         yield client
