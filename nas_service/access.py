@@ -1,21 +1,18 @@
 """Roles, tokens and the audit log, as the API, the client and the command line speak of them."""
 
 import hashlib
+import re
 import secrets
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 TOKEN_PREFIX = "nw_"
+TOKEN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._@+-]*")
 MAX_EXPIRES_DAYS = 3650
 TokenState = Literal["active", "expired", "revoked"]
-TokenName = Annotated[
-    str,
-    # A name that is a number would be taken for an id.
-    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._@+-]*$", max_length=100),
-]
 
 
 class Role(StrEnum):
@@ -56,12 +53,21 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def _checked_name(name: str) -> str:
+    # A name that is a number would be taken for an id.
+    if not TOKEN_NAME.fullmatch(name):
+        raise ValueError(
+            f"must begin with a letter and hold only letters, digits and . _ @ + -, not {name!r}"
+        )
+    return name
+
+
 class TokenCreate(BaseModel):
     """A token to be made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: TokenName
+    name: Annotated[str, Field(max_length=100), AfterValidator(_checked_name)]
     role: Role
     # Good for ever without it.
     expires_days: Annotated[int, Field(ge=1, le=MAX_EXPIRES_DAYS)] | None = None

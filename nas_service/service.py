@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -73,7 +73,7 @@ class Service:
         self._fronts_lock = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, *, migrate: bool = True) -> "Service":
+    def open(cls, settings: Settings, *, migrate: bool = True) -> Self:
         """Connect, and bring the database up to date."""
         engine = make_engine(settings.resolved_database_url)
         if migrate:

@@ -10,7 +10,7 @@ import torch
 
 from nas_service.datasets import load_dataset
 from nas_service.errors import InvalidInput
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable, NotAdmitted
 from nas_service.measurements import Measurement
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
 from search_spaces import Architecture
@@ -256,6 +256,9 @@ class Worker:
         """Hand a result over; it stays in the spool until the ledger has answered."""
         try:
             self._patience.call(lambda: self._ledger.complete(lease, outcome), even_at_end=True)
+        except NotAdmitted:
+            # With another token the same worker delivers it.
+            raise
         except (LeaseLost, LedgerRefused) as error:
             log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
         except LedgerUnavailable:

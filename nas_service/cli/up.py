@@ -11,11 +11,11 @@ import httpx
 import typer
 
 from nas_service.api.binding import check_binding
+from nas_service.cli.local_service import LocalService
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, ServiceError
 from nas_service.gpus import visible_gpus, worker_options
 from nas_service.processes import Slot, restart_ended, server_slot, stop, worker_slot
-from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.studies import Budget, Constraint, Objective, StudySpec, Training
 
@@ -56,7 +56,7 @@ def up(
     settings = Settings().model_copy(update=given)
     check_binding(settings)
     slots = _slots(settings, workers if workers is not None else _default_workers())
-    service = Service.open(settings)
+    service = LocalService.open(settings)
     try:
         _refuse_taken_port(settings, slots[0])
         if first_search and not service.studies(page_size=1).items:
@@ -68,7 +68,7 @@ def up(
 
 def demo() -> None:
     """Launch the first search again: handwritten digits under 50,000 parameters and 4 ms."""
-    service = Service.open(Settings())
+    service = LocalService.open(Settings())
     try:
         study = service.create_study(FIRST_SEARCH)
     finally:
