@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, or_, select
 
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, NotYours
 from nas_service.ledger.sql import SqlLedger
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.store.engine import reading
-from nas_service.store.models import SeatRow, WorkerRow, table
+from nas_service.store.models import SeatRow, TrialRow, WorkerRow, table
 from nas_service.trials import (
     Changes,
     EpochReport,
@@ -23,7 +23,7 @@ from nas_service.trials import (
     WorkerInfo,
 )
 
-SEAT, WORKER = table(SeatRow), table(WorkerRow)
+SEAT, TRIAL, WORKER = table(SeatRow), table(TrialRow), table(WorkerRow)
 
 
 class ScopedLedger:
@@ -91,7 +91,7 @@ class ScopedLedger:
         self._ledger.release(lease)
 
     def give_up(self, study_id: int, reason: str) -> None:
-        self._check_seat(study_id)
+        self._check_has_worked(study_id)
         self._ledger.give_up(study_id, reason)
 
     def fetch_dataset(self, sha256: str) -> Path:
@@ -149,13 +149,14 @@ class ScopedLedger:
         except NotYours as error:
             raise LeaseLost(f"the lease of trial {lease.trial_id} is another worker's") from error
 
-    def _check_seat(self, study_id: int) -> None:
-        """A study is given up by those that proposed for it."""
+    def _check_has_worked(self, study_id: int) -> None:
+        """A study is given up by those that propose for it, or train its trials."""
         if self._reaches_all:
             return
-        mine = select(SEAT.c.seat).join(WORKER, WORKER.c.id == SEAT.c.worker_id)
-        mine = mine.where(SEAT.c.study_id == study_id, WORKER.c.token_id == self._token_id).limit(1)
+        mine = select(WORKER.c.id).where(WORKER.c.token_id == self._token_id)
+        proposes = select(SEAT.c.seat).where(SEAT.c.study_id == study_id, SEAT.c.worker_id.in_(mine))
+        trains = select(TRIAL.c.id).where(TRIAL.c.study_id == study_id, TRIAL.c.worker_id.in_(mine))
         with reading(self._engine) as connection:
-            has_seat = connection.execute(mine).scalar() is not None
-        if not has_seat:
-            raise NotYours(f"no worker of this token has proposed for study {study_id}")
+            has_worked = connection.execute(select(or_(proposes.exists(), trains.exists()))).scalar_one()
+        if not has_worked:
+            raise NotYours(f"no worker of this token has worked for study {study_id}")
