@@ -8,7 +8,9 @@ from ledger_contract import LedgerContract
 from measurement_contract import MeasurementContract
 from sqlalchemy import text
 
-from nas_service.ledger.protocol import LedgerUnavailable
+from nas_service.access import Role, TokenCreate
+from nas_service.errors import Conflict
+from nas_service.ledger.protocol import LedgerUnavailable, NameTaken
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
@@ -17,7 +19,31 @@ from nas_service.store.models import Base
 from nas_service.trials import WorkerInfo
 
 
-class TestOnSqlite(LedgerContract, MeasurementContract):
+class NamesContract:
+    """Run by subclasses that provide the fixtures `ledger` and `service` (on the same data)."""
+
+    def test_the_name_of_a_living_worker_belongs_to_its_token(
+        self, ledger: SqlLedger, service: Service
+    ) -> None:
+        ids = [service.create_token(TokenCreate(name=name, role=Role.worker)).id for name in ("one", "other")]
+        worker = WorkerInfo(name="worker", host="there", pid=1)
+        first = ledger.register(worker, token_id=ids[0], takes_any_name=False).worker_id
+        assert ledger.register(worker, token_id=ids[0], takes_any_name=False).worker_id == first
+        with pytest.raises(NameTaken):
+            ledger.register(worker, token_id=ids[1], takes_any_name=False)
+        ledger.leave(first)
+        assert ledger.register(worker, token_id=ids[1], takes_any_name=False).worker_id == first
+
+    def test_a_token_s_name_is_free_again_once_it_is_revoked(self, service: Service) -> None:
+        wanted = TokenCreate(name="pi4", role=Role.worker)
+        first = service.create_token(wanted)
+        with pytest.raises(Conflict, match="pi4"):
+            service.create_token(wanted)
+        service.revoke_token(first.id)
+        assert service.create_token(wanted).id != first.id
+
+
+class TestOnSqlite(LedgerContract, MeasurementContract, NamesContract):
     """The embedded default."""
 
     def test_a_database_that_is_away_is_told_apart_from_a_wrong_call(self, tmp_path: Path) -> None:
@@ -28,7 +54,7 @@ class TestOnSqlite(LedgerContract, MeasurementContract):
 
 
 @pytest.mark.postgres
-class TestOnPostgres(LedgerContract, MeasurementContract):
+class TestOnPostgres(LedgerContract, MeasurementContract, NamesContract):
     """The team database."""
 
     @pytest.fixture
