@@ -72,7 +72,9 @@ async def upload_dataset(
         else:
             path, named = await _store_form_file(request, settings, Path(folder))
             name = name or named
-        return await run_in_threadpool(service.add_dataset, path, name)
+        dataset = await run_in_threadpool(service.add_dataset, path, name)
+    request.state.target = f"datasets/{dataset.name}"
+    return dataset
 
 
 async def _store_form_file(request: Request, settings: Settings, folder: Path) -> tuple[Path, str | None]:
