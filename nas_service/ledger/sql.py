@@ -29,6 +29,7 @@ from nas_service.store.models import (
     SeatRow,
     StudyAttributeRow,
     StudyRow,
+    TokenRow,
     TrialRow,
     WorkerRow,
     table,
@@ -57,7 +58,7 @@ from nas_service.trials import (
     WorkerInfo,
 )
 
-STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
+STUDY, TRIAL, WORKER, TOKEN = table(StudyRow), table(TrialRow), table(WorkerRow), table(TokenRow)
 EPOCH, SEAT = table(EpochRow), table(SeatRow)
 REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
 
@@ -85,8 +86,7 @@ class SqlLedger(SqlMeasurements):
                 "has_left": False,
             }
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            is_dead = WORKER.c.has_left | (WORKER.c.heartbeat_at < now - self._lease_s)
-            is_free = None if takes_any_name else is_dead | (WORKER.c.token_id == token_id)
+            is_free = None if takes_any_name else _is_free(now - self._lease_s, token_id)
             statement = (
                 dialect.insert(WORKER)
                 .values(values)
@@ -304,6 +304,14 @@ class SqlLedger(SqlMeasurements):
             study = _lock_study(connection, study_id)
             if study["state"] == "running":
                 endings.drain_study(connection, study, "the budget of minutes is used up")
+
+
+def _is_free(alive_since: ColumnElement[float], token_id: int | None) -> ColumnElement[bool]:
+    """Whether a worker's name may be taken by a token: its own, or that of a worker that lives no longer."""
+    is_over = TOKEN.c.revoked_at.is_not(None) | (TOKEN.c.expires_at <= datetime.now(UTC))
+    shut_out = WORKER.c.token_id.in_(select(TOKEN.c.id).where(is_over))
+    is_dead = WORKER.c.has_left | (WORKER.c.heartbeat_at < alive_since) | shut_out
+    return is_dead | (WORKER.c.token_id == token_id)
 
 
 def _holds(lease: Lease) -> Any:

@@ -33,6 +33,10 @@ class NamesContract:
             ledger.register(worker, token_id=ids[1], takes_any_name=False)
         ledger.leave(first)
         assert ledger.register(worker, token_id=ids[1], takes_any_name=False).worker_id == first
+        with pytest.raises(NameTaken):
+            ledger.register(worker, token_id=ids[0], takes_any_name=False)
+        service.revoke_token(ids[1])
+        assert ledger.register(worker, token_id=ids[0], takes_any_name=False).worker_id == first
 
     def test_a_token_s_name_is_free_again_once_it_is_revoked(self, service: Service) -> None:
         wanted = TokenCreate(name="pi4", role=Role.worker)

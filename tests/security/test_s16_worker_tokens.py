@@ -238,11 +238,10 @@ def test_a_worker_goes_on_under_its_name_with_the_next_token(
 ) -> None:
     """Rotation: the new token is made, the worker restarted with it, the old one revoked."""
     _, lease = held
-    service.revoke_token(next(token.id for token in service.tokens() if token.name == "owner"))
-    workers = table(WorkerRow)
-    with writing(service.engine) as connection:
-        connection.execute(update(workers).values(has_left=True))
     successor = connect("owner-2")
+    with pytest.raises(NameTaken):
+        join(successor, "owner")
+    service.revoke_token(next(token.id for token in service.tokens() if token.name == "owner"))
     assert join(successor, "owner") == lease.worker_id
     # What it had finished before counts, since nobody else took the trial over meanwhile.
     successor.complete(lease, outcome())
