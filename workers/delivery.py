@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable, NotAdmitted
 from nas_service.trials import Lease, Outcome
 from workers.patience import Patience
 from workers.spool import Finished, Spool
@@ -58,6 +58,9 @@ class Delivery:
             for content in finished.files.values():
                 self._patience.call(partial(self._ledger.put_artifact, content), even_at_end=True)
             self._patience.call(lambda: self._ledger.complete(lease, finished.outcome), even_at_end=True)
+        except NotAdmitted:
+            # With another token the same result is delivered.
+            raise
         except (LeaseLost, LedgerRefused) as error:
             log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
         except LedgerUnavailable:

@@ -222,7 +222,7 @@ def test_an_address_that_is_none_is_said_so(server: str) -> None:
 def test_the_token_of_the_data_folder_is_used_on_this_machine_only(
     service: Service, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outside = settings.model_copy(update={"port": 0, "host": "0.0.0.0"})
+    outside = settings.model_copy(update={"port": 0, "host": "0.0.0.0", "behind_proxy": True})
     with serving(outside) as address:
         local = address.replace("0.0.0.0", "127.0.0.1")
         with Client(local) as client:
