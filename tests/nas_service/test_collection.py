@@ -15,7 +15,7 @@ from nas_service.service import Service
 from nas_service.store.collection import GRACE_S, WITHOUT_FILES, Collected, Flaw, collect, flaws
 from nas_service.store.engine import writing
 from nas_service.store.models import ArtifactRow, TrialRow, table
-from nas_service.trials import Proposal
+from nas_service.trials import Checkpoint, Proposal
 
 MakeProposal = Callable[..., Proposal]
 
@@ -177,3 +177,16 @@ def test_the_commands_say_what_goes_and_what_is_wrong(
     capsys.readouterr()
     assert run(["artifacts", "verify", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == [{"kind": "artifact", "sha256": used, "flaw": "damaged"}]
+
+
+def test_what_a_running_trial_can_be_trained_on_from_stays(
+    service: Service, ledger: SqlLedger, make_proposal: MakeProposal, age: Callable[..., None]
+) -> None:
+    study = service.create_study(make_spec()).study
+    lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+    sha256 = ledger.put_artifact(b"state")
+    ledger.checkpoint(lease, Checkpoint(epoch=1, sha256=sha256))
+    age(sha256)
+    assert collected(service).artifacts == 0
+    ledger.complete(lease, outcome(lease.trial_id))
+    assert collected(service).artifacts == 1
