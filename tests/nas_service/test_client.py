@@ -41,8 +41,9 @@ SPEC = StudySpec(
 @pytest.fixture(autouse=True)
 def _own_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_HOME", str(settings.data_home))
-    for name in ("NAS_SERVER", "NAS_TOKEN", "NAS_DATABASE_URL"):
+    for name in ("NAS_SERVER", "NAS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NAS_DATABASE_URL", settings.resolved_database_url)
 
 
 @pytest.fixture
