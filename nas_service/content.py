@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from nas_service.crash_points import crash_point
+
 
 def store_content(folder: Path, content: bytes, suffix: str = "") -> str:
     """Write bytes under their sha256 and return it: temporary file, fsync, rename."""
@@ -17,9 +19,12 @@ def store_content(folder: Path, content: bytes, suffix: str = "") -> str:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
+            crash_point("content.written")
             stream.flush()
             os.fsync(stream.fileno())
+        crash_point("content.synced")
         os.replace(temporary, target)
+        crash_point("content.renamed")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

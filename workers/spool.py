@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from nas_service.crash_points import crash_point
 from nas_service.trials import Lease, Outcome
 
 
@@ -22,12 +23,16 @@ class Spool:
         content = json.dumps({"lease": lease.model_dump(), "outcome": outcome.model_dump(mode="json")})
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(content)
+            crash_point("spool.written")
             stream.flush()
             os.fsync(stream.fileno())
+        crash_point("spool.synced")
         temporary.replace(path)
+        crash_point("spool.renamed")
 
     def remove(self, lease: Lease) -> None:
         """Forget a result that was delivered or is no longer wanted."""
+        crash_point("spool.before_remove")
         self._path(lease).unlink(missing_ok=True)
 
     def waiting(self) -> Iterator[tuple[Lease, Outcome]]:

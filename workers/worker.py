@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 import torch
 
+from nas_service.crash_points import crash_point
 from nas_service.datasets import load_dataset
 from nas_service.errors import InvalidInput
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
@@ -95,6 +96,7 @@ class Worker:
         if not self._join():
             return
         log.info("joined as %s (%d)", self._information.name, self._worker_id)
+        crash_point("worker.joined")
         run_together(self._work, self._company.places, on_error=self.end)
         self._say_goodbye()
 
@@ -181,6 +183,7 @@ class Worker:
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
         label = f"study {study.id} trial {trial.number}"
         log.info("%s: attempt %d", label, lease.attempt)
+        crash_point("worker.trial_held")
         with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):
             evaluation = evaluate(
                 trial.architecture,
@@ -213,6 +216,7 @@ class Worker:
             return "stop"
         try:
             answer = self._ledger.report(lease, report)
+            crash_point("worker.epoch_reported")
         except LedgerUnavailable:
             return heartbeat.verdict
         except LeaseLost:
@@ -227,7 +231,9 @@ class Worker:
         state: Literal["complete", "pruned", "infeasible", "failed"],
         label: str,
     ) -> None:
+        crash_point("worker.evaluated")
         artifacts = {kind: self._stored(content) for kind, content in evaluation.files.items()}
+        crash_point("worker.artifacts_stored")
         outcome = Outcome(
             report_id=uuid.uuid4().hex,
             state=state,
@@ -260,6 +266,7 @@ class Worker:
             log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
         except LedgerUnavailable:
             return
+        crash_point("worker.delivered")
         self._spool.remove(lease)
 
     def _deliver_leftovers(self) -> None:

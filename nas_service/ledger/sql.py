@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from nas_service.content import store_content
+from nas_service.crash_points import crash_point
 from nas_service.ledger import endings, files, measuring, proposals
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused
 from nas_service.ledger.rungs import goes_on
@@ -87,6 +88,7 @@ class SqlLedger(SqlMeasurements):
             worker_id = connection.execute(statement).scalar_one()
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.joined", {"worker": worker.name}))
+            crash_point("ledger.register.before_commit")
         return Registration(
             worker_id=worker_id, heartbeat_s=self._lease_s / HEARTBEATS_A_LEASE, lease_s=self._lease_s
         )
@@ -97,6 +99,7 @@ class SqlLedger(SqlMeasurements):
             name = connection.execute(statement.returning(WORKER.c.name)).scalar()
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.left", {"worker": name}))
+            crash_point("ledger.leave.before_commit")
 
     def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
         self._beat(worker_id)
@@ -126,6 +129,7 @@ class SqlLedger(SqlMeasurements):
                 taken = select(func.count()).select_from(SEAT).where(SEAT.c.study_id == study_id)
                 seat = connection.execute(taken).scalar_one()
                 connection.execute(insert(SEAT).values(study_id=study_id, worker_id=worker_id, seat=seat))
+            crash_point("ledger.join_study.before_commit")
             return int(seat)
 
     def changes(self, study_id: int, since: int) -> Changes:
@@ -183,7 +187,11 @@ class SqlLedger(SqlMeasurements):
     def heartbeat(self, lease: Lease) -> Instruction:
         self._beat(lease.worker_id)
         with self._writing() as connection:
-            return "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+            verdict: Instruction = (
+                "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+            )
+            crash_point("ledger.heartbeat.before_commit")
+            return verdict
 
     def report(self, lease: Lease, report: EpochReport) -> Instruction:
         with self._writing() as connection:
@@ -199,6 +207,7 @@ class SqlLedger(SqlMeasurements):
                 connection.execute(update(TRIAL).where(TRIAL.c.id == lease.trial_id).values(metrics=merged))
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
+            crash_point("ledger.report.before_commit")
             spec_data = connection.execute(select(STUDY.c.spec).where(STUDY.c.id == study_id)).scalar_one()
             spec = StudySpec.model_validate(spec_data)
             if report.epoch not in spec.training.rungs:
@@ -211,6 +220,7 @@ class SqlLedger(SqlMeasurements):
         try:
             with self._writing() as connection:
                 endings.end_trial(connection, lease, outcome)
+            crash_point("ledger.complete.after_commit")
         except LeaseLost:
             # The same report may have come in twice at once.
             with self._reading() as connection:
@@ -224,25 +234,30 @@ class SqlLedger(SqlMeasurements):
             holds = _holds(lease) & (TRIAL.c.lease_expires_at > 0)
             given = {"lease_expires_at": 0.0, "released": TRIAL.c.released + 1}
             connection.execute(update(TRIAL).where(holds).values(given))
+            crash_point("ledger.release.before_commit")
 
     def give_up(self, study_id: int, reason: str) -> None:
         with self._writing() as connection:
             study = _lock_study(connection, study_id)
             if study["state"] in ("running", "draining"):
                 endings.end_study(connection, study_id, "failed", reason)
+            crash_point("ledger.give_up.before_commit")
 
     def fetch_dataset(self, sha256: str) -> Path:
         return files.dataset_path(self._settings, sha256)
 
     def put_artifact(self, content: bytes) -> str:
         sha256 = store_content(self._settings.artifacts_folder, content)
+        crash_point("ledger.put_artifact.before_record")
         with self._writing() as connection:
             files.record(connection, sha256, len(content))
         return sha256
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
-        statement = update(TRIAL).where(_holds(lease)).values(lease_expires_at=until)
+        # One that was given back is not renewed by a heartbeat that was under way meanwhile.
+        is_kept = _holds(lease) & (TRIAL.c.lease_expires_at > 0)
+        statement = update(TRIAL).where(is_kept).values(lease_expires_at=until)
         return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
 
     def _expire_leases(self, connection: Connection, worker_id: int) -> None:
@@ -281,6 +296,7 @@ class SqlLedger(SqlMeasurements):
                 connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
             data = {"trial": trial.id, "number": trial.number, "attempt": trial.attempt, "worker": name}
             events.append(connection, study["id"], ("trial.started", data))
+            crash_point("ledger.claim.before_commit")
             return Work(kind="run", study=study_from(study), trial=trial, lease=lease_of(trial, worker_id))
 
     def _drain(self, study_id: int) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import Unavailable
 
 BUSY_TIMEOUT_S = 30
@@ -55,6 +56,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that will write: on SQLite it takes the write lock at once."""
     with engine.execution_options(nas_writes=True).begin() as connection:
         yield connection
+        crash_point("store.before_commit")
+    crash_point("store.after_commit")
 
 
 @contextmanager

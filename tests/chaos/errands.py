@@ -1,0 +1,46 @@
+"""Single calls that a drill lets a process of its own make, and die in."""
+
+from nas_service.crash_points import crash_point
+from nas_service.ledger.sql import SqlLedger
+from nas_service.service import Service
+from nas_service.settings import Settings
+from nas_service.studies import StudySpec
+
+
+def open_database(arguments: list[str]) -> None:
+    """Bring the database up to date."""
+    Service.open(Settings()).close()
+
+
+def create_study(arguments: list[str]) -> None:
+    """Launch the study of a spec in JSON."""
+    Service.open(Settings()).create_study(StudySpec.model_validate_json(arguments[0]))
+
+
+def enqueue(arguments: list[str]) -> None:
+    """Enqueue the network of a seed in a study."""
+    from stub_worker import drawn
+
+    service = Service.open(Settings())
+    study = service.study(int(arguments[0]))
+    network = drawn(study.spec, (1, 8, 8), 10, int(arguments[1])).architecture
+    service.enqueue(study.study, network)
+
+
+def give_up(arguments: list[str]) -> None:
+    """End a study that holds nothing."""
+    settings = Settings()
+    SqlLedger(Service.open(settings).engine, settings=settings).give_up(int(arguments[0]), "hopeless")
+
+
+def ask_for_work(arguments: list[str]) -> None:
+    """Ask for work of a study once."""
+    settings = Settings()
+    ledger = SqlLedger(Service.open(settings).engine, settings=settings)
+    ledger.next_work(int(arguments[0]), study_id=int(arguments[1]))
+
+
+def pass_by(arguments: list[str]) -> None:
+    """Pass a crash point so many times."""
+    for _ in range(int(arguments[1])):
+        crash_point(arguments[0])
