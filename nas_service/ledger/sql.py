@@ -22,7 +22,7 @@ from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
 from nas_service.store import events
 from nas_service.store.devices import is_served
-from nas_service.store.engine import now_seconds
+from nas_service.store.engine import now_moment, now_seconds
 from nas_service.store.models import (
     EpochRow,
     ForbiddenRow,
@@ -357,10 +357,8 @@ def _open_study(connection: Connection, study_id: int | None, served: ColumnElem
 
 
 def _overdue(connection: Connection) -> int | None:
-    query = (
-        select(STUDY.c.id).where(STUDY.c.state == "running", STUDY.c.deadline < datetime.now(UTC)).limit(1)
-    )
-    return connection.execute(query).scalar()
+    is_over = STUDY.c.deadline < now_moment(connection)
+    return connection.execute(select(STUDY.c.id).where(STUDY.c.state == "running", is_over).limit(1)).scalar()
 
 
 def _has_ended(connection: Connection, study_id: int) -> bool:

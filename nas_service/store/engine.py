@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    DateTime,
     Engine,
     Float,
     create_engine,
@@ -80,6 +82,14 @@ def now_seconds(connection: Connection) -> ColumnElement[float]:
     if connection.dialect.name == "sqlite":
         return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
     return literal_column("extract(epoch from clock_timestamp())::double precision", Float)
+
+
+def now_moment(connection: Connection) -> ColumnElement[datetime]:
+    """Return the database's own clock as an SQL expression, to compare with columns that hold a moment."""
+    if connection.dialect.name == "sqlite":
+        # As the columns are stored: six digits of the second.
+        return literal_column("strftime('%Y-%m-%d %H:%M:%f000', 'now')", DateTime)
+    return literal_column("clock_timestamp()", DateTime(timezone=True))
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -187,9 +187,12 @@ def _be_born(order: dict[str, Any]) -> None:
     os.environ.update(order["environment"])
     # Forked at one point, all would otherwise draw the same numbers.
     random.seed(time.time_ns() ^ os.getpid())
+    from shifted_clock import shift
+
     from nas_service import crash_points
 
     crash_points.arm(os.environ.get("NAS_CRASH_AT", ""))
+    shift()
 
 
 def _say(**news: int) -> None:

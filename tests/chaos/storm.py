@@ -117,6 +117,8 @@ class Storm:
         with ExitStack() as stack:
             self._service = Service.open(self._settings)
             stack.callback(self._service.close)
+            # Reading the data set for the first time takes longer than everything else.
+            self._service.datasets()
             self._nursery = stack.enter_context(Nursery(*MODULES))
             self._start_server()
             self._wait_for(self._is_ready)
@@ -281,6 +283,10 @@ class Storm:
             place.child.kill()
         assert self._server is not None
         self._server.kill()
+        for study in self._service.studies(page_size=20).items:
+            if study.state == "running":
+                # What runs is finished, and no more begun: the rest of the budget would only take time.
+                self._service.drain(study.study)
         self._wait_for(self._has_finished)
         for place in self._places:
             assert place.child is not None
@@ -326,7 +332,6 @@ class Storm:
     def _end(self, reader: threading.Thread) -> None:
         # The reader waits for an event: give it one.
         self._is_over = True
-        self._service.datasets()
         SqlLedger(self._service.engine, settings=self._settings).register(
             WorkerInfo(name="the last", host="here", pid=1)
         )

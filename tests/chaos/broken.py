@@ -1,0 +1,265 @@
+"""Guards broken on purpose: each is one text replaced by another in a copy of the packages, and a test turns red.
+
+python tests/chaos/broken.py [NAME ...]
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("nas_service", "workers", "search_spaces", "alembic")
+ON_SQLITE = "tests/nas_service/test_sql_ledger.py::TestOnSqlite::"
+GUARD = "tests/nas_service/api/test_guard.py::"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A guard, and how it is taken away."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    # What must notice.
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "fence of heartbeats and reports",
+        "nas_service/ledger/sql.py",
+        '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
+        '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.state == "running")',
+        (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing",),
+    ),
+    Mutant(
+        "fence of results",
+        "nas_service/ledger/endings.py",
+        '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
+        '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.state == "running")',
+        (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing",),
+    ),
+    Mutant(
+        "a result counts for a running trial only",
+        "nas_service/ledger/endings.py",
+        '(TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
+        "(TRIAL.c.attempt == lease.attempt)",
+        (ON_SQLITE + "test_the_same_report_twice_counts_once",),
+    ),
+    Mutant(
+        "report id",
+        "nas_service/ledger/endings.py",
+        "if before.report_id == outcome.report_id:",
+        "if before.report_id is not None:",
+        (ON_SQLITE + "test_the_same_report_twice_counts_once",),
+    ),
+    Mutant(
+        "fence of releases",
+        "nas_service/ledger/sql.py",
+        "holds = _holds(lease) & (TRIAL.c.lease_expires_at > 0)",
+        "holds = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.lease_expires_at > 0)",
+        (ON_SQLITE + "test_a_late_release_takes_nothing_from_the_next_worker",),
+    ),
+    Mutant(
+        "a lease given back is not renewed",
+        "nas_service/ledger/sql.py",
+        "is_kept = _holds(lease) & (TRIAL.c.lease_expires_at > 0)",
+        "is_kept = _holds(lease)",
+        (ON_SQLITE + "test_a_heartbeat_that_arrives_after_its_lease_was_given_back_does_not_renew_it",),
+    ),
+    Mutant(
+        "clock of the database",
+        "nas_service/store/engine.py",
+        "    return literal_column(\"((julianday('now') - 2440587.5) * 86400.0)\", Float)",
+        '    return literal_column(repr(__import__("time").time()), Float)',
+        ("tests/chaos/test_clocks.py",),
+    ),
+    Mutant(
+        "take-over of what has run out only",
+        "nas_service/ledger/sql.py",
+        '(TRIAL.c.state == "running") & (TRIAL.c.lease_expires_at < now_seconds(connection))',
+        '(TRIAL.c.state == "running")',
+        (ON_SQLITE + "test_a_lease_that_has_not_run_out_is_not_taken_over",),
+    ),
+    Mutant(
+        "three workers and no more",
+        "nas_service/ledger/sql.py",
+        "if row.lost >= MAX_ATTEMPTS:",
+        "if row.lost > MAX_ATTEMPTS:",
+        (ON_SQLITE + "test_a_trial_that_loses_three_workers_is_failed",),
+    ),
+    Mutant(
+        "budget under the study's lock",
+        "nas_service/ledger/proposals.py",
+        "statement = update(STUDY).where(STUDY.c.id == study_id, is_open, has_room)",
+        "statement = update(STUDY).where(STUDY.c.id == study_id, is_open)",
+        (ON_SQLITE + "test_the_budget_is_kept_exactly_by_many_workers",),
+    ),
+    Mutant(
+        "counters in the transaction of the row",
+        "nas_service/ledger/endings.py",
+        '"running": STUDY.c.running - 1,',
+        '"running": STUDY.c.running,',
+        ("tests/chaos/test_state_machine.py",),
+    ),
+    Mutant(
+        "revisions of take-overs",
+        "nas_service/ledger/sql.py",
+        '                "revision": study["revision"],\n            }\n            statement = update(TRIAL).where(TRIAL.c.id == trial_id)',
+        '            }\n            statement = update(TRIAL).where(TRIAL.c.id == trial_id)',
+        (ON_SQLITE + "test_changes_hold_a_trial_that_was_taken_over",),
+    ),
+    Mutant(
+        "end of a resumed study",
+        "nas_service/store/studies.py",
+        'endings.end_if_done(connection, {**study, "state": target, "reason": ""})',
+        "pass",
+        ("tests/chaos/test_state_machine.py",),
+    ),
+    Mutant(
+        "artifacts on the disk before their name",
+        "nas_service/content.py",
+        "os.fsync(stream.fileno())",
+        "pass",
+        ("tests/chaos/test_durability.py",),
+    ),
+    Mutant(
+        "artifacts whole before their name",
+        "nas_service/content.py",
+        "os.replace(temporary, target)",
+        "os.link(temporary, target)",
+        ("tests/chaos/test_durability.py",),
+    ),
+    Mutant(
+        "results on the disk before they wait",
+        "workers/spool.py",
+        "os.fsync(stream.fileno())",
+        "pass",
+        ("tests/chaos/test_durability.py",),
+    ),
+    Mutant(
+        "hash of what is downloaded",
+        "nas_service/connection.py",
+        "if digest != sha256:",
+        "if not digest:",
+        ("tests/nas_service/test_http_ledger.py", "-k", "damaged or other or hash or bytes"),
+    ),
+    Mutant(
+        "default-deny",
+        "nas_service/api/guard.py",
+        "if self._is_open or self._is_public(request.url.path):",
+        "if True:",
+        (GUARD + "test_nothing_but_the_public_routes_answers_outside_without_a_token",),
+    ),
+    Mutant(
+        "Host",
+        "nas_service/api/guard.py",
+        "if not self._is_known(host):",
+        "if not host:",
+        (GUARD + "test_a_foreign_host_is_refused",),
+    ),
+    Mutant(
+        "Origin",
+        "nas_service/api/guard.py",
+        "return origin is not None and _authority(origin) != host.lower()",
+        "return False",
+        (GUARD + "test_pages_of_other_origins_change_nothing",),
+    ),
+    Mutant(
+        "sequence of events",
+        "nas_service/store/events.py",
+        "EVENT.c.sequence > sequence",
+        "EVENT.c.sequence >= sequence",
+        ("tests/nas_service/api/test_events.py::test_events_are_listed_behind_a_sequence",),
+    ),
+    Mutant(
+        "Idempotency-Key",
+        "nas_service/api/idempotency.py",
+        "if row.status != UNANSWERED:",
+        "if False:",
+        ("tests/nas_service/api/test_studies.py", "-k", "key or twice or idempot"),
+    ),
+)  # fmt: skip
+
+
+def copy_packages(folder: Path) -> None:
+    """Copy what is tested, and nothing else."""
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def is_noticed(mutant: Mutant, folder: Path) -> bool:
+    """Break one guard in the copy, run its tests there, and mend it again."""
+    path = folder / mutant.path
+    whole = path.read_text(encoding="utf-8")
+    assert whole.count(mutant.old) == 1, (
+        f"{mutant.name}: {mutant.path} holds its text {whole.count(mutant.old)} times"
+    )
+    path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        return run(folder, mutant.tests) == 1
+    finally:
+        path.write_text(whole, encoding="utf-8")
+
+
+def run(folder: Path, tests: Iterable[str]) -> int:
+    """Run tests against the copy and return pytest's code: 0 green, 1 red, anything else no answer."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("NAS_", "PYTEST_"))
+    }
+    environment |= {"PYTHONPATH": str(folder), "CHAOS_EXAMPLES": "15", "CHAOS_STEPS": "30", "CHAOS_SEED": "1"}
+    # Files changed within one second of each other must not share their byte code.
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    named = [str(ROOT / test) if test.startswith("tests/") else test for test in tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(ROOT),
+        "-c",
+        str(ROOT / "pyproject.toml"),
+    ]
+    ended = subprocess.run(
+        [*command, *named], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
+    if ended.returncode not in (0, 1):
+        raise AssertionError(f"the tests could not run:\n{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}")
+    return ended.returncode
+
+
+def main(names: Sequence[str]) -> int:
+    """Break one guard after another and print which were noticed; 1 if one was not."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    unnoticed = 0
+    with tempfile.TemporaryDirectory(prefix="nas-broken-") as name:
+        folder = Path(name)
+        copy_packages(folder)
+        for mutant in chosen:
+            began = time.monotonic()
+            green = run(folder, mutant.tests) == 0
+            red = is_noticed(mutant, folder)
+            unnoticed += not (green and red)
+            verdict = "noticed" if green and red else "NOT NOTICED" if green else "RED UNBROKEN"
+            print(
+                f"{verdict:14}{mutant.name:45}{mutant.path:38}{time.monotonic() - began:6.1f} s", flush=True
+            )  # noqa: T201
+    print(f"{len(chosen) - unnoticed} of {len(chosen)} noticed")  # noqa: T201
+    return int(unnoticed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
