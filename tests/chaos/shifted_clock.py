@@ -20,6 +20,6 @@ def shift() -> None:
 
     time.time = lambda: true_time() + offset
     for name, module in list(sys.modules.items()):
-        if name.startswith(("nas_service", "workers", "stub_worker")):
-            if getattr(module, "datetime", None) is true_datetime:
-                module.datetime = Shifted  # type: ignore[attr-defined]
+        is_ours = name.startswith(("nas_service", "workers", "stub_worker"))
+        if is_ours and getattr(module, "datetime", None) is true_datetime:
+            module.datetime = Shifted  # type: ignore[attr-defined]

@@ -94,7 +94,7 @@ def drill(nursery: Nursery, tmp_path: Path, new_database: Path) -> Iterator[Dril
 @pytest.fixture(scope="module")
 def on_postgres(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
     folder = tmp_path_factory.mktemp("postgres")
-    with running("postgresql", folder) as database, drilling(nursery, folder / "home", database) as drill:
+    with running("postgresql") as database, drilling(nursery, folder / "home", database) as drill:
         yield drill
 
 

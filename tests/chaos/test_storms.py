@@ -1,4 +1,4 @@
-"""Faults at random, from a fixed seed and from a seed of the day, on both databases; all invariants afterwards."""
+"""Faults at random, from a fixed seed and one of the day, on both databases; all invariants afterwards."""
 
 import os
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ KINDS = {"kill worker", "freeze worker", "zombie race"}
 @pytest.mark.parametrize("seed", [FIXED, TODAY])
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_after_a_storm_everything_is_as_it_must_be(kind: str, seed: int, tmp_path: Path) -> None:
-    with running(kind, tmp_path) as database:  # type: ignore[arg-type]
+    with running(kind) as database:  # type: ignore[arg-type]
         storm = Storm(database, tmp_path, seed, trials_a_study=20)
         try:
             result = storm.run(SECONDS)
