@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench clean
+.PHONY: help install run check test bench soak mutants clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,15 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.worker
+
+MINUTES ?= 30
+soak: $(VENV)/.installed-dev  ## Storms of MINUTES (30) on each database, and the state machine at length
+	$(BIN)/python -m benchmarks.soak sqlite --minutes $(MINUTES)
+	$(BIN)/python -m benchmarks.soak postgresql --minutes $(MINUTES)
+	CHAOS_EXAMPLES=2000 CHAOS_STEPS=60 $(BIN)/python -m pytest -n 0 --timeout 0 tests/chaos/test_state_machine.py
+
+mutants: $(VENV)/.installed-dev  ## Break each guard on purpose; a test must turn red
+	$(BIN)/python tests/chaos/broken.py
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
