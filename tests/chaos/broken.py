@@ -3,6 +3,7 @@
 python tests/chaos/broken.py [NAME ...]
 """
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,6 +196,7 @@ def copy_packages(folder: Path) -> None:
     """Copy what is tested, and nothing else."""
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(folder, quiet=2)
 
 
 def is_noticed(mutant: Mutant, folder: Path) -> bool:
@@ -203,6 +206,8 @@ def is_noticed(mutant: Mutant, folder: Path) -> bool:
     assert whole.count(mutant.old) == 1, (
         f"{mutant.name}: {mutant.path} holds its text {whole.count(mutant.old)} times"
     )
+    # Neither size nor time need tell the broken file's byte code from the whole one's.
+    Path(cache_from_source(str(path))).unlink(missing_ok=True)
     path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
         return run(folder, mutant.tests) == 1
@@ -216,24 +221,11 @@ def run(folder: Path, tests: Iterable[str]) -> int:
         name: value for name, value in os.environ.items() if not name.startswith(("NAS_", "PYTEST_"))
     }
     environment |= {"PYTHONPATH": str(folder), "CHAOS_EXAMPLES": "15", "CHAOS_STEPS": "30", "CHAOS_SEED": "1"}
-    # Files changed within one second of each other must not share their byte code.
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    # Byte code of a broken file must not be kept; plugins that nobody needs take longer than most tests.
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     named = [str(ROOT / test) if test.startswith("tests/") else test for test in tests]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(ROOT),
-        "-c",
-        str(ROOT / "pyproject.toml"),
-    ]
+    options = f"-q -x -p no:cacheprovider -p pytest_timeout --rootdir {ROOT} -c {ROOT / 'pyproject.toml'}"
+    command = [sys.executable, "-m", "pytest", *options.split()]
     ended = subprocess.run(
         [*command, *named], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
     )
