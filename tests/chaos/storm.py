@@ -22,6 +22,7 @@ from databases import Database
 from nursery import Child, Nursery
 from proxy import Proxy
 from races import race
+from sqlalchemy.exc import DBAPIError
 from stub_worker import drawn
 
 from nas_service.connection import Connection, Refused, Unreachable
@@ -149,7 +150,7 @@ class Storm:
             if place.child is None or place.child.code is not None:
                 self._start_worker(place, armed=armed and self._rng.random() < 0.3)
         if self._server is None or self._server.code is not None:
-            self._start_server("armed" if armed and self._rng.random() < 0.3 else "")
+            self._start_server(armed=armed and self._rng.random() < 0.3)
         if armed:
             self._keep_studies()
 
@@ -207,7 +208,7 @@ class Storm:
         proposal = drawn(_spec(1), (1, 8, 8), 10, self._race_seed)
         try:
             ended = race(self._service, *ledgers, self._open_study, proposal, self._races)
-        except (LedgerError, Unavailable) as error:
+        except (LedgerError, Unavailable, DBAPIError) as error:
             # The database went away in the middle: the trial is finished by whoever comes.
             self._note(f"a race was cut short: {error}")
             return
@@ -237,14 +238,13 @@ class Storm:
         if armed:
             self._note(f"{place.name} will die at {environment['NAS_CRASH_AT']}")
 
-    def _start_server(self, armed: str = "") -> None:
+    def _start_server(self, *, armed: bool = False) -> None:
         if self._server is not None and self._server.code == 137:
             self._count("crash point", "server")
-        crash = (
-            self._rng.choice([name for name in CRASHES if name.startswith(("api", "ledger"))])
-            if armed
-            else ""
-        )
+        at = [name for name in CRASHES if name.startswith(("api", "ledger"))]
+        crash = self._rng.choice(at) if armed else ""
+        if armed:
+            self._note(f"the server will die at {crash}")
         self._server = self._nursery.fork(
             "nas_service.server:main",
             [],
@@ -255,13 +255,18 @@ class Storm:
 
     def _environment(self) -> dict[str, str]:
         own = {"NAS_HOME": str(self._home), "NAS_LEASE_S": str(LEASE_S), "NAS_PORT": str(self._port)}
-        token = self._home / "token"
-        own |= {"NAS_TOKEN": token.read_text().strip()} if token.exists() else {}
+        own |= {"NAS_TOKEN": self._token} if self._token else {}
         return own | ({"NAS_DATABASE_URL": self.database.url} if self.database.url else {})
+
+    @property
+    def _token(self) -> str:
+        """The server's token; none before its first start."""
+        path = self._home / "token"
+        return path.read_text().strip() if path.exists() else ""
 
     def _follow(self) -> None:
         """Read the stream of events through every restart, as a page or `nas study watch` does."""
-        connection = Connection(f"http://127.0.0.1:{self._port}", None)
+        connection = Connection(f"http://127.0.0.1:{self._port}", self._token)
         with suppress(Refused, Unreachable):
             for frame in frames(connection, "/events/stream"):
                 if self._is_over:
@@ -319,9 +324,8 @@ class Storm:
 
     def _wrong_fronts(self, rows: Rows) -> list[str]:
         found = []
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{self._port}/api/v1", trust_env=False, timeout=60
-        ) as http:
+        address, bearer = f"http://127.0.0.1:{self._port}/api/v1", {"Authorization": f"Bearer {self._token}"}
+        with httpx.Client(base_url=address, headers=bearer, trust_env=False, timeout=60) as http:
             for study in rows.studies:
                 answer = http.get(f"/studies/{study['id']}/front").raise_for_status().json()
                 served = {member["number"] for member in answer["front"]}

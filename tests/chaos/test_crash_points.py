@@ -214,7 +214,8 @@ ERRANDS: dict[str, Callable[[Drill], Errand]] = {
 @pytest.mark.parametrize("point", BY_REQUEST)
 def test_a_server_dies_under_an_idempotency_key_and_the_key_works_again(drill: Drill, point: str) -> None:
     server = drill.server(crash=point)
-    body, headers = spec().model_dump(mode="json"), {"Idempotency-Key": "once"}
+    body = spec().model_dump(mode="json")
+    headers = {"Idempotency-Key": "once", "Authorization": f"Bearer {drill.token}"}
     with pytest.raises(httpx.TransportError):
         httpx.post(f"{drill.address}/api/v1/studies", json=body, headers=headers, trust_env=False)
     assert server.wait() == CRASHED

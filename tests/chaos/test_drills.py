@@ -285,7 +285,7 @@ def test_a_reader_of_events_outlasts_a_server_that_dies(drill: Drill) -> None:
     server = drill.server()
     study = drill.launch(trials=6)
     seen: list[int] = []
-    connection = Connection(drill.address, None)
+    connection = Connection(drill.address, drill.token)
     stream = frames(connection, "/events/stream")
     first = next(stream)
     assert first.kind == "snapshot"
