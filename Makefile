@@ -2,9 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+TORCH  ?= cpu
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench soak mutants clean
+.PHONY: help install run check test bench soak mutants images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +60,16 @@ soak: $(VENV)/.installed-dev  ## Storms of MINUTES (30) on each database, and th
 
 mutants: $(VENV)/.installed-dev  ## Break each guard on purpose; a test must turn red
 	$(BIN)/python tests/chaos/broken.py
+
+requirements-server.txt: pyproject.toml constraints.txt .ci/server_requirements.py | $(VENV)/.installed-dev
+	$(BIN)/python .ci/server_requirements.py > $@.part && mv $@.part $@
+
+images: requirements-server.txt  ## Build the images nas-server and nas-worker (TORCH=cuda for GPUs); needs docker
+	docker build --target server --tag nas-server:$(VERSION) .
+	docker build --target worker --build-arg TORCH=$(TORCH) --tag nas-worker:$(VERSION) .
+
+doctor: install  ## Say what is wrong on this machine, and what to do about it
+	@$(BIN)/nas doctor
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,9 +22,11 @@ from nas_service.api import (
     login,
     measurements,
     studies,
+    telemetry,
     trials,
     workers,
 )
+from nas_service.api.access_log import AccessLog
 from nas_service.api.auth import Access, ensure_token, is_registered, register_token
 from nas_service.api.guard import Guard
 from nas_service.api.openapi import describe
@@ -32,6 +34,7 @@ from nas_service.api.tail import Tail
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
+from nas_service.store.totals import Counts
 
 API_ROUTERS = (
     studies.router,
@@ -62,10 +65,16 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(settings),
     )
     app.state.settings = settings
+    app.state.metrics = telemetry.new_registry()
+    # Set by a server that was told to end: /readyz then sends requests elsewhere.
+    app.state.is_ending = False
     app.add_middleware(Guard, settings=settings)
+    # The last one added is the first one asked.
+    app.add_middleware(AccessLog, requests=telemetry.Requests(app.state.metrics))
     errors.install(app)
     app.add_exception_handler(conditional.NotModified, conditional.not_modified)
     app.include_router(health.router)
+    app.include_router(telemetry.router)
     app.include_router(login.router)
     for router in API_ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -84,6 +93,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         app.state.ledger = SqlLedger(service.engine, settings=settings)
         app.state.access = Access(partial(is_registered, service.engine))
         app.state.tail = Tail(service.events, service.latest_event)
+        app.state.metrics.register(telemetry.OfRows(Counts(service.engine, settings.lease_s).read))
+        app.state.metrics.register(telemetry.OfProcess(lambda: app.state.tail.streams, service.engine))
         following = asyncio.create_task(app.state.tail.run())
         try:
             yield

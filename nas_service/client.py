@@ -12,11 +12,12 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable, is_loopback
+from nas_service.connection import SHA256, Connection, Damaged, NoRoom, Refused, Unreachable, is_loopback
 from nas_service.descriptions import ArchitectureView
 from nas_service.errors import NotFound, ServerUnreachable, ServiceError, Unavailable
 from nas_service.event_stream import frames
 from nas_service.problems import service_error
+from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import TrialState
@@ -266,7 +267,9 @@ class Client:
             raise NotFound(f"there is no artifact {sha256[:64]!r}")
         target = self._settings.data_home / "cache" / "artifacts" / sha256
         with _translated(self._connection.server):
-            return self._connection.download(f"/artifacts/{sha256}", sha256, target)
+            return self._connection.download(
+                f"/artifacts/{sha256}", sha256, target, self._settings.cache_bytes
+            )
 
     def _get(self, kind: type[Answer], path: str, query: dict[str, Any] | None = None) -> Answer:
         return self._send(kind, "GET", path, may_repeat=True, params=query)
@@ -288,8 +291,10 @@ def _translated(server: str) -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        raise ServerUnreachable(f"{server} does not answer ({error}); start a server with: nas up") from error
-    except Damaged as error:
+        raise ServerUnreachable(
+            f"{redacted(server)} does not answer ({error}); start a server with: nas up"
+        ) from error
+    except (Damaged, NoRoom) as error:
         raise Unavailable(str(error)) from error
     except Refused as error:
         raise service_error(error.problem) from error

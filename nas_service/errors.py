@@ -6,8 +6,10 @@ ServiceError
 ├── Conflict                the thing exists but is in the wrong state
 │   └── Stale               it has changed since the caller looked
 ├── AccessDenied            the token is missing, wrong, or not enough
-└── Unavailable             the database does not answer; try again
-    └── ServerUnreachable   nothing answers at the server's address
+└── Unavailable             the database or the file store does not answer; try again
+    ├── ServerUnreachable   nothing answers at the server's address
+    ├── StorageFull         there is no room to store anything more
+    └── DamagedFile         a stored file does not hold what its name says
 """
 
 from dataclasses import dataclass
@@ -64,6 +66,14 @@ class Unavailable(ServiceError):
 
 class ServerUnreachable(Unavailable):
     """Nothing answers at the server's address."""
+
+
+class StorageFull(Unavailable):
+    """There is no room to store anything more; what is stored is there, and can be read."""
+
+
+class DamagedFile(Unavailable):
+    """A stored file does not hold what its name says."""
 
 
 def field_error(error: SearchSpaceError, below: str = "") -> FieldError:

@@ -15,14 +15,17 @@ from nas_service.errors import (
     NotFound,
     ServiceError,
     Stale,
+    StorageFull,
     Unavailable,
     field_error,
 )
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, LedgerFull, LedgerRefused, LedgerUnavailable
 from search_spaces.errors import SearchSpaceError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+# The same request may be answered later.
+RETRY_STATUSES = frozenset({429, 503, 507})
 
 
 class ProblemField(BaseModel):
@@ -47,8 +50,8 @@ class Problem(BaseModel):
     # One line for a person.
     detail: str
     errors: list[ProblemField] = []
-    # Names the log entry of an unexpected failure.
-    id: str | None = None
+    # Names the request in the server's log; the answer's X-Request-ID says the same.
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ CAUSES = (
     Cause(Stale, 412, "stale", "It has changed meanwhile"),
     Cause(Conflict, 409, "conflict", "The state forbids this"),
     Cause(AccessDenied, 401, "access-denied", "A token is needed"),
+    Cause(StorageFull, 507, "storage-full", "There is no room to store more"),
+    Cause(LedgerFull, 507, "ledger-full", "There is no room to store more"),
     Cause(Unavailable, 503, "unavailable", "The database does not answer"),
     Cause(LedgerUnavailable, 503, "ledger-unavailable", "The database does not answer"),
 )
@@ -104,8 +109,8 @@ def service_error(problem: Problem) -> ServiceError:
     """Return the service's exception that `problem` stands for."""
     if problem.status in (401, 403):
         return AccessDenied(problem.detail)
-    if problem.status in (404, 409, 412, 503):
-        kinds = {404: NotFound, 409: Conflict, 412: Stale, 503: Unavailable}
+    if problem.status in (404, 409, 412, 503, 507):
+        kinds = {404: NotFound, 409: Conflict, 412: Stale, 503: Unavailable, 507: StorageFull}
         return kinds[problem.status](problem.detail)
     if problem.status in (413, 415, 422):
         fields = [FieldError(field.pointer, field.message, field.allowed) for field in problem.errors]

@@ -11,17 +11,17 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nas_service import preflight
 from nas_service.constraints import violations
-from nas_service.datasets import digits, read_dataset, save_dataset
+from nas_service.datasets import canonical_content, digits, read_dataset
 from nas_service.descriptions import ArchitectureView, describe
-from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable, refused
+from nas_service.errors import FieldError, InvalidInput, NotFound, StorageFull, Unavailable, refused
+from nas_service.file_stores import open_stores
 from nas_service.fronts import front_view
-from nas_service.ledger.files import SHA256
 from nas_service.metrics import METRICS
 from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
 from nas_service.store import catalogue, devices, events, spaces, studies
-from nas_service.store.engine import make_engine, reading, writing
+from nas_service.store.engine import close, is_full, make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.studies import StudySpec
@@ -68,6 +68,8 @@ class Service:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
+        self.stores = open_stores(settings)
+        self._has_digits = False
         self._fronts: dict[tuple[int, int, tuple[str, ...]], FrontView] = {}
         self._fronts_lock = threading.Lock()
 
@@ -81,7 +83,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of all connections."""
-        self.engine.dispose()
+        close(self.engine)
 
     # Studies
 
@@ -327,7 +329,7 @@ class Service:
     def add_dataset(self, path: Path, name: str | None) -> DatasetView:
         """Read, check and register a data set; the same data under the same name again are harmless."""
         dataset = read_dataset(path, name)
-        sha256 = save_dataset(dataset, self.settings.datasets_folder)
+        sha256 = self.stores.datasets.put(canonical_content(dataset))
         with self._writing() as connection:
             return catalogue.insert_dataset(connection, dataset, sha256)
 
@@ -352,11 +354,11 @@ class Service:
             return events.last(connection)
 
     def artifact_path(self, sha256: str) -> Path:
-        """Return the file of a stored artifact."""
-        path = self.settings.artifacts_folder / sha256
-        if not SHA256.fullmatch(sha256) or not path.is_file():
-            raise NotFound(f"there is no artifact {sha256[:64]!r}")
-        return path
+        """Return a local, verified copy of a stored artifact."""
+        try:
+            return self.stores.artifacts.path(sha256)
+        except NotFound as error:
+            raise NotFound(f"there is no artifact {sha256[:64]!r}") from error
 
     def _move(self, study_id: int, request: str) -> StudyView:
         with self._writing() as connection:
@@ -380,10 +382,12 @@ class Service:
     def _register_digits(self) -> None:
         with self._reading() as connection:
             known = catalogue.read_dataset(connection, "digits")
-        if known and (self.settings.datasets_folder / f"{known.sha256}.safetensors").is_file():
+        # Asked once: an object store is far away.
+        self._has_digits = self._has_digits or bool(known and self.stores.datasets.holds(known.sha256))
+        if known and self._has_digits:
             return
         dataset = digits()
-        sha256 = save_dataset(dataset, self.settings.datasets_folder)
+        sha256 = self.stores.datasets.put(canonical_content(dataset))
         with self._writing() as connection:
             catalogue.insert_dataset(connection, dataset, sha256)
 
@@ -456,7 +460,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise Unavailable(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
+        kind = StorageFull if is_full(error) else Unavailable
+        raise kind(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable("the connection to the database broke; try again") from error

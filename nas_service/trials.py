@@ -48,6 +48,13 @@ class Proposal(Value):
         return all(violation <= 0 for violation in self.violations.values())
 
 
+class Checkpoint(Value):
+    """A stored file from which a trial's training can go on behind an epoch."""
+
+    epoch: int = Field(ge=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class Trial(Value):
     """One candidate's evaluation: a row of the ledger."""
 
@@ -80,6 +87,8 @@ class Trial(Value):
     error: str | None = None
     # sha256 by kind: "weights" (safetensors), "architecture" (JSON).
     artifacts: dict[str, str] = {}
+    # Of an unfinished trial: where training can go on, the newest first; another in case that one is damaged.
+    checkpoints: tuple[Checkpoint, ...] = ()
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -87,6 +96,11 @@ class Trial(Value):
     @property
     def is_feasible(self) -> bool:
         return all(violation <= 0 for violation in self.violations.values())
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+        return self.checkpoints[0] if self.checkpoints else None
 
     @property
     def predicted_metrics(self) -> list[str]:
@@ -225,6 +239,10 @@ class EpochReport(Value):
     seconds: float = 0.0
     # What is known of the trial by now beside its exact costs: its measured latency.
     metrics: dict[str, float] = {}
+    # With the first epoch of an attempt: its `Measurement` as plain data, where latency is needed.
+    latency: dict[str, Any] | None = None
+    # With the first epoch of an attempt that went on from a checkpoint: the last epoch before it.
+    resumed_from: int | None = Field(default=None, ge=1)
 
 
 class Outcome(Value):

@@ -10,6 +10,7 @@ from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 
 Item = TypeVar("Item")
+WorkerState = Literal["idle", "running", "draining", "stopped", "lost"]
 
 
 class View(BaseModel):
@@ -167,7 +168,7 @@ class WorkerView(View):
     host: str
     pid: int
     device: str
-    state: Literal["idle", "running", "stopped", "lost"]
+    state: WorkerState
     trial: int | None
     heartbeat_at: datetime
     started_at: datetime
@@ -179,7 +180,7 @@ class WorkerView(View):
 
     @property
     def is_alive(self) -> bool:
-        return self.state in ("idle", "running")
+        return self.state in ("idle", "running", "draining")
 
     @property
     def note(self) -> str:

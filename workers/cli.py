@@ -1,6 +1,7 @@
 """`nas-worker`: one worker process, on this machine's data folder or on a server."""
 
 import argparse
+import hashlib
 import logging
 import os
 import socket
@@ -9,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from nas_service import logs
 from nas_service.devices import checked_remote
-from nas_service.errors import ServiceError
+from nas_service.errors import InvalidInput, ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
+from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
 from workers.arguments import accelerator, at_once, count, gigabytes
@@ -28,8 +31,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a worker until it is told to end."""
     parser = _parser()
     options = _checked(parser, parser.parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.exit(_run(options))
 
 
@@ -98,15 +99,23 @@ def _run(options: argparse.Namespace) -> int:
     if options.home:
         # Calibrations of the machine lie there too.
         os.environ["NAS_HOME"] = str(options.home)
-    settings = Settings()
     try:
+        settings = Settings()
+        logs.setup(settings, worker=options.name)
         ledger = _ledger(options, settings)
         noise = _noise(settings)
         (_measure if options.measure_only else _train)(options, settings, ledger, noise)
+    except InvalidInput as error:
+        _complain(error)
+        return 2
     except (LedgerRefused, ServiceError) as error:
-        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
+        _complain(error)
         return 1
     return 0
+
+
+def _complain(error: Exception) -> None:
+    print(f"nas-worker: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
 
 
 def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
@@ -137,12 +146,14 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     worker = Worker(
         ledger,
         information,
-        settings.data_home / "spool" / options.name,
+        settings.data_home / "spool" / _service_key(options, settings),
         study_id=options.study,
         until_finished=options.until_finished,
         noise=noise,
         device=device,
         at_once=options.at_once or candidates_at_once(device, options.workers_here),
+        drain_s=settings.drain_s,
+        checkpoint_s=settings.checkpoint_s,
     )
     worker.end_on_signals()
     worker.run()
@@ -156,7 +167,7 @@ def _limit_memory(options: argparse.Namespace) -> None:
         logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
-def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, noise: Noise) -> None:
+def _measure(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # What this imports must run where there is no torch.
     from workers.latency import measure
     from workers.measuring import MeasuringWorker, versions
@@ -169,7 +180,8 @@ def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, n
         versions=versions(),
         measures_only=True,
     )
-    worker = MeasuringWorker(ledger, information, partial(measure, device=options.device), noise)
+    measure_here = partial(measure, device=options.device)
+    worker = MeasuringWorker(ledger, information, measure_here, noise, drain_s=settings.drain_s)
     worker.patience.end_on_signals("measurement")
     worker.run()
 
@@ -186,21 +198,32 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     if options.server:
         from nas_service.ledger.http import HttpLedger
 
-        return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
+        cache = settings.data_home / "cache"
+        return HttpLedger(options.server, _token(options, settings), cache, settings.cache_bytes)
     # A device that speaks to a server needs nothing of a database.
     from nas_service.ledger.sql import SqlLedger
     from nas_service.store.engine import make_engine
     from nas_service.store.migrate import upgrade
 
+    # Its password, like a token, is nothing for processes that a candidate might start.
+    os.environ.pop("NAS_DATABASE_URL", None)
     engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)
 
 
+def _service_key(options: argparse.Namespace, settings: Settings) -> str:
+    """Return a name of the service: what was finished for one must not be delivered to another."""
+    address = options.server or settings.resolved_database_url
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
 def _token(options: argparse.Namespace, settings: Settings) -> str:
     path = options.token_file or settings.data_home / "token"
-    if options.token_file is None and os.environ.get("NAS_TOKEN"):
-        return os.environ["NAS_TOKEN"]
+    # No process that a candidate might start inherits it.
+    given = os.environ.pop("NAS_TOKEN", None)
+    if options.token_file is None and given:
+        return given
     try:
         return str(path.read_text(encoding="utf-8")).strip()
     except OSError as error:

@@ -11,7 +11,18 @@ from nas_service.api.bodies import OCTETS, ArtifactRoute, WorkerRoute, read_at_m
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, Sha256, TheLedger
 from nas_service.crash_points import crash_point
 from nas_service.errors import FieldError, InvalidInput
-from nas_service.ledger.calls import Acquire, Complete, GiveUp, Join, Report, Reserve, Seat, Stored, Told
+from nas_service.ledger.calls import (
+    Acquire,
+    Complete,
+    GiveUp,
+    Join,
+    Remember,
+    Report,
+    Reserve,
+    Seat,
+    Stored,
+    Told,
+)
 from nas_service.trials import Changes, Lease, Registration, Reservation, Work, WorkerInfo
 
 router = APIRouter(route_class=WorkerRoute, tags=["ledger"])
@@ -38,6 +49,12 @@ def leave(ledger: TheLedger, worker_id: Id) -> None:
     ledger.leave(worker_id)
 
 
+@router.post("/workers/{worker_id:row}:draining", status_code=204)
+def draining(ledger: TheLedger, worker_id: Id) -> None:
+    """Say that a worker was told to end and takes nothing more."""
+    ledger.draining(worker_id)
+
+
 @router.post("/leases:acquire")
 def acquire(ledger: TheLedger, call: Acquire) -> Work:
     """Say what to do next."""
@@ -58,6 +75,12 @@ def report(ledger: TheLedger, trial_id: Id, call: Report) -> Told:
     told = Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
     crash_point("api.report.before_reply")
     return told
+
+
+@router.post("/leases/{trial_id:row}:checkpoint", status_code=204)
+def checkpoint(ledger: TheLedger, trial_id: Id, call: Remember) -> None:
+    """Remember a stored file from which the trial can be trained on."""
+    ledger.checkpoint(_of(trial_id, call.lease), call.checkpoint)
 
 
 @router.post("/leases/{trial_id:row}:complete", status_code=204)
@@ -105,6 +128,12 @@ def dataset_content(ledger: TheLedger, sha256: Sha256) -> Response:
     """Download a data set's canonical file."""
     path = ledger.fetch_dataset(sha256)
     return FileResponse(path, media_type=OCTETS, filename=f"{sha256}.safetensors")
+
+
+@router.get("/artifacts/{sha256}/content", responses=FILE_ANSWER, response_class=FileResponse)
+def checkpoint_content(ledger: TheLedger, sha256: Sha256) -> Response:
+    """Download a checkpoint of a running trial; a worker's token reads no other artifact."""
+    return FileResponse(ledger.fetch_artifact(sha256), media_type=OCTETS, filename=f"{sha256}.safetensors")
 
 
 @artifact_router.put("/artifacts/{sha256}", openapi_extra=ARTIFACT_BODY)

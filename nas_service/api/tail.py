@@ -53,6 +53,11 @@ class Tail:
         return self._streams < MAX_STREAMS
 
     @property
+    def streams(self) -> int:
+        """How many streams follow at present."""
+        return self._streams
+
+    @property
     def has_listeners(self) -> bool:
         """Whether anybody follows at present."""
         return self._streams > 0

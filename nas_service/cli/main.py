@@ -10,7 +10,20 @@ from typing import cast
 import typer
 
 from nas_service import __version__
-from nas_service.cli import data, database, describe, device, family, search, study, trial, up, worker
+from nas_service.cli import (
+    artifacts,
+    data,
+    database,
+    describe,
+    device,
+    doctor,
+    family,
+    search,
+    study,
+    trial,
+    up,
+    worker,
+)
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
 
@@ -42,6 +55,8 @@ app.add_typer(family.app, name="family")
 app.add_typer(worker.app, name="worker")
 app.add_typer(device.app, name="device")
 app.add_typer(database.app, name="db")
+app.add_typer(artifacts.app, name="artifacts")
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -102,8 +102,8 @@ def _run(settings: Settings, slots: list[Slot]) -> int:
                 say(f"{slot.name} ended by itself and was started again; see {slot.log}")
             time.sleep(0.2)
     finally:
-        say("stopping: workers finish their epoch and give their trials back")
-        stop(slots)
+        say("stopping: workers finish their epoch and give their trials back; at once on a second signal")
+        stop(slots, is_hurried=lambda: len(ends) > 1)
     say("stopped")
     return 0
 

@@ -55,6 +55,25 @@ def start(
     os.execv(sys.executable, command)
 
 
+@app.command("doctor")
+def doctor(
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the worker token; NAS_TOKEN otherwise.")
+    ] = None,
+    server: options.Server = None,
+    output: options.Output = Format.table,
+    as_json: options.Json = False,
+) -> None:
+    """Check torch, GPUs, memory and noise here, the spool, and whether the server takes this worker."""
+    address = server_address(server)
+    command = [sys.executable, "-m", "workers.doctor"]
+    command += ["--output", options.chosen_format(output, as_json).value]
+    command += ["--server", address] if address else []
+    command += ["--token-file", str(token_file)] if token_file else []
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
 @app.command("list")
 def list_workers(
     server: options.Server = None, output: options.Output = Format.table, as_json: options.Json = False

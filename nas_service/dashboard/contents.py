@@ -88,7 +88,7 @@ def trial(service: Service, view: TrialView) -> Content:
 
 
 def workers(service: Service) -> Content:
-    order = {"running": 0, "idle": 1, "lost": 2, "stopped": 3}
+    order = {"running": 0, "draining": 0, "idle": 1, "lost": 2, "stopped": 3}
     known = sorted(service.workers(), key=lambda worker: (order[worker.state], worker.name))
     return {"workers": known, "alive": sum(_trains(worker) for worker in known)}
 

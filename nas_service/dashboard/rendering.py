@@ -14,11 +14,15 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from nas_service.api.bodies import FormRoute
+from nas_service.api.errors import unexpected
 from nas_service.dashboard import plotly_script, wording
 from nas_service.errors import ServiceError, dotted
-from nas_service.problems import cause_of
+from nas_service.logs import request_id
+from nas_service.problems import RETRY_AFTER_S, RETRY_STATUSES, cause_of
+from nas_service.redaction import redacted
 from nas_service.studies import ACTIVE_STATES
 from nas_service.yaml_text import yaml_text
 from search_spaces.errors import SearchSpaceError
@@ -27,7 +31,8 @@ from search_spaces.errors import SearchSpaceError
 def render(template: str, *, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """A template as an answer that is never cached: pages show the present."""
     content = _environment().get_template(template).render(values)
-    return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
+    later = {"Retry-After": str(RETRY_AFTER_S)} if status in RETRY_STATUSES else {}
+    return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store", **later})
 
 
 class PageRoute(APIRoute):
@@ -50,6 +55,10 @@ class PageRoute(APIRoute):
                 if cause is None:
                     raise
                 return _error_page(HTTPStatus(cause.status), str(error))
+            except ClientDisconnect:
+                raise
+            except Exception as error:
+                return _error_page(HTTPStatus.INTERNAL_SERVER_ERROR, unexpected(error).detail)
 
         return handle_with_pages
 
@@ -62,7 +71,9 @@ class PageFormRoute(PageRoute, FormRoute):
 
 
 def _error_page(status: HTTPStatus, detail: str) -> Response:
-    return render("error.html", status=status, title=status.phrase, detail=detail)
+    return render(
+        "error.html", status=status, title=status.phrase, detail=redacted(detail), request_id=request_id()
+    )
 
 
 @lru_cache

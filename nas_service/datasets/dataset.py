@@ -90,15 +90,19 @@ def make_dataset(
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> str:
-    """Write the canonical file and return its sha256; equal data give equal files."""
+    """Write the canonical file and return its sha256."""
+    return store_content(folder, canonical_content(dataset), ".safetensors")
+
+
+def canonical_content(dataset: Dataset) -> bytes:
+    """Return the canonical file's bytes; equal data give equal files."""
     arrays = {"x_train": dataset.x_train, "y_train": dataset.y_train}
     if dataset.x_test is not None and dataset.y_test is not None:
         arrays |= {"x_test": dataset.x_test, "y_test": dataset.y_test}
     names = json.dumps(list(dataset.class_names), ensure_ascii=True)
-    content = save(
-        {key: np.ascontiguousarray(array) for key, array in arrays.items()}, {"class_names": names}
-    )
-    return store_content(folder, content, ".safetensors")
+    contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    content: bytes = save(contiguous, {"class_names": names})
+    return content
 
 
 def load_dataset(path: Path, name: str = "") -> Dataset:

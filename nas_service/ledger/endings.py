@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from nas_service.crash_points import crash_point
+from nas_service.ledger import takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
 from nas_service.store.models import ForbiddenRow, StudyRow, TrialRow, table
@@ -27,6 +28,7 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         TRIAL.c.timings,
         TRIAL.c.number,
         TRIAL.c.report_id,
+        TRIAL.c.reason,
     )
     before = connection.execute(query.where(TRIAL.c.id == lease.trial_id)).one_or_none()
     if before is None:
@@ -38,14 +40,14 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     events.append(connection, before.study_id, ("trial.finished", data))
     crash_point("ledger.complete.event_written")
     values = {
-        **outcome.model_dump(
-            include={"state", "reason", "latency", "versions", "error", "artifacts", "report_id"}
-        ),
+        **outcome.model_dump(include={"state", "latency", "versions", "error", "artifacts", "report_id"}),
+        "reason": takeover.ended(before.reason, outcome.reason),
         "metrics": {**before.metrics, **outcome.metrics},
         "violations": {**before.violations, **outcome.violations},
         "timings": {**before.timings, **outcome.timings},
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
+        "checkpoints": None,
     }
     guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
     study = _end_row(connection, before.study_id, outcome.state, guard, values)
@@ -79,11 +81,14 @@ def _end_row(
 def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     """Fail a trial whose workers kept vanishing."""
     counted = _count_ended(connection, study["id"], "failed")
+    kept = connection.execute(select(TRIAL.c.checkpoints).where(TRIAL.c.id == trial_id)).scalar()
+    behind = f" after epoch {kept[0]['epoch']}" if kept else ""
     values = {
         "state": "failed",
-        "reason": f"lost {MAX_ATTEMPTS} workers",
+        "reason": f"lost {MAX_ATTEMPTS} workers{behind}",
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
+        "checkpoints": None,
         "revision": counted["revision"],
     }
     number = connection.execute(

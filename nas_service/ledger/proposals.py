@@ -214,6 +214,7 @@ def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> 
         "versions": {},
         "error": None,
         "artifacts": {},
+        "checkpoints": None,
         "created_at": now,
         "started_at": now if is_feasible else None,
         "finished_at": None if is_feasible else now,

@@ -5,6 +5,7 @@ lock (SQLite: the one write lock), so that the budget is exact and revisions bec
 Locks are always taken study first, trial second.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, selec
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from nas_service.content import store_content
 from nas_service.crash_points import crash_point
-from nas_service.ledger import endings, files, measuring, proposals
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused
+from nas_service.ledger import checkpoints, endings, epochs, files, measuring, proposals, takeover
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
@@ -24,7 +24,6 @@ from nas_service.store import events
 from nas_service.store.devices import is_served
 from nas_service.store.engine import now_moment, now_seconds
 from nas_service.store.models import (
-    EpochRow,
     ForbiddenRow,
     RepeatRow,
     SeatRow,
@@ -47,6 +46,7 @@ from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
     Changes,
+    Checkpoint,
     EpochReport,
     Instruction,
     Lease,
@@ -59,7 +59,7 @@ from nas_service.trials import (
 )
 
 STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
-EPOCH, SEAT = table(EpochRow), table(SeatRow)
+SEAT = table(SeatRow)
 REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
 
 
@@ -74,6 +74,7 @@ class SqlLedger(SqlMeasurements):
                 "heartbeat_at": now,
                 "started_at": datetime.now(UTC),
                 "has_left": False,
+                "is_draining": False,
             }
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             statement = (
@@ -92,6 +93,10 @@ class SqlLedger(SqlMeasurements):
         return Registration(
             worker_id=worker_id, heartbeat_s=self._lease_s / HEARTBEATS_A_LEASE, lease_s=self._lease_s
         )
+
+    def draining(self, worker_id: int) -> None:
+        with self._writing() as connection:
+            connection.execute(update(WORKER).where(WORKER.c.id == worker_id).values(is_draining=True))
 
     def leave(self, worker_id: int) -> None:
         with self._writing() as connection:
@@ -198,13 +203,7 @@ class SqlLedger(SqlMeasurements):
             study_id = self._extend(connection, lease)
             if study_id is None:
                 return _why_lost(connection, lease)
-            _store_epoch(connection, lease, report)
-            if report.metrics:
-                known = connection.execute(
-                    select(TRIAL.c.metrics).where(TRIAL.c.id == lease.trial_id)
-                ).scalar_one()
-                merged = {**known, **report.metrics}
-                connection.execute(update(TRIAL).where(TRIAL.c.id == lease.trial_id).values(metrics=merged))
+            epochs.store(connection, lease, report)
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
             crash_point("ledger.report.before_commit")
@@ -215,6 +214,10 @@ class SqlLedger(SqlMeasurements):
             return (
                 "continue" if goes_on(connection, study_id, spec, lease.trial_id, report.epoch) else "prune"
             )
+
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        with self._writing() as connection:
+            checkpoints.remember(connection, lease, checkpoint)
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         try:
@@ -232,7 +235,11 @@ class SqlLedger(SqlMeasurements):
         with self._writing() as connection:
             # Said again, it counts once.
             holds = _holds(lease) & (TRIAL.c.lease_expires_at > 0)
-            given = {"lease_expires_at": 0.0, "released": TRIAL.c.released + 1}
+            given = {
+                "lease_expires_at": 0.0,
+                "released": TRIAL.c.released + 1,
+                "reason": takeover.GIVEN_BACK,
+            }
             connection.execute(update(TRIAL).where(holds).values(given))
             crash_point("ledger.release.before_commit")
 
@@ -244,14 +251,20 @@ class SqlLedger(SqlMeasurements):
             crash_point("ledger.give_up.before_commit")
 
     def fetch_dataset(self, sha256: str) -> Path:
-        return files.dataset_path(self._settings, sha256)
+        return files.dataset_path(self._stores.datasets, sha256)
 
     def put_artifact(self, content: bytes) -> str:
-        sha256 = store_content(self._settings.artifacts_folder, content)
-        crash_point("ledger.put_artifact.before_record")
         with self._writing() as connection:
-            files.record(connection, sha256, len(content))
-        return sha256
+            files.record(connection, hashlib.sha256(content).hexdigest(), len(content))
+        crash_point("ledger.put_artifact.recorded")
+        with files.told_apart("artifact", damaged=LedgerUnavailable):
+            return self._stores.artifacts.put(content)
+
+    def fetch_artifact(self, sha256: str) -> Path:
+        with self._reading() as connection:
+            if not checkpoints.is_wanted(connection, sha256):
+                raise LedgerRefused(f"no running trial has the checkpoint {sha256[:12]!r}")
+        return files.artifact_path(self._stores.artifacts, sha256)
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
@@ -270,9 +283,9 @@ class SqlLedger(SqlMeasurements):
         with self._writing() as connection:
             study = _lock_study_of(connection, trial_id)
             row = connection.execute(
-                select(TRIAL.c.state, (TRIAL.c.attempt - TRIAL.c.released).label("lost")).where(
-                    TRIAL.c.id == trial_id, _is_claimable(connection)
-                )
+                select(
+                    TRIAL.c.state, TRIAL.c.reason, (TRIAL.c.attempt - TRIAL.c.released).label("lost")
+                ).where(TRIAL.c.id == trial_id, _is_claimable(connection))
             ).one_or_none()
             if row is None or study["state"] not in ("running", "draining", "paused"):
                 return None
@@ -289,6 +302,8 @@ class SqlLedger(SqlMeasurements):
                 "started_at": datetime.now(UTC),
                 "revision": study["revision"],
             }
+            if row.state == "running":
+                values["reason"] = takeover.taken_over(row.reason)
             statement = update(TRIAL).where(TRIAL.c.id == trial_id).values(values).returning(*TRIAL_COLUMNS)
             trial = trial_from(connection.execute(statement).mappings().one())
             if row.state == "waiting":
@@ -394,18 +409,6 @@ def _why_lost(connection: Connection, lease: Lease) -> Instruction:
     row = connection.execute(query).one_or_none()
     is_ours = row is not None and row.attempt == lease.attempt
     return "stop" if is_ours and row is not None and row.state == "cancelled" else "lost"
-
-
-def _store_epoch(connection: Connection, lease: Lease, report: EpochReport) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = {
-        "trial_id": lease.trial_id,
-        "attempt": lease.attempt,
-        **report.model_dump(exclude={"metrics"}),
-    }
-    updated = {name: value for name, value in values.items() if name not in ("trial_id", "epoch")}
-    statement = dialect.insert(EPOCH).values(values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated))
 
 
 __all__ = ["LeaseLost", "SqlLedger"]

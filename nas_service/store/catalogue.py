@@ -8,7 +8,7 @@ from nas_service.datasets import Dataset
 from nas_service.errors import Conflict
 from nas_service.store.engine import now_seconds
 from nas_service.store.models import DatasetRow, TrialRow, WorkerRow, table
-from nas_service.views import DatasetView, WorkerView
+from nas_service.views import DatasetView, WorkerState, WorkerView
 
 DATASET, WORKER, TRIAL = table(DatasetRow), table(WorkerRow), table(TrialRow)
 
@@ -63,7 +63,8 @@ def _dataset_view(row: RowMapping) -> DatasetView:
 
 def _worker_view(row: RowMapping, trial: int | None, lost_after_s: float) -> WorkerView:
     is_lost = row["age"] > lost_after_s
-    alive = "lost" if is_lost else "running" if trial is not None else "idle"
+    working: WorkerState = "running" if trial is not None else "idle"
+    alive = "lost" if is_lost else "draining" if row["is_draining"] else working
     return WorkerView(
         id=row["id"],
         name=row["name"],

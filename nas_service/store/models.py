@@ -143,7 +143,8 @@ class TrialRow(Base):
     latency: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     seed: Mapped[int] = mapped_column(BIG)
     attempt: Mapped[int] = mapped_column(default=0)
-    # Attempts that a worker gave back in order; they are none of those that a trial fails after.
+    # Attempts that are none of those that a trial fails after: a worker gave them back in order, or a later
+    # one got farther.
     released: Mapped[int] = mapped_column(default=0)
     # The worker that holds, or held, the trial.
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"))
@@ -154,6 +155,10 @@ class TrialRow(Base):
     versions: Mapped[dict[str, Any]]
     error: Mapped[str | None]
     artifacts: Mapped[dict[str, Any]]
+    # Epoch and sha256 of the last states that training can go on from, the newest first; NULL once it ended.
+    checkpoints: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    # The last epoch that any attempt stored a checkpoint of.
+    furthest_checkpoint: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -277,6 +282,8 @@ class WorkerRow(Base):
     heartbeat_at: Mapped[float]
     started_at: Mapped[datetime]
     has_left: Mapped[bool] = mapped_column(default=False)
+    # It was told to end, and finishes or gives back what it holds.
+    is_draining: Mapped[bool] = mapped_column(default=False)
     measures_only: Mapped[bool] = mapped_column(default=False)
     # Why its machine is too noisy to measure latency; NULL where it is quiet.
     noise: Mapped[str | None]

@@ -268,6 +268,7 @@ def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:
         "reason": "the study was cancelled",
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
+        "checkpoints": None,
         "revision": study["revision"],
     }
     count = connection.execute(update(TRIAL).where(unfinished).values(values)).rowcount

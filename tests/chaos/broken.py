@@ -149,10 +149,24 @@ MUTANTS = (
     ),
     Mutant(
         "hash of what is downloaded",
-        "nas_service/connection.py",
-        "if digest != sha256:",
-        "if not digest:",
-        ("tests/nas_service/test_http_ledger.py::TestOverHttp::test_a_trickster_s_file_is_not_kept",),
+        "nas_service/node_cache.py",
+        "if found == sha256:",
+        "if found:",
+        ("tests/nas_service/test_file_stores.py::test_one_damaged_twice_is_refused_and_not_kept",),
+    ),
+    Mutant(
+        "hash of what is stored",
+        "nas_service/content.py",
+        "if found != sha256:",
+        "if not found:",
+        ("tests/chaos/test_durability.py",),
+    ),
+    Mutant(
+        "events of transactions under way",
+        "nas_service/store/events.py",
+        "age(events.xmin) > age(",
+        "age(events.xmin) > -age(",
+        ("tests/chaos/test_drills.py::test_events_of_a_slow_transaction_are_not_passed_over",),
     ),
     Mutant(
         "default-deny",

@@ -162,9 +162,9 @@ def _trial(row: Row, study: Row) -> list[str]:
         found.append("I1 it has ended at no time")
     if not 0 <= row["released"] <= row["attempt"] or lost > MAX_LOST:
         found.append(f"I4 {row['attempt']} attempts, {row['released']} given back")
-    if row["reason"] == f"lost {MAX_LOST} workers" and lost != MAX_LOST:
+    if _is_lost(row) and lost != MAX_LOST:
         found.append(f"I4 failed after losing {lost} workers")
-    by_service = row["reason"] in (f"lost {MAX_LOST} workers", "the study was cancelled")
+    by_service = _is_lost(row) or row["reason"] == "the study was cancelled"
     by_limits = row["state"] == "infeasible" and row["attempt"] == 0
     if row["state"] in TERMINAL and not by_service and not by_limits and row["report_id"] is None:
         found.append("I3 it has ended without a report")
@@ -173,6 +173,10 @@ def _trial(row: Row, study: Row) -> list[str]:
     if row["state"] == "running" and study["state"] in ("finished", "cancelled", "failed"):
         found.append("I1 it runs in a study that has ended")
     return found
+
+
+def _is_lost(row: Row) -> bool:
+    return (row["reason"] or "").startswith(f"lost {MAX_LOST} workers")
 
 
 def _events_of_trials(rows: Rows) -> list[str]:
@@ -243,7 +247,11 @@ def _outcome(entry: Mapping[str, Any], row: Row) -> list[str]:
     found = []
     if row["attempt"] != entry["attempt"]:
         found.append(f"attempt {entry['attempt']} was acknowledged, {row['attempt']} counts")
-    for name in ("report_id", "state", "reason", "error", "artifacts", "versions"):
+    # Behind the reason the service says if the attempt was not the first.
+    behind = (row["reason"] or "").removeprefix(outcome["reason"] or "").removeprefix("; ")
+    if behind and not behind.startswith(("started again", "resumed from epoch")):
+        found.append(f"reason is {row['reason']!r}, {outcome['reason']!r} was acknowledged")
+    for name in ("report_id", "state", "error", "artifacts", "versions"):
         if row[name] != outcome[name]:
             found.append(f"{name} is {row[name]!r}, {outcome[name]!r} was acknowledged")
     for name in ("metrics", "violations", "timings"):
@@ -276,16 +284,14 @@ def _again(entry: Mapping[str, Any], row: Row) -> list[str]:
 
 
 def _files(rows: Rows, folder: Path) -> list[str]:
-    stored = {row["sha256"]: row["size"] for row in rows.artifacts}
-    named = {sha256 for row in rows.trials for sha256 in row["artifacts"].values()}
-    found = [
-        f"I8 artifact {sha256} is named by a trial and was never recorded" for sha256 in named - stored.keys()
-    ]
-    for sha256, size in stored.items():
+    """Compare the files that trials name with their hashes; a record alone comes before its file."""
+    sizes = {row["sha256"]: row["size"] for row in rows.artifacts}
+    found = []
+    for sha256 in {sha256 for row in rows.trials for sha256 in row["artifacts"].values()}:
         path = folder / sha256
         content = path.read_bytes() if path.is_file() else b""
-        if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
-            found.append(f"I8 artifact {sha256} has other bytes")
+        if len(content) != sizes.get(sha256) or hashlib.sha256(content).hexdigest() != sha256:
+            found.append(f"I8 artifact {sha256} has other bytes, or no record")
     return found
 
 
@@ -331,8 +337,5 @@ def missed(rows: Rows, seen: Sequence[int], after: int) -> list[str]:
 
 def left_in_spool(home: Path) -> list[str]:
     """Return results that were finished and neither delivered nor refused."""
-    return [
-        f"I2 {path.name} still waits in the spool"
-        for path in home.glob("spool/*/*")
-        if path.suffix != ".part"
-    ]
+    waiting = [path for path in home.glob("spool/**/*") if path.suffix in (".json", ".damaged")]
+    return [f"I2 {path.name} still waits in the spool" for path in waiting]

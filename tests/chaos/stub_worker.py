@@ -26,9 +26,9 @@ from nas_service.store.engine import make_engine
 from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Proposal, Study, Trial, WorkerInfo
 from search_spaces import RandomTrial, analyse, resolve_space
+from workers.delivery import Delivery, hashes
 from workers.heartbeat import Heartbeat
 from workers.patience import Patience
-from workers.spool import Spool
 
 IDLE_S = 0.05
 log = logging.getLogger("nas.stub")
@@ -61,10 +61,11 @@ class StubWorker:
 
     def __init__(self, options: argparse.Namespace, settings: Settings, ledger: Ledger) -> None:
         self._options, self._ledger = options, ledger
-        self._spool = Spool(settings.data_home / "spool" / options.name)
         self._patience = Patience()
         self._patience.end_on_signals("epoch")
         self._told = ClientLog(settings.data_home / f"{options.name}.client")
+        spool = settings.data_home / "spool" / options.name
+        self._delivery = Delivery(Noted(ledger, self._told), self._patience, spool)  # type: ignore[arg-type]
         self._chance = random.Random()
         self._worker_id = 0
 
@@ -75,8 +76,7 @@ class StubWorker:
             return
         self._worker_id, self._heartbeat_s = registration.worker_id, registration.heartbeat_s
         while not self._patience.ends.is_set():
-            for lease, outcome in self._spool.waiting():
-                self._deliver(lease, outcome)
+            self._delivery.deliver_leftovers()
             work = self._patience.call(
                 lambda: self._ledger.next_work(self._worker_id, study_id=self._options.study)
             )
@@ -150,38 +150,11 @@ class StubWorker:
             "weights": trial.architecture_hash.encode() * 64,
             "architecture": b"{}" + trial.architecture_hash.encode(),
         }
-        files = {kind: self._stored(content) for kind, content in contents.items()}
-        outcome = ending_of(trial.architecture_hash, is_pruned, files)
-        self._spool.put(lease, outcome)
-        is_answered = self._deliver(lease, outcome)
-        if is_answered and self._chance.random() < self._options.mischief:
+        outcome = ending_of(trial.architecture_hash, is_pruned, hashes(contents))
+        files = contents if outcome.artifacts else {}
+        self._delivery.hand_over(lease, outcome, files)
+        if not self._patience.ends.is_set() and self._chance.random() < self._options.mischief:
             self._send_again(lease, outcome)
-
-    def _stored(self, content: bytes) -> str:
-        sha256 = self._patience.call(lambda: self._ledger.put_artifact(content), even_at_end=True)
-        assert sha256 is not None
-        self._told.add("artifact", sha256=sha256)
-        return sha256
-
-    def _deliver(self, lease: Lease, outcome: Outcome) -> bool:
-        """Hand a result over; False if it has to wait in the spool."""
-        try:
-            self._patience.call(lambda: self._ledger.complete(lease, outcome), even_at_end=True)
-        except LeaseLost:
-            self._told.add("refused", trial=lease.trial_id, attempt=lease.attempt, report=outcome.report_id)
-        except LedgerRefused as error:
-            self._told.add("unwanted", trial=lease.trial_id, why=str(error))
-        except LedgerError:
-            return False
-        else:
-            self._told.add(
-                "complete",
-                trial=lease.trial_id,
-                attempt=lease.attempt,
-                outcome=outcome.model_dump(mode="json"),
-            )
-        self._spool.remove(lease)
-        return True
 
     def _send_again(self, lease: Lease, outcome: Outcome) -> None:
         """Send the result again, another one, a late epoch and a late heartbeat, all at once."""
@@ -198,6 +171,30 @@ class StubWorker:
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(lambda call: (call[0], _answer(call[1])), calls))
         self._told.add("again", trial=lease.trial_id, attempt=lease.attempt, answers=answers)
+
+
+class Noted:
+    """A ledger that writes down what becomes of files and results before it passes the answer on."""
+
+    def __init__(self, ledger: Ledger, told: ClientLog) -> None:
+        self._ledger, self._told = ledger, told
+
+    def put_artifact(self, content: bytes) -> str:
+        sha256 = self._ledger.put_artifact(content)
+        self._told.add("artifact", sha256=sha256)
+        return sha256
+
+    def complete(self, lease: Lease, outcome: Outcome) -> None:
+        about = {"trial": lease.trial_id, "attempt": lease.attempt}
+        try:
+            self._ledger.complete(lease, outcome)
+        except LeaseLost:
+            self._told.add("refused", **about, report=outcome.report_id)
+            raise
+        except LedgerRefused as error:
+            self._told.add("unwanted", **about, why=str(error))
+            raise
+        self._told.add("complete", **about, outcome=outcome.model_dump(mode="json"))
 
 
 def _answer(call: Callable[[], object]) -> str:

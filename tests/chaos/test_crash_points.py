@@ -26,7 +26,7 @@ IN_WORKER = (
     "content.written", "content.synced", "content.renamed", "store.before_commit:3", "store.after_commit:3",
     "ledger.register.before_commit", "ledger.join_study.before_commit", "ledger.claim.before_commit",
     "ledger.reserve.counted", "ledger.reserve.before_commit", "ledger.heartbeat.before_commit",
-    "ledger.report.before_commit:2", "ledger.put_artifact.before_record", "ledger.complete.event_written",
+    "ledger.report.before_commit:2", "ledger.put_artifact.recorded", "ledger.complete.event_written",
     "ledger.complete.row_written", "ledger.complete.before_commit:2", "ledger.complete.after_commit",
     "ledger.end_study.written", "spool.written", "spool.synced", "spool.renamed", "spool.before_remove",
 )  # fmt: skip

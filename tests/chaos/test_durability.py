@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from nas_service.content import store_content
+from nas_service.content import FolderStore, store_content
+from nas_service.errors import DamagedFile, StorageFull
 from nas_service.trials import Lease, Outcome
-from workers.spool import Spool
+from workers.spool import Finished, Spool
 
 
 @pytest.fixture
@@ -38,9 +39,19 @@ def test_an_artifact_is_on_the_disk_before_it_has_its_name(tmp_path: Path, calls
 def test_a_result_is_on_the_disk_before_it_waits_in_the_spool(tmp_path: Path, calls: list[str]) -> None:
     spool = Spool(tmp_path)
     lease = Lease(trial_id=1, attempt=1, worker_id=1)
-    spool.put(lease, Outcome(report_id="report-1", state="complete"))
-    assert [waiting for waiting, _ in spool.waiting()] == [lease]
-    assert calls[0] == "fsync"
+    spool.put(Finished(lease, Outcome(report_id="report-1", state="complete"), {}))
+    assert [finished.lease for finished in spool.waiting()] == [lease]
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_an_artifact_with_a_flipped_byte_is_not_handed_out(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    sha256 = store.put(b"weights")
+    whole = store.path(sha256).read_bytes()
+    for place in range(len(whole)):
+        (tmp_path / sha256).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedFile):
+            store.path(sha256)
 
 
 def test_a_file_that_could_not_be_written_leaves_nothing(
@@ -50,6 +61,6 @@ def test_a_file_that_could_not_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageFull):
         store_content(tmp_path, b"weights")
     assert list(tmp_path.iterdir()) == []

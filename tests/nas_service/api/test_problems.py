@@ -188,7 +188,7 @@ def test_an_unexpected_failure_says_an_id_and_nothing_else(
         answer = httpx.get(f"{address}/api/v1/failing", trust_env=False)
     content = problem(answer, 500)
     assert "secret" not in answer.text
-    assert content["id"] in caplog.text
+    assert content["request_id"] in caplog.text
     assert "a secret detail" in caplog.text
 
 
