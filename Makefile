@@ -6,7 +6,7 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test test-ray fuzz audit bench images doctor clean
+.PHONY: help install run check test test-ray soak mutants fuzz audit bench images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,15 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.server
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.limits
+
+MINUTES ?= 30
+soak: $(VENV)/.installed-dev  ## Storms of MINUTES (30) on each database, and the state machine at length
+	$(BIN)/python -m benchmarks.soak sqlite --minutes $(MINUTES)
+	$(BIN)/python -m benchmarks.soak postgresql --minutes $(MINUTES)
+	CHAOS_EXAMPLES=2000 CHAOS_STEPS=60 $(BIN)/python -m pytest -n 0 --timeout 0 tests/chaos/test_state_machine.py
+
+mutants: $(VENV)/.installed-dev  ## Break each guard on purpose; a test must turn red
+	$(BIN)/python tests/chaos/broken.py
 
 requirements-server.txt: pyproject.toml constraints.txt .ci/server_requirements.py | $(VENV)/.installed-dev
 	$(BIN)/python .ci/server_requirements.py > $@.part && mv $@.part $@

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import DamagedFile, NotFound, StorageFull, Unavailable
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -177,9 +178,12 @@ def _write(target: Path, fill: Callable[[BinaryIO], object]) -> None:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             fill(stream)
+            crash_point("content.written")
             stream.flush()
             os.fsync(stream.fileno())
+        crash_point("content.synced")
         os.replace(temporary, target)
+        crash_point("content.renamed")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from time import monotonic, perf_counter
 
+from nas_service.crash_points import crash_point
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerError, LedgerUnavailable
 from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Study, Trial
 from workers.heartbeat import Heartbeat
@@ -62,6 +63,7 @@ class Attempt:
     def _answer(self, report: EpochReport) -> Instruction:
         try:
             answer = self.ledger.report(self.lease, report)
+            crash_point("worker.epoch_reported")
             self.is_reachable = True
         except LedgerUnavailable:
             answer, self.is_reachable = self._heartbeat.verdict, False

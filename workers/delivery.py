@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from nas_service.crash_points import crash_point
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable, NotAdmitted
 from nas_service.trials import Lease, Outcome
 from workers.patience import Patience
@@ -57,7 +58,9 @@ class Delivery:
         try:
             for content in finished.files.values():
                 self._patience.call(partial(self._ledger.put_artifact, content), even_at_end=True)
+            crash_point("worker.artifacts_stored")
             self._patience.call(lambda: self._ledger.complete(lease, finished.outcome), even_at_end=True)
+            crash_point("worker.delivered")
         except NotAdmitted:
             # With another token the same result is delivered.
             raise

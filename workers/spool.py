@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas_service.crash_points import crash_point
 from nas_service.trials import Lease, Outcome
 
 log = logging.getLogger("nas.worker")
@@ -48,6 +49,7 @@ class Spool:
     def remove(self, lease: Lease) -> None:
         """Forget a result that was delivered or is no longer wanted."""
         path = self._path(lease)
+        crash_point("spool.before_remove")
         path.unlink(missing_ok=True)
         for kept in self._folder.glob(f"{path.stem}.*"):
             kept.unlink(missing_ok=True)
@@ -81,9 +83,12 @@ def _write(path: Path, content: bytes) -> None:
     try:
         with temporary.open("wb") as stream:
             stream.write(content)
+            crash_point("spool.written")
             stream.flush()
             os.fsync(stream.fileno())
+        crash_point("spool.synced")
         temporary.replace(path)
+        crash_point("spool.renamed")
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 import torch
 
+from nas_service.crash_points import crash_point
 from nas_service.datasets import load_dataset
 from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.logs import about
@@ -102,6 +103,7 @@ class Worker:
         if not self._join():
             return
         log.info("joined as %s (%d)", self._information.name, self._worker_id)
+        crash_point("worker.joined")
         self._patience.announce_by(lambda: self._ledger.draining(self._worker_id))
         run_together(self._work, self._company.places, on_error=self.end)
         self._say_goodbye()
@@ -195,6 +197,7 @@ class Worker:
             work = (study, trial, lease)
             attempt = Attempt(self._ledger, self._patience, work, heartbeat, self._checkpoint_s)
             log.info("%s: attempt %d", attempt.label, lease.attempt)
+            crash_point("worker.trial_held")
             evaluation = evaluate(
                 trial.architecture,
                 study.spec,
@@ -215,6 +218,7 @@ class Worker:
         elif evaluation.state == "lost":
             log.warning("%s: lost to another attempt, or the study was cancelled", label)
         else:
+            crash_point("worker.evaluated")
             self._delivery.hand_over(lease, _outcome(evaluation, evaluation.state), evaluation.files)
             accuracy = evaluation.metrics.get("accuracy")
             figure = f", accuracy {accuracy:.4f}" if accuracy is not None else ""

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from nas_service.api.bodies import OCTETS, ArtifactRoute, WorkerRoute, read_at_most
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, Sha256, TheLedger
+from nas_service.crash_points import crash_point
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.ledger.calls import (
     Acquire,
@@ -57,7 +58,9 @@ def draining(ledger: TheLedger, worker_id: Id) -> None:
 @router.post("/leases:acquire")
 def acquire(ledger: TheLedger, call: Acquire) -> Work:
     """Say what to do next."""
-    return ledger.next_work(call.worker_id, study_id=call.study_id)
+    work = ledger.next_work(call.worker_id, study_id=call.study_id)
+    crash_point("api.acquire.before_reply")
+    return work
 
 
 @router.post("/leases/{trial_id:row}:heartbeat")
@@ -69,7 +72,9 @@ def heartbeat(ledger: TheLedger, trial_id: Id, lease: Lease) -> Told:
 @router.post("/leases/{trial_id:row}:report")
 def report(ledger: TheLedger, trial_id: Id, call: Report) -> Told:
     """Store one epoch and say whether to go on."""
-    return Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
+    told = Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
+    crash_point("api.report.before_reply")
+    return told
 
 
 @router.post("/leases/{trial_id:row}:checkpoint", status_code=204)
@@ -81,7 +86,9 @@ def checkpoint(ledger: TheLedger, trial_id: Id, call: Remember) -> None:
 @router.post("/leases/{trial_id:row}:complete", status_code=204)
 def complete(ledger: TheLedger, trial_id: Id, call: Complete) -> None:
     """End a trial; the same report id again is answered like the first time."""
+    crash_point("api.complete.before_call")
     ledger.complete(_of(trial_id, call.lease), call.outcome)
+    crash_point("api.complete.before_reply")
 
 
 @router.post("/leases/{trial_id:row}:release", status_code=204)
@@ -105,7 +112,9 @@ def changes(ledger: TheLedger, study_id: Id, since: Annotated[int, Query(ge=0, l
 @router.post("/studies/{study_id:row}/proposals")
 def reserve(ledger: TheLedger, study_id: Id, call: Reserve) -> Reservation:
     """Write proposals and take leases on those to be trained."""
-    return ledger.reserve(study_id, call.worker_id, call.proposals, attributes=call.attributes)
+    reservation = ledger.reserve(study_id, call.worker_id, call.proposals, attributes=call.attributes)
+    crash_point("api.reserve.before_reply")
+    return reservation
 
 
 @router.post("/studies/{study_id:row}:give_up", status_code=204)
@@ -134,7 +143,9 @@ async def store_artifact(request: Request, ledger: TheLedger, sha256: Sha256) ->
     found = await run_in_threadpool(lambda: hashlib.sha256(content).hexdigest())
     if found != sha256:
         raise InvalidInput(FieldError("/sha256", f"the body has the sha256 {found}"))
-    return Stored(sha256=await run_in_threadpool(ledger.put_artifact, content))
+    stored = await run_in_threadpool(ledger.put_artifact, content)
+    crash_point("api.artifact.before_reply")
+    return Stored(sha256=stored)
 
 
 def _of(trial_id: int, lease: Lease) -> Lease:

@@ -5,7 +5,6 @@ Asking is what idle workers do all day: building an SQL expression costs more th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, or_, select
@@ -13,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, or_, 
 from nas_service.devices import LOCAL_DEVICES
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store.devices import is_served
-from nas_service.store.engine import now_seconds
+from nas_service.store.engine import now_moment, now_seconds
 from nas_service.store.models import StudyRow, TrialRow, WorkerRow, table
 
 STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
@@ -38,9 +37,7 @@ class Asked:
 def look(connection: Connection, worker_id: int, study_id: int | None) -> Asked:
     """Return what there is to know before work is looked for; raises `LedgerRefused` for unknown ids."""
     statement = _once(connection, _head, "head")
-    now = datetime.now(UTC)
-    found = {"worker": worker_id, "study": study_id, "now": now}
-    row = connection.execute(statement, found).one_or_none()
+    row = connection.execute(statement, {"worker": worker_id, "study": study_id}).one_or_none()
     if row is None:
         raise LedgerRefused(f"there is no worker {worker_id}; register first")
     if study_id is not None and row.state is None:
@@ -84,7 +81,7 @@ def _once(connection: Connection, build: Callable[..., Select[Any]], *key: Any) 
 
 def _head(connection: Connection) -> Select[Any]:
     state = select(STUDY.c.state).where(STUDY.c.id == bindparam("study", type_=STUDY.c.id.type))
-    is_overdue = STUDY.c.deadline < bindparam("now", type_=STUDY.c.deadline.type)
+    is_overdue = STUDY.c.deadline < now_moment(connection)
     overdue = select(STUDY.c.id).where(STUDY.c.state == "running", is_overdue).limit(1)
     return select(
         (now_seconds(connection) - WORKER.c.heartbeat_at).label("age"),

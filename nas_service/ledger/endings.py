@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from nas_service.crash_points import crash_point
 from nas_service.ledger import takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
@@ -37,6 +38,7 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     data = {"trial": lease.trial_id, "number": before.number, "state": outcome.state}
     # Before the study's lock is taken, to keep that short; a lost lease undoes it with the rest.
     events.append(connection, before.study_id, ("trial.finished", data))
+    crash_point("ledger.complete.event_written")
     values = {
         **outcome.model_dump(include={"state", "latency", "versions", "error", "artifacts", "report_id"}),
         "reason": takeover.ended(before.reason, outcome.reason),
@@ -54,7 +56,9 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         raise LeaseLost(
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
         )
-    _end_if_done(connection, study)
+    crash_point("ledger.complete.row_written")
+    end_if_done(connection, study)
+    crash_point("ledger.complete.before_commit")
 
 
 def _end_row(
@@ -93,7 +97,8 @@ def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     ).scalar_one()
     data = {"trial": trial_id, "number": number, "state": "failed"}
     events.append(connection, study["id"], ("trial.finished", data))
-    _end_if_done(connection, counted)
+    end_if_done(connection, counted)
+    crash_point("ledger.fail_lost.before_commit")
 
 
 def _count_ended(connection: Connection, study_id: int, state: str) -> Any:
@@ -114,7 +119,8 @@ def _counting(study_id: int, state: str) -> Any:
     return update(STUDY).where(STUDY.c.id == study_id).values(counters).returning(STUDY)
 
 
-def _end_if_done(connection: Connection, study: Any) -> None:
+def end_if_done(connection: Connection, study: Any) -> None:
+    """End a study that runs or drains and has nothing left to do, or finds nothing more."""
     end_if_used_up(connection, study)
     end_if_fruitless(connection, study)
 
@@ -163,6 +169,7 @@ def end_study(connection: Connection, study_id: int, state: str, reason: str) ->
     values = {"state": state, "reason": reason, "finished_at": datetime.now(UTC)}
     connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
     events.append(connection, study_id, ("study.state", {"state": state, "reason": reason}))
+    crash_point("ledger.end_study.written")
 
 
 def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from nas_service.crash_points import crash_point
 from nas_service.ledger import endings, single
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store import events
@@ -89,6 +90,7 @@ def write(
         found = _sorted_out(proposals, set(known), free_budget(study))
         study = _count_in(connection, study_id, version, found)
         assert study is not None, "a study that is locked, runs and has room takes them in"
+    crash_point("ledger.reserve.counted")
     trials = _insert_trials(connection, study, holder, found)
     known.update({trial.architecture_hash: trial.id for trial in trials})
     repeats = _insert_repeats(connection, study, found, known)
@@ -96,6 +98,7 @@ def write(
     _keep_attributes(connection, study_id, attributes)
     events.append(connection, study_id, *(_event(trial) for trial in trials))
     endings.end_if_fruitless(connection, study)
+    crash_point("ledger.reserve.before_commit")
     return Reservation(
         trials=trials,
         leases=[lease_of(trial, holder.worker_id) for trial in trials if trial.state == "running"],
@@ -183,6 +186,7 @@ def _write_single(
         c_feasible=int(is_running),
         e_kind="trial.started" if is_running else "trial.finished",
     )
+    crash_point("ledger.reserve.at_once")
     if study is None:
         return None
     place = {"number": study["next_number"] - 1, "ordinal": study["next_ordinal"] - 1}

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from nas_service.crash_points import crash_point
 from nas_service.ledger import (
     asking,
     checkpoints,
@@ -113,6 +114,7 @@ class SqlLedger(SqlMeasurements):
                 raise NameTaken(f"a living worker of another token is named {worker.name!r}; take another")
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.joined", {"worker": worker.name}))
+            crash_point("ledger.register.before_commit")
         return Registration(
             worker_id=worker_id, heartbeat_s=self._lease_s / HEARTBEATS_A_LEASE, lease_s=self._lease_s
         )
@@ -127,6 +129,7 @@ class SqlLedger(SqlMeasurements):
             name = connection.execute(statement.returning(WORKER.c.name)).scalar()
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.left", {"worker": name}))
+            crash_point("ledger.leave.before_commit")
 
     def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
         with self._reading() as connection:
@@ -155,6 +158,7 @@ class SqlLedger(SqlMeasurements):
                 taken = select(func.count()).select_from(SEAT).where(SEAT.c.study_id == study_id)
                 seat = connection.execute(taken).scalar_one()
                 connection.execute(insert(SEAT).values(study_id=study_id, worker_id=worker_id, seat=seat))
+            crash_point("ledger.join_study.before_commit")
             return int(seat)
 
     def changes(self, study_id: int, since: int) -> Changes:
@@ -212,7 +216,11 @@ class SqlLedger(SqlMeasurements):
     def heartbeat(self, lease: Lease) -> Instruction:
         self._beat(lease.worker_id)
         with self._writing() as connection:
-            return "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+            verdict: Instruction = (
+                "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+            )
+            crash_point("ledger.heartbeat.before_commit")
+            return verdict
 
     def report(self, lease: Lease, report: EpochReport) -> Instruction:
         if self._engine.dialect.name == "postgresql" and reporting.is_plain(report):
@@ -225,12 +233,14 @@ class SqlLedger(SqlMeasurements):
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
             spec = read_spec(connection, study_id)
+            crash_point("ledger.report.before_commit")
         return self._told_at(study_id, spec, lease.trial_id, report.epoch)
 
     def _report_at_once(self, lease: Lease, report: EpochReport) -> Instruction:
         # Without BEGIN and COMMIT around it a statement is a transaction by itself.
         with self._reading() as connection:
             stored = reporting.store(connection, lease, report, _is_kept, self._lease_s)
+            crash_point("ledger.report.at_once")
             if stored is None:
                 return _why_lost(connection, lease)
         return self._told_at(*stored, lease.trial_id, report.epoch)
@@ -250,6 +260,7 @@ class SqlLedger(SqlMeasurements):
         try:
             with self._writing() as connection:
                 endings.end_trial(connection, lease, outcome)
+            crash_point("ledger.complete.after_commit")
         except LeaseLost:
             # The same report may have come in twice at once.
             with self._reading() as connection:
@@ -267,12 +278,14 @@ class SqlLedger(SqlMeasurements):
                 "reason": takeover.GIVEN_BACK,
             }
             connection.execute(update(TRIAL).where(holds).values(given))
+            crash_point("ledger.release.before_commit")
 
     def give_up(self, study_id: int, reason: str) -> None:
         with self._writing() as connection:
             study = _lock_study(connection, study_id)
             if study["state"] in ("running", "draining"):
                 endings.end_study(connection, study_id, "failed", reason)
+            crash_point("ledger.give_up.before_commit")
 
     def fetch_dataset(self, sha256: str) -> Path:
         return files.dataset_path(self._stores.datasets, sha256)
@@ -280,6 +293,7 @@ class SqlLedger(SqlMeasurements):
     def put_artifact(self, content: bytes) -> str:
         with self._writing() as connection:
             files.record(connection, hashlib.sha256(content).hexdigest(), len(content))
+        crash_point("ledger.put_artifact.recorded")
         with files.told_apart("artifact", damaged=LedgerUnavailable):
             return self._stores.artifacts.put(content)
 
@@ -291,6 +305,7 @@ class SqlLedger(SqlMeasurements):
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
+        # One that was given back is not renewed by a heartbeat that was under way meanwhile.
         statement = update(TRIAL).where(_is_kept(lease)).values(lease_expires_at=until)
         return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
 
@@ -332,6 +347,7 @@ class SqlLedger(SqlMeasurements):
                 connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
             data = {"trial": trial.id, "number": trial.number, "attempt": trial.attempt, "worker": name}
             events.append(connection, study["id"], ("trial.started", data))
+            crash_point("ledger.claim.before_commit")
             return Work(kind="run", study=study_from(study), trial=trial, lease=lease_of(trial, worker_id))
 
     def _drain(self, study_id: int) -> None:

@@ -5,12 +5,14 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    DateTime,
     Engine,
     Float,
     QueuePool,
@@ -22,11 +24,15 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import FieldError, InvalidInput, Unavailable
 
 DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 DATABASE_URLS = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 BUSY_TIMEOUT_S = 30
+# PostgreSQL ends a transaction whose process has said nothing for so long: one that was stopped, or cut off,
+# would hold a study's lock for hours.
+IDLE_IN_TRANSACTION_S = 15
 CLOSING_S = 2.0
 POSTGRES_DISK_FULL = "53100"
 # File systems whose locks SQLite cannot trust.
@@ -57,7 +63,9 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
         return _sqlite_engine(parsed)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15)
+    idle = f"-c idle_in_transaction_session_timeout={1000 * IDLE_IN_TRANSACTION_S}"
+    given = {"options": f"{parsed.query.get('options', '')} {idle}".strip()}
+    return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15, connect_args=given)
 
 
 def close(engine: Engine) -> None:
@@ -77,6 +85,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that will write: on SQLite it takes the write lock at once."""
     with engine.execution_options(nas_writes=True).begin() as connection:
         yield connection
+        crash_point("store.before_commit")
+    crash_point("store.after_commit")
 
 
 @contextmanager
@@ -105,6 +115,14 @@ def now_seconds(connection: Connection) -> ColumnElement[float]:
     if connection.dialect.name == "sqlite":
         return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
     return literal_column("extract(epoch from clock_timestamp())::double precision", Float)
+
+
+def now_moment(connection: Connection) -> ColumnElement[datetime]:
+    """Return the database's own clock as an SQL expression, to compare with columns that hold a moment."""
+    if connection.dialect.name == "sqlite":
+        # As the columns are stored: six digits of the second.
+        return literal_column("strftime('%Y-%m-%d %H:%M:%f000', 'now')", DateTime)
+    return literal_column("clock_timestamp()", DateTime(timezone=True))
 
 
 def _parsed(url: str) -> URL:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import ServiceError, Unavailable
 from nas_service.store.engine import writing
 
@@ -41,6 +42,7 @@ def upgrade(engine: Engine) -> None:
             _refuse_newer(config, current)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            crash_point("store.migrate.before_commit")
     except OperationalError as error:
         raise Unavailable(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
     except ProgrammingError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, Stale
 from nas_service.ledger import endings
 from nas_service.ledger.proposals import free_budget
@@ -68,6 +69,7 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
     study_id: int = connection.execute(insert(StudyRow).values(values).returning(STUDY.c.id)).scalar_one()
     spaces.insert_version(connection, study_id, 1, resolve_space(spec.space))
     events.append(connection, study_id, ("study.created", {"name": spec.name}))
+    crash_point("store.study.created")
     return study_id
 
 
@@ -111,6 +113,8 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
     else:
         connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(state=target, reason=""))
         events.append(connection, study_id, ("study.state", {"state": target}))
+        # What ran on while it was paused may have used the budget up.
+        endings.end_if_done(connection, {**study, "state": target, "reason": ""})
 
 
 def change_space(
@@ -209,6 +213,7 @@ def enqueue_trial(
     connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(counters))
     data = {"trial": row["id"], "number": row["number"], "state": "waiting"}
     events.append(connection, study_id, ("trial.enqueued", data))
+    crash_point("store.trial.enqueued")
     return trial_from(row)
 
 

@@ -317,6 +317,48 @@ class LedgerContract:
         assert work.trial is not None
         assert work.trial.id == lease.trial_id
 
+    def test_a_heartbeat_that_arrives_after_its_lease_was_given_back_does_not_renew_it(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "one"), [make_proposal(1)]).leases[0]
+        ledger.release(lease)
+        assert ledger.heartbeat(lease) == "lost"
+        assert ledger.report(lease, EpochReport(epoch=1, accuracy=0.5)) == "lost"
+        work = ledger.next_work(join(ledger, "two"))
+        assert work.trial is not None
+        assert work.trial.id == lease.trial_id
+
+    def test_a_late_release_takes_nothing_from_the_next_worker(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        old = ledger.reserve(study, join(ledger, "late"), [make_proposal(1)]).leases[0]
+        expire(old)
+        new = ledger.next_work(join(ledger, "prompt"), study_id=study).lease
+        assert new is not None
+        ledger.release(old)
+        assert ledger.heartbeat(new) == "continue"
+        assert ledger.next_work(join(ledger, "third"), study_id=study).kind == "propose"
+
+    def test_a_lease_that_has_not_run_out_is_not_taken_over(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "one"), [make_proposal(1)]).leases[0]
+        assert ledger.next_work(join(ledger, "two"), study_id=study).kind == "propose"
+        assert ledger.heartbeat(lease) == "continue"
+
+    def test_a_study_whose_budget_was_used_up_while_it_was_paused_ends_when_it_is_resumed(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        service.pause(study)
+        ledger.complete(lease, outcome(1))
+        assert service.study(study).state == "paused"
+        assert service.resume(study).state == "finished"
+
     def test_a_worker_that_rejoins_loses_the_leases_of_its_earlier_life(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
@@ -412,6 +454,16 @@ class LedgerContract:
         assert [(trial.ordinal, trial.state) for trial in second.trials] == [(0, "complete"), (1, "running")]
         assert second.attributes == {"parents:0": [1, 2]}
         assert ledger.changes(study, second.revision).trials == []
+
+    def test_changes_hold_a_trial_that_was_taken_over(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "late"), [make_proposal(1)]).leases[0]
+        before = ledger.changes(study, 0)
+        expire(lease)
+        ledger.next_work(join(ledger, "prompt"), study_id=study)
+        assert [trial.worker for trial in ledger.changes(study, before.revision).trials] == ["prompt"]
 
     def test_a_study_of_nothing_feasible_ends_with_the_binding_limit(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
