@@ -6,10 +6,10 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench soak mutants images doctor clean
+.PHONY: help install run check test test-ray fuzz audit bench soak mutants images doctor clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.torch: constraints.txt .ci/install-torch
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
@@ -42,6 +42,18 @@ check: $(VENV)/.installed-dev  ## Lint, types and the import rule
 test: $(VENV)/.installed-dev  ## The whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+test-ray: $(VENV)/.installed-dev  ## Two Ray nodes in two network namespaces, one of them lost; needs root
+	NAS_TEST_RAY=1 $(BIN)/python -m pytest -n 0 -s -m chaos tests/chaos/test_two_nodes.py
+
+fuzz: $(VENV)/.installed-dev  ## The whole API and 5,000 mutated inputs, with what was found (half an hour)
+	$(BIN)/python tests/security/fuzz_uploads.py --count 5000 --seed 1
+	$(BIN)/python tests/security/fuzz_api.py 100 1
+
+# What cannot be asked about is a failure too. docs/security-dependencies.md explains what is ignored.
+audit: $(VENV)/.installed-dev  ## Ask pip-audit what is known of the pinned dependencies
+	sed -n 's/^torch="\(.*\)"/\1/p' .ci/install-torch | cat constraints.txt - > $(VENV)/audited.txt
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r $(VENV)/audited.txt
+
 bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.coordination
 	$(BIN)/python -m benchmarks.folding
@@ -51,6 +63,9 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.limits
 
 MINUTES ?= 30
 soak: $(VENV)/.installed-dev  ## Storms of MINUTES (30) on each database, and the state machine at length

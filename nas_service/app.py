@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from nas_service import __version__, dashboard
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = telemetry.new_registry()
     # Set by a server that was told to end: /readyz then sends requests elsewhere.
     app.state.is_ending = False
+    app.state.readers = asyncio.Semaphore(datasets.READERS)
     app.add_middleware(Guard, settings=settings)
     # The last one added is the first one asked.
     app.add_middleware(AccessLog, requests=telemetry.Requests(app.state.metrics))
@@ -96,6 +98,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         app.state.metrics.register(telemetry.OfRows(Counts(service.engine, settings.lease_s).read))
         app.state.metrics.register(telemetry.OfProcess(lambda: app.state.tail.streams, service.engine))
         following = asyncio.create_task(app.state.tail.run())
+        warming = asyncio.create_task(run_in_threadpool(service.warm_up))
         try:
             yield
         finally:
@@ -103,6 +106,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await warming
             service.close()
 
     return lifespan

@@ -4,12 +4,14 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from nas_service.crash_points import crash_point
 from nas_service.errors import DamagedFile, NotFound, StorageFull, Unavailable
@@ -31,6 +33,9 @@ class FileStore(Protocol):
         Raises:
             StorageFull: Nothing was stored, and nothing that was stored before is lost.
         """
+
+    def put_file(self, path: Path) -> str:
+        """Store a copy of a file as `put` does, without reading it into memory."""
 
     def path(self, sha256: str) -> Path:
         """Return a local file that has just been found to hold what its name says.
@@ -72,6 +77,17 @@ class FolderStore:
 
     def put(self, content: bytes) -> str:
         return store_content(self._folder, content, self._suffix)
+
+    def put_file(self, path: Path) -> str:
+        with path.open("rb") as source:
+            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+            source.seek(0)
+            with _told(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                target = self._path(sha256)
+                if not (target.is_file() and sha256_of(target) == sha256):
+                    _write(target, partial(shutil.copyfileobj, source))
+        return sha256
 
     def path(self, sha256: str) -> Path:
         path = self._existing(sha256)
@@ -135,7 +151,7 @@ def store_content(folder: Path, content: bytes, suffix: str = "") -> str:
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not (target.is_file() and sha256_of(target) == sha256):
-            _write(target, content)
+            _write(target, lambda stream: stream.write(content))
     return sha256
 
 
@@ -157,11 +173,11 @@ def storage_error(where: object, error: OSError) -> Unavailable:
     return Unavailable(f"{where} cannot be used: {error.strerror or error}")
 
 
-def _write(target: Path, content: bytes) -> None:
+def _write(target: Path, fill: Callable[[BinaryIO], object]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=PART)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            fill(stream)
             crash_point("content.written")
             stream.flush()
             os.fsync(stream.fileno())

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import fsspec
 
-from nas_service.content import FULL, SHA256
+from nas_service.content import FULL, SHA256, sha256_of
 from nas_service.errors import NotFound, ServiceError, StorageFull, Unavailable
 from nas_service.node_cache import NodeCache
 
@@ -44,6 +44,12 @@ class ObjectStore:
         sha256 = hashlib.sha256(content).hexdigest()
         with self._told_apart():
             self._filesystem.pipe_file(self._object(sha256), content)
+        return sha256
+
+    def put_file(self, path: Path) -> str:
+        sha256 = sha256_of(path)
+        with self._told_apart():
+            self._filesystem.put_file(str(path), self._object(sha256))
         return sha256
 
     def path(self, sha256: str) -> Path:

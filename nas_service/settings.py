@@ -1,5 +1,6 @@
 """Settings from the environment; every name starts with NAS_."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -29,6 +30,8 @@ class Settings(BaseSettings):
     # A worker that has not been heard of for this long has lost its trial.
     lease_s: float = Field(default=60.0, gt=0.0)
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
+    # What reading one uploaded data set may allocate; a third of the machine's memory by default.
+    reader_memory_bytes: int | None = Field(default=None, gt=0)
     # By which part a worker's timings of one network may differ before it refuses to measure latency; None
     # leaves that to the worker.
     timing_noise_limit: float | None = Field(default=None, gt=0.0)
@@ -83,6 +86,17 @@ class Settings(BaseSettings):
             message = "NAS_DATABASE_URL must name a user and no password"
             raise InvalidInput(FieldError(name, message, "postgresql://USER@HOST/NAME"))
         return f"{scheme}://{user}:{password}@{place}"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """Uploads until they are read; empty at rest."""
+        return self.data_home / "uploads"
+
+    @property
+    def reader_memory(self) -> int:
+        """What reading one uploaded data set may allocate, in bytes."""
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return self.reader_memory_bytes or machine // 3
 
     @property
     def datasets_folder(self) -> Path:

@@ -1,9 +1,10 @@
 """Trials and what workers and ledger say to each other about them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from nas_service.devices import checked_device, checked_remote
 from nas_service.studies import StudySpec, StudyState
@@ -105,7 +106,12 @@ class Trial(Value):
     @property
     def predicted_metrics(self) -> list[str]:
         """Return the metrics whose values were predicted, not measured."""
-        return ["latency_ms"] if self.latency and self.latency.get("is_predicted") else []
+        return predicted_metrics(self.latency)
+
+
+def predicted_metrics(latency: Mapping[str, Any] | None) -> list[str]:
+    """Return the metrics that a trial's latency record says were predicted, not measured."""
+    return ["latency_ms"] if latency and latency.get("is_predicted") else []
 
 
 class Repeat(Value):
@@ -163,7 +169,7 @@ class WorkerInfo(Value):
     device: str = Field(default="cpu", max_length=63)
     versions: dict[str, str] = {}
     # It serves its device's requests alone, and neither proposes nor trains.
-    measures_only: bool = False
+    measures_only: StrictBool = False
     # Why its machine is too noisy for latencies to be believed; None where it is quiet.
     noise: str | None = Field(default=None, max_length=500)
 

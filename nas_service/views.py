@@ -1,6 +1,7 @@
 """What the service shows: the shapes of REST answers, of `--json` and of the client's return values."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -83,7 +84,7 @@ class FrontMember(View):
 
 
 class HypervolumePoint(View):
-    """Hypervolume of the front after `trials` trained trials."""
+    """Hypervolume of the front after `trials` complete, feasible trials."""
 
     trials: int
     hypervolume: float
@@ -97,7 +98,13 @@ class FrontView(View):
     reference_point: list[float]
     hypervolume: float
     front: list[FrontMember]
+    # A step function: where it changes, and at the newest trial.
     hypervolume_history: list[HypervolumePoint]
+
+    @cached_property
+    def trials(self) -> frozenset[int]:
+        """The ids of the trials on the front."""
+        return frozenset(member.trial for member in self.front)
 
 
 class StudyResult(StudyView):

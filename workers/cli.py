@@ -17,7 +17,7 @@ from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
-from workers.arguments import accelerator, at_once, count, gigabytes
+from workers.arguments import NODE_NAME, accelerator, at_once, count, gigabytes
 from workers.noise import Noise
 
 
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--server", default=os.environ.get("NAS_SERVER"), help="address of the server")
     parser.add_argument("--token-file", type=Path, help="file with the worker token; NAS_TOKEN otherwise")
-    parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="name of this worker")
+    parser.add_argument("--name", help="name of this worker; host and process by default")
     parser.add_argument("--home", type=Path, help="data folder; NAS_HOME or ~/.nas otherwise")
     parser.add_argument("--study", type=int, help="work on this study only")
     parser.add_argument("--until-finished", action="store_true", help="end when that study has ended")
@@ -52,7 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", metavar="NAME", help="name of this device in specs, for instance pi4")
     _add_training_options(parser)
+    _add_cluster_options(parser)
     return parser
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--join", metavar="HEAD[:PORT]", help="be a node of the cluster of `nas up --engine ray` there"
+    )
+    parser.add_argument(
+        "--ray-token-file", type=Path, help="file with the cluster's token; NAS_HOME/ray-token otherwise"
+    )
+    parser.add_argument(
+        "--slots-per-gpu", type=count, help="workers that share a GPU of this node; 1 otherwise"
+    )
+    parser.add_argument("--slots", type=count, help="workers that fit on this node, whatever it has")
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +95,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
     """Refuse options that do not go together."""
+    _check_cluster_options(parser, options)
     if options.measure_only and not options.device:
         parser.error("--measure-only needs --device NAME, the name of this device in specs")
     if options.device and not options.measure_only:
@@ -95,6 +110,24 @@ def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ar
     return options
 
 
+def _check_cluster_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.name is None:
+        host = socket.gethostname()
+        options.name = host if options.join else f"{host}-{os.getpid()}"
+    if not options.join:
+        if options.ray_token_file or options.slots or options.slots_per_gpu:
+            parser.error("--ray-token-file, --slots and --slots-per-gpu go with --join alone")
+        return
+    if not options.server:
+        parser.error("--join needs --server URL, from which this node's workers pull their work")
+    if options.measure_only or options.study is not None or options.until_finished:
+        parser.error("--measure-only, --study and --until-finished do not go with --join")
+    if options.slots and options.slots_per_gpu:
+        parser.error("--slots and --slots-per-gpu do not go together")
+    if not NODE_NAME.fullmatch(options.name):
+        parser.error(f"--name {options.name!r} must be letters, digits, '.', '_' or '-', at most 100")
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.home:
         # Calibrations of the machine lie there too.
@@ -102,6 +135,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         settings = Settings()
         logs.setup(settings, worker=options.name)
+        if options.join:
+            from workers.pools.joining import join
+
+            join(options, settings)
+            return 0
         ledger = _ledger(options, settings)
         noise = _noise(settings)
         (_measure if options.measure_only else _train)(options, settings, ledger, noise)
@@ -141,7 +179,7 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
         host=socket.gethostname(),
         pid=os.getpid(),
         device=device.type,
-        versions={"accelerator": device_name(device)},
+        versions={"accelerator": device_name(device), **_place()},
     )
     worker = Worker(
         ledger,
@@ -157,6 +195,12 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     )
     worker.end_on_signals()
     worker.run()
+
+
+def _place() -> dict[str, str]:
+    """Return the node and slot that a cluster gave this worker."""
+    given = {"node": os.environ.get("NAS_NODE"), "slot": os.environ.get("NAS_SLOT")}
+    return {name: value for name, value in given.items() if value}
 
 
 def _limit_memory(options: argparse.Namespace) -> None:

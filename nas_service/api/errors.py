@@ -1,6 +1,7 @@
 """Every error leaves as problem+json; an unexpected one says an id only, and the log has the rest."""
 
 import logging
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -9,6 +10,8 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from nas_service.content import FULL
 from nas_service.logs import new_request_id, request_id
@@ -26,6 +29,8 @@ from nas_service.redaction import redacted
 from nas_service.store.engine import is_full
 
 log = logging.getLogger(__name__)
+
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
@@ -124,7 +129,21 @@ def _field(entry: dict[str, object]) -> ProblemField:
     )
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem = refusal(error.status_code, str(error.detail))
-    return respond(problem, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return respond(problem, headers)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Return what the address takes by any route; the framework tells of the first one only."""
+    return {
+        method for method in METHODS if _is_taken(request.app.routes, {**request.scope, "method": method})
+    }
+
+
+def _is_taken(routes: Iterable[BaseRoute], scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is Match.FULL for route in routes)

@@ -10,19 +10,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger import checkpoints, endings, epochs, files, measuring, proposals, takeover
+from nas_service.ledger import (
+    asking,
+    checkpoints,
+    endings,
+    epochs,
+    files,
+    measuring,
+    proposals,
+    reporting,
+    takeover,
+)
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
 from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
 from nas_service.store import events
-from nas_service.store.devices import is_served
-from nas_service.store.engine import now_moment, now_seconds
+from nas_service.store.engine import now_seconds
 from nas_service.store.models import (
     ForbiddenRow,
     RepeatRow,
@@ -42,6 +51,7 @@ from nas_service.store.rows import (
     trial_from,
 )
 from nas_service.store.spaces import read_spaces
+from nas_service.store.specs import read_spec
 from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
@@ -107,22 +117,21 @@ class SqlLedger(SqlMeasurements):
             crash_point("ledger.leave.before_commit")
 
     def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
-        self._beat(worker_id)
         with self._reading() as connection:
-            ended = study_id is not None and _has_ended(connection, study_id)
-            served = is_served(connection, worker_id, self._lease_s)
-            wanted = None if ended else _claimable(connection, study_id, served)
-            open_study = None if ended or wanted else _open_study(connection, study_id, served)
-            overdue = None if ended else _overdue(connection)
-        if ended:
+            asked = asking.look(connection, worker_id, study_id)
+            found = (study_id, asked.devices, self._lease_s)
+            wanted = None if asked.has_ended else asking.claimable(connection, *found)
+            row = None if asked.has_ended or wanted else asking.open_study(connection, *found)
+        self._keep_alive(worker_id, asked.age_s)
+        if asked.has_ended:
             return Work(kind="finished", reason=f"study {study_id} has ended")
-        if overdue is not None:
-            self._drain(overdue)
+        if asked.overdue is not None:
+            self._drain(asked.overdue)
             return self.next_work(worker_id, study_id=study_id)
         if wanted is not None:
             return self._claim(wanted, worker_id) or self.next_work(worker_id, study_id=study_id)
-        if open_study is not None:
-            return Work(kind="propose", study=open_study)
+        if row is not None:
+            return Work(kind="propose", study=study_from(row))
         return Work(kind="idle", reason="no study wants work")
 
     def join_study(self, study_id: int, worker_id: int) -> int:
@@ -199,6 +208,8 @@ class SqlLedger(SqlMeasurements):
             return verdict
 
     def report(self, lease: Lease, report: EpochReport) -> Instruction:
+        if self._engine.dialect.name == "postgresql" and reporting.is_plain(report):
+            return self._report_at_once(lease, report)
         with self._writing() as connection:
             study_id = self._extend(connection, lease)
             if study_id is None:
@@ -207,13 +218,24 @@ class SqlLedger(SqlMeasurements):
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
             crash_point("ledger.report.before_commit")
-            spec_data = connection.execute(select(STUDY.c.spec).where(STUDY.c.id == study_id)).scalar_one()
-            spec = StudySpec.model_validate(spec_data)
-            if report.epoch not in spec.training.rungs:
-                return "continue"
-            return (
-                "continue" if goes_on(connection, study_id, spec, lease.trial_id, report.epoch) else "prune"
-            )
+            spec = read_spec(connection, study_id)
+        return self._told_at(study_id, spec, lease.trial_id, report.epoch)
+
+    def _report_at_once(self, lease: Lease, report: EpochReport) -> Instruction:
+        # Without BEGIN and COMMIT around it a statement is a transaction by itself.
+        with self._reading() as connection:
+            stored = reporting.store(connection, lease, report, _is_kept, self._lease_s)
+            if stored is None:
+                return _why_lost(connection, lease)
+        crash_point("ledger.report.stored_at_once")
+        return self._told_at(*stored, lease.trial_id, report.epoch)
+
+    def _told_at(self, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> Instruction:
+        """Decide at a rung, outside of the transaction that wrote the epoch: all who reached it are read."""
+        if epoch not in spec.training.rungs:
+            return "continue"
+        with self._reading() as connection:
+            return "continue" if goes_on(connection, study_id, spec, trial_id, epoch) else "prune"
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         with self._writing() as connection:
@@ -268,9 +290,7 @@ class SqlLedger(SqlMeasurements):
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
-        # One that was given back is not renewed by a heartbeat that was under way meanwhile.
-        is_kept = _holds(lease) & (TRIAL.c.lease_expires_at > 0)
-        statement = update(TRIAL).where(is_kept).values(lease_expires_at=until)
+        statement = update(TRIAL).where(_is_kept(lease)).values(lease_expires_at=until)
         return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
 
     def _expire_leases(self, connection: Connection, worker_id: int) -> None:
@@ -285,7 +305,7 @@ class SqlLedger(SqlMeasurements):
             row = connection.execute(
                 select(
                     TRIAL.c.state, TRIAL.c.reason, (TRIAL.c.attempt - TRIAL.c.released).label("lost")
-                ).where(TRIAL.c.id == trial_id, _is_claimable(connection))
+                ).where(TRIAL.c.id == trial_id, asking.is_claimable(connection))
             ).one_or_none()
             if row is None or study["state"] not in ("running", "draining", "paused"):
                 return None
@@ -322,65 +342,13 @@ class SqlLedger(SqlMeasurements):
                 endings.drain_study(connection, study, "the budget of minutes is used up")
 
 
-def _holds(lease: Lease) -> Any:
+def _holds(lease: Any) -> Any:
     return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
 
 
-def _is_claimable(connection: Connection) -> Any:
-    expired = (TRIAL.c.state == "running") & (TRIAL.c.lease_expires_at < now_seconds(connection))
-    return or_(expired, TRIAL.c.state == "waiting")
-
-
-def _claimable(connection: Connection, study_id: int | None, served: ColumnElement[bool]) -> int | None:
-    """Return an expired or waiting trial of a study that goes on, expired ones first."""
-    query = (
-        select(TRIAL.c.id)
-        .join(STUDY, STUDY.c.id == TRIAL.c.study_id)
-        .where(_is_claimable(connection), served)
-        .where(
-            or_(
-                STUDY.c.state.in_(("running", "draining")),
-                (STUDY.c.state == "paused") & (TRIAL.c.state == "running"),
-            )
-        )
-        .order_by(case((TRIAL.c.state == "running", 0), else_=1), TRIAL.c.id)
-        .limit(1)
-    )
-    if study_id is not None:
-        query = query.where(TRIAL.c.study_id == study_id)
-    return connection.execute(query).scalar()
-
-
-def _open_study(connection: Connection, study_id: int | None, served: ColumnElement[bool]) -> Any:
-    """Return the study with the fewest running trials among those with room in their budget."""
-    used = STUDY.c.waiting + STUDY.c.running + STUDY.c.complete + STUDY.c.pruned + STUDY.c.failed
-    query = (
-        select(STUDY)
-        .where(
-            STUDY.c.state == "running",
-            served,
-            STUDY.c.fruitless_in_a_row < STUDY.c.max_fruitless,
-            or_(STUDY.c.budget_trials.is_(None), used < STUDY.c.budget_trials),
-        )
-        .order_by(STUDY.c.running, STUDY.c.id)
-        .limit(1)
-    )
-    if study_id is not None:
-        query = query.where(STUDY.c.id == study_id)
-    row = connection.execute(query).mappings().one_or_none()
-    return study_from(row) if row else None
-
-
-def _overdue(connection: Connection) -> int | None:
-    is_over = STUDY.c.deadline < now_moment(connection)
-    return connection.execute(select(STUDY.c.id).where(STUDY.c.state == "running", is_over).limit(1)).scalar()
-
-
-def _has_ended(connection: Connection, study_id: int) -> bool:
-    state = connection.execute(select(STUDY.c.state).where(STUDY.c.id == study_id)).scalar()
-    if state is None:
-        raise LedgerRefused(f"there is no study {study_id}")
-    return state in ("finished", "cancelled", "failed")
+def _is_kept(lease: Any) -> Any:
+    """Whether a lease may be renewed: one that was given back is not, by a call that was under way."""
+    return _holds(lease) & (TRIAL.c.lease_expires_at > 0)
 
 
 def _lock_study(connection: Connection, study_id: int) -> Any:

@@ -54,7 +54,11 @@ class Transactions:
             ).scalar()
         if age is None:
             raise LedgerRefused(f"there is no worker {worker_id}; register first")
-        if age > self._lease_s / (2 * HEARTBEATS_A_LEASE):
+        self._keep_alive(worker_id, age)
+
+    def _keep_alive(self, worker_id: int, age_s: float) -> None:
+        """Mark a worker alive that was last marked so many seconds ago."""
+        if age_s > self._lease_s / (2 * HEARTBEATS_A_LEASE):
             with self._writing() as connection:
                 alive = update(WORKER).where(WORKER.c.id == worker_id)
                 connection.execute(alive.values(heartbeat_at=now_seconds(connection), has_left=False))

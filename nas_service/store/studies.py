@@ -1,5 +1,6 @@
 """Operations on studies and their trials, each within the caller's transaction."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,27 @@ from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
 from search_spaces import Architecture, resolve_space
 
 STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
+# What lists show of a trial; the rest of a row is ten times as large.
+LISTED_COLUMNS = tuple(
+    TRIAL.c[name]
+    for name in (
+        "id",
+        "study_id",
+        "number",
+        "state",
+        "reason",
+        "space_version",
+        "excluded",
+        "metrics",
+        "violations",
+        "latency",
+        "worker",
+        "attempt",
+        "finished_at",
+        "architecture_hash",
+    )
+)
+NUMBERS_A_STATEMENT = 500
 # From which states a request may lead to which.
 MOVES: dict[str, tuple[tuple[StudyState, ...], StudyState]] = {
     "pause": (("running",), "paused"),
@@ -195,22 +217,57 @@ def enqueue_trial(
     return trial_from(row)
 
 
-def read_trials(
+def read_page(
     connection: Connection,
     study_id: int,
     *,
-    state: TrialState | None = None,
-    order: ColumnElement[Any] | None = None,
-    offset: int = 0,
-    limit: int | None = None,
-) -> list[Trial]:
-    """Return trials of a study, by number unless ordered otherwise."""
-    query = select(*TRIAL_COLUMNS).where(TRIAL.c.study_id == study_id)
+    state: TrialState | None,
+    newest_first: bool,
+    behind: int | None,
+    limit: int,
+) -> list[RowMapping]:
+    """Return what lists show of trials, by number.
+
+    Args:
+        connection: Reads the trials.
+        study_id: Whose trials.
+        state: Only trials in this state.
+        newest_first: From the highest number down.
+        behind: The number behind which to begin.
+        limit: At most so many.
+    """
+    query = select(*LISTED_COLUMNS).where(TRIAL.c.study_id == study_id).limit(limit)
     query = query.where(TRIAL.c.state == state) if state else query
-    ordering = [TRIAL.c.number] if order is None else [order, TRIAL.c.number]
-    query = query.order_by(*ordering).offset(offset)
-    query = query.limit(limit) if limit is not None else query
-    return [trial_from(row) for row in connection.execute(query).mappings()]
+    if behind is not None:
+        query = query.where(TRIAL.c.number < behind if newest_first else TRIAL.c.number > behind)
+    query = query.order_by(TRIAL.c.number.desc() if newest_first else TRIAL.c.number)
+    return list(connection.execute(query).mappings())
+
+
+def read_numbers(
+    connection: Connection, study_id: int, numbers: Sequence[int], *, state: TrialState | None = None
+) -> list[RowMapping]:
+    """Return what lists show of the trials of some numbers, in their order.
+
+    Those that do not exist or are in another state are left out.
+    """
+    found: dict[int, RowMapping] = {}
+    query = select(*LISTED_COLUMNS).where(TRIAL.c.study_id == study_id)
+    query = query.where(TRIAL.c.state == state) if state else query
+    for begin in range(0, len(numbers), NUMBERS_A_STATEMENT):
+        chosen = query.where(TRIAL.c.number.in_(numbers[begin : begin + NUMBERS_A_STATEMENT]))
+        found |= {row["number"]: row for row in connection.execute(chosen).mappings()}
+    return [found[number] for number in numbers if number in found]
+
+
+def read_architectures(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the networks of some trials by trial id."""
+    found: dict[int, dict[str, Any]] = {}
+    for begin in range(0, len(trial_ids), NUMBERS_A_STATEMENT):
+        chosen = TRIAL.c.id.in_(trial_ids[begin : begin + NUMBERS_A_STATEMENT])
+        rows = connection.execute(select(TRIAL.c.id, TRIAL.c.architecture).where(chosen))
+        found |= {row.id: row.architecture for row in rows}
+    return found
 
 
 def read_trial(connection: Connection, condition: ColumnElement[bool]) -> Trial | None:

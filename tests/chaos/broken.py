@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("nas_service", "workers", "search_spaces", "alembic")
-ON_SQLITE = "tests/nas_service/test_sql_ledger.py::TestOnSqlite::"
+ON_SQLITE = "tests/nas_service/test_sql_ledger.py::TestSqlLedger::"
 GUARD = "tests/nas_service/api/test_guard.py::"
 
 
@@ -39,42 +39,42 @@ MUTANTS = (
         "nas_service/ledger/sql.py",
         '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
         '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.state == "running")',
-        (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing",),
+        (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing[sqlite]",),
     ),
     Mutant(
         "fence of results",
         "nas_service/ledger/endings.py",
         '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
         '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.state == "running")',
-        (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing",),
+        (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing[sqlite]",),
     ),
     Mutant(
         "a result counts for a running trial only",
         "nas_service/ledger/endings.py",
         '(TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
         "(TRIAL.c.attempt == lease.attempt)",
-        (ON_SQLITE + "test_the_same_report_twice_counts_once",),
+        (ON_SQLITE + "test_the_same_report_twice_counts_once[sqlite]",),
     ),
     Mutant(
         "report id",
         "nas_service/ledger/endings.py",
         "if before.report_id == outcome.report_id:",
         "if before.report_id is not None:",
-        (ON_SQLITE + "test_the_same_report_twice_counts_once",),
+        (ON_SQLITE + "test_the_same_report_twice_counts_once[sqlite]",),
     ),
     Mutant(
         "fence of releases",
         "nas_service/ledger/sql.py",
         "holds = _holds(lease) & (TRIAL.c.lease_expires_at > 0)",
         "holds = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.lease_expires_at > 0)",
-        (ON_SQLITE + "test_a_late_release_takes_nothing_from_the_next_worker",),
+        (ON_SQLITE + "test_a_late_release_takes_nothing_from_the_next_worker[sqlite]",),
     ),
     Mutant(
         "a lease given back is not renewed",
         "nas_service/ledger/sql.py",
-        "is_kept = _holds(lease) & (TRIAL.c.lease_expires_at > 0)",
-        "is_kept = _holds(lease)",
-        (ON_SQLITE + "test_a_heartbeat_that_arrives_after_its_lease_was_given_back_does_not_renew_it",),
+        "return _holds(lease) & (TRIAL.c.lease_expires_at > 0)",
+        "return _holds(lease)",
+        (ON_SQLITE + "test_a_heartbeat_that_arrives_after_its_lease_was_given_back_does_not_renew_it[sqlite]",),
     ),
     Mutant(
         "clock of the database",
@@ -85,24 +85,24 @@ MUTANTS = (
     ),
     Mutant(
         "take-over of what has run out only",
-        "nas_service/ledger/sql.py",
+        "nas_service/ledger/asking.py",
         '(TRIAL.c.state == "running") & (TRIAL.c.lease_expires_at < now_seconds(connection))',
         '(TRIAL.c.state == "running")',
-        (ON_SQLITE + "test_a_lease_that_has_not_run_out_is_not_taken_over",),
+        (ON_SQLITE + "test_a_lease_that_has_not_run_out_is_not_taken_over[sqlite]",),
     ),
     Mutant(
         "three workers and no more",
         "nas_service/ledger/sql.py",
         "if row.lost >= MAX_ATTEMPTS:",
         "if row.lost > MAX_ATTEMPTS:",
-        (ON_SQLITE + "test_a_trial_that_loses_three_workers_is_failed",),
+        (ON_SQLITE + "test_a_trial_that_loses_three_workers_is_failed[sqlite]",),
     ),
     Mutant(
         "budget under the study's lock",
         "nas_service/ledger/proposals.py",
         "statement = update(STUDY).where(STUDY.c.id == study_id, is_open, has_room)",
         "statement = update(STUDY).where(STUDY.c.id == study_id, is_open)",
-        (ON_SQLITE + "test_the_budget_is_kept_exactly_by_many_workers",),
+        (ON_SQLITE + "test_the_budget_is_kept_exactly_by_many_workers[sqlite]",),
     ),
     Mutant(
         "counters in the transaction of the row",
@@ -117,7 +117,7 @@ MUTANTS = (
         """"started_at": datetime.now(UTC),
                 "revision": study["revision"],""",
         '"started_at": datetime.now(UTC),',
-        (ON_SQLITE + "test_changes_hold_a_trial_that_was_taken_over",),
+        (ON_SQLITE + "test_changes_hold_a_trial_that_was_taken_over[sqlite]",),
     ),
     Mutant(
         "end of a resumed study",
@@ -194,14 +194,14 @@ MUTANTS = (
         "nas_service/store/events.py",
         "EVENT.c.sequence > sequence",
         "EVENT.c.sequence >= sequence",
-        ("tests/nas_service/api/test_events.py::test_events_are_listed_behind_a_sequence",),
+        ("tests/nas_service/api/test_events.py::test_events_are_listed_behind_a_sequence[sqlite]",),
     ),
     Mutant(
         "Idempotency-Key",
         "nas_service/api/idempotency.py",
         "if row.status != UNANSWERED:",
         "if False:",
-        ("tests/nas_service/api/test_studies.py::test_the_same_key_and_body_launch_one_study",),
+        ("tests/nas_service/api/test_studies.py::test_the_same_key_and_body_launch_one_study[sqlite]",),
     ),
 )  # fmt: skip
 

@@ -45,13 +45,13 @@ BY_ERRAND = (
     "ledger.give_up.before_commit", "ledger.fail_lost.before_commit",
 )  # fmt: skip
 BY_REQUEST = ("api.idempotency.claimed", "api.idempotency.acted")
-ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + BY_ERRAND + BY_REQUEST
 # Where transactions end, the database matters.
 ON_POSTGRES = (
-    "store.before_commit:3", "store.after_commit:3", "ledger.claim.before_commit", "ledger.reserve.counted",
-    "ledger.report.before_commit:2", "ledger.complete.event_written", "ledger.complete.row_written",
-    "ledger.complete.after_commit", "ledger.end_study.written",
+    "store.before_commit:3", "store.after_commit:3", "ledger.claim.before_commit",
+    "ledger.reserve.single_written", "ledger.report.stored_at_once:2", "ledger.complete.event_written",
+    "ledger.complete.row_written", "ledger.complete.after_commit", "ledger.end_study.written",
 )  # fmt: skip
+ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + BY_ERRAND + BY_REQUEST + ON_POSTGRES
 
 
 def named_points() -> list[str]:

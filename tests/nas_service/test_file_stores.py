@@ -39,6 +39,13 @@ class StoreContract:
         assert list(store.names()) == [SHA256]
         assert store.modified_at(SHA256) > 1.7e9
 
+    def test_a_file_is_stored_as_its_bytes_would_be(self, store: FileStore, tmp_path: Path) -> None:
+        path = tmp_path / "weights"
+        path.write_bytes(CONTENT)
+        assert store.put_file(path) == store.put_file(path) == SHA256
+        assert path.exists()
+        assert store.path(SHA256).read_bytes() == CONTENT
+
     def test_what_is_not_there_is_not_found(self, store: FileStore) -> None:
         assert not store.holds(OTHER)
         assert list(store.names()) == []
