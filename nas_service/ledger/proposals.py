@@ -80,6 +80,7 @@ def write(
     if connection.dialect.name == "postgresql" and len(found) == len(found.fresh) == 1:
         reservation = _write_single(connection, study_id, version, holder, found.fresh[0][1], attributes)
         if reservation is not None:
+            crash_point("ledger.reserve.single_written")
             return reservation
     study = _count_in(connection, study_id, version, found)
     if study is None:
@@ -186,7 +187,6 @@ def _write_single(
         c_feasible=int(is_running),
         e_kind="trial.started" if is_running else "trial.finished",
     )
-    crash_point("ledger.reserve.at_once")
     if study is None:
         return None
     place = {"number": study["next_number"] - 1, "ordinal": study["next_ordinal"] - 1}

@@ -5,13 +5,12 @@ Lease, learning curve and event are one round trip and one commit instead of six
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Text, bindparam, cast, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from nas_service.store.engine import now_seconds
+from nas_service.store.engine import now_moment, now_seconds
 from nas_service.store.models import EpochRow, EventRow, StudyRow, TrialRow, table
 from nas_service.store.specs import spec_of
 from nas_service.studies import StudySpec
@@ -19,7 +18,6 @@ from nas_service.trials import EpochReport, Lease
 
 STUDY, TRIAL, EPOCH, EVENT = table(StudyRow), table(TrialRow), table(EpochRow), table(EventRow)
 FIGURES = ("epoch", "train_loss", "validation_loss", "accuracy", "seconds")
-EVENT_COLUMNS = ("study_id", "kind", "at", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,6 @@ def store(
         "b_attempt": lease.attempt,
         "b_worker": lease.worker_id,
         "b_lease_s": lease_s,
-        "b_at": datetime.now(UTC),
         "b_data": data,
         **{f"b_{name}": getattr(report, name) for name in FIGURES},
     }
@@ -82,9 +79,10 @@ def _statement(connection: Connection, guard: Guard) -> Select[Any]:
     )
     updated = {name: epochs.excluded[name] for name in ("attempt", *FIGURES[1:])}
     stored = epochs.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated)
-    what = [bindparam(f"b_{name}", type_=EVENT.c[name].type) for name in EVENT_COLUMNS[2:]]
     kind = bindparam("b_kind", "trial.epoch", type_=EVENT.c.kind.type)
-    told = insert(EVENT).from_select(list(EVENT_COLUMNS), select(held.c.study_id, kind, *what))
+    data = bindparam("b_data", type_=EVENT.c.data.type)
+    event = select(held.c.study_id, kind, now_moment(connection), data)
+    told = insert(EVENT).from_select(["study_id", "kind", "at", "data"], event)
     spec = cast(STUDY.c.spec, Text).label("spec")
     answer = select(held.c.study_id, spec).join(STUDY, STUDY.c.id == held.c.study_id)
     return answer.add_cte(stored.cte("stored"), told.cte("told"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, RowMapping, Select, Update, bindparam, func, insert, select
 
+from nas_service.store.engine import now_moment
 from nas_service.store.models import EventRow, StudyRow, TrialRow, table
 
 STUDY, TRIAL, EVENT = table(StudyRow), table(TrialRow), table(EventRow)
@@ -56,9 +57,8 @@ def _statement(
     written = new.returning(TRIAL.c.id, TRIAL.c.study_id, TRIAL.c.number, TRIAL.c.state).cte("written")
     data = func.json_build_object("trial", written.c.id, "number", written.c.number, "state", written.c.state)
     kind = bindparam("e_kind", type_=EVENT.c.kind.type)
-    at = bindparam("b_created_at", type_=EVENT.c.at.type)
     event = insert(EVENT).from_select(
-        ["study_id", "kind", "at", "data"], select(written.c.study_id, kind, at, data)
+        ["study_id", "kind", "at", "data"], select(written.c.study_id, kind, now_moment(connection), data)
     )
     answer = select(counted, written.c.id.label("trial_id")).join_from(
         counted, written, written.c.study_id == counted.c.id

@@ -232,17 +232,17 @@ class SqlLedger(SqlMeasurements):
             epochs.store(connection, lease, report)
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
-            spec = read_spec(connection, study_id)
             crash_point("ledger.report.before_commit")
+            spec = read_spec(connection, study_id)
         return self._told_at(study_id, spec, lease.trial_id, report.epoch)
 
     def _report_at_once(self, lease: Lease, report: EpochReport) -> Instruction:
         # Without BEGIN and COMMIT around it a statement is a transaction by itself.
         with self._reading() as connection:
             stored = reporting.store(connection, lease, report, _is_kept, self._lease_s)
-            crash_point("ledger.report.at_once")
             if stored is None:
                 return _why_lost(connection, lease)
+        crash_point("ledger.report.stored_at_once")
         return self._told_at(*stored, lease.trial_id, report.epoch)
 
     def _told_at(self, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> Instruction:

@@ -45,15 +45,13 @@ BY_ERRAND = (
     "ledger.give_up.before_commit", "ledger.fail_lost.before_commit",
 )  # fmt: skip
 BY_REQUEST = ("api.idempotency.claimed", "api.idempotency.acted")
-# There one statement does what takes several elsewhere.
-ONLY_ON_POSTGRES = ("ledger.reserve.at_once", "ledger.report.at_once:2")
-ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + BY_ERRAND + BY_REQUEST + ONLY_ON_POSTGRES
 # Where transactions end, the database matters.
 ON_POSTGRES = (
     "store.before_commit:3", "store.after_commit:3", "ledger.claim.before_commit",
-    "ledger.complete.event_written", "ledger.complete.row_written", "ledger.complete.after_commit",
-    "ledger.end_study.written", *ONLY_ON_POSTGRES,
+    "ledger.reserve.single_written", "ledger.report.stored_at_once:2", "ledger.complete.event_written",
+    "ledger.complete.row_written", "ledger.complete.after_commit", "ledger.end_study.written",
 )  # fmt: skip
+ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + BY_ERRAND + BY_REQUEST + ON_POSTGRES
 
 
 def named_points() -> list[str]:

@@ -317,7 +317,7 @@ class LedgerContract:
         assert work.trial is not None
         assert work.trial.id == lease.trial_id
 
-    def test_a_heartbeat_that_arrives_after_its_lease_was_given_back_does_not_renew_it(
+    def test_a_heartbeat_under_way_does_not_renew_a_lease_that_was_given_back(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
         study = service.create_study(make_spec()).study
