@@ -186,7 +186,7 @@ MUTANTS = (
     Mutant(
         "Origin",
         "nas_service/api/guard.py",
-        "return origin is not None and _authority(origin) != host.lower()",
+        "return origin is not None and not _is_of(origin, host, request.url.scheme)",
         "return False",
         (ORIGINS + "test_pages_of_other_origins_change_nothing",),
     ),
