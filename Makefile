@@ -2,12 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+TORCH  ?= cpu
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench clean
+.PHONY: help install run check test test-ray soak mutants fuzz audit bench images doctor clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.torch: constraints.txt .ci/install-torch
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
@@ -40,6 +42,18 @@ check: $(VENV)/.installed-dev  ## Lint, types and the import rule
 test: $(VENV)/.installed-dev  ## The whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+test-ray: $(VENV)/.installed-dev  ## Two Ray nodes in two network namespaces, one of them lost; needs root
+	NAS_TEST_RAY=1 $(BIN)/python -m pytest -n 0 -s -m chaos tests/chaos/test_two_nodes.py
+
+fuzz: $(VENV)/.installed-dev  ## The whole API and 5,000 mutated inputs, with what was found (half an hour)
+	$(BIN)/python tests/security/fuzz_uploads.py --count 5000 --seed 1
+	$(BIN)/python tests/security/fuzz_api.py 100 1
+
+# What cannot be asked about is a failure too. docs/security-dependencies.md explains what is ignored.
+audit: $(VENV)/.installed-dev  ## Ask pip-audit what is known of the pinned dependencies
+	sed -n 's/^torch="\(.*\)"/\1/p' .ci/install-torch | cat constraints.txt - > $(VENV)/audited.txt
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r $(VENV)/audited.txt
+
 bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to benchmarks/results
 	$(BIN)/python -m benchmarks.coordination
 	$(BIN)/python -m benchmarks.folding
@@ -49,6 +63,28 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.limits
+
+MINUTES ?= 30
+soak: $(VENV)/.installed-dev  ## Storms of MINUTES (30) on each database, and the state machine at length
+	$(BIN)/python -m benchmarks.soak sqlite --minutes $(MINUTES)
+	$(BIN)/python -m benchmarks.soak postgresql --minutes $(MINUTES)
+	CHAOS_EXAMPLES=2000 CHAOS_STEPS=60 $(BIN)/python -m pytest -n 0 --timeout 0 tests/chaos/test_state_machine.py
+
+mutants: $(VENV)/.installed-dev  ## Break each guard on purpose; a test must turn red
+	$(BIN)/python tests/chaos/broken.py
+
+requirements-server.txt: pyproject.toml constraints.txt .ci/server_requirements.py | $(VENV)/.installed-dev
+	$(BIN)/python .ci/server_requirements.py > $@.part && mv $@.part $@
+
+images: requirements-server.txt  ## Build the images nas-server and nas-worker (TORCH=cuda for GPUs); needs docker
+	docker build --target server --tag nas-server:$(VERSION) .
+	docker build --target worker --build-arg TORCH=$(TORCH) --tag nas-worker:$(VERSION) .
+
+doctor: install  ## Say what is wrong on this machine, and what to do about it
+	@$(BIN)/nas doctor
 
 clean:  ## Remove the environment and caches, never the data folder
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,11 +12,13 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable, is_loopback
+from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
+from nas_service.connection import SHA256, Connection, Damaged, NoRoom, Refused, Unreachable, is_loopback
 from nas_service.descriptions import ArchitectureView
 from nas_service.errors import NotFound, ServerUnreachable, ServiceError, Unavailable
 from nas_service.event_stream import frames
 from nas_service.problems import service_error
+from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import TrialState
@@ -238,6 +240,25 @@ class Client:
         """List where latency was, or is to be, measured."""
         return self._get(list[DeviceView], "/devices")
 
+    # Access
+
+    def tokens(self) -> list[TokenView]:
+        """List all tokens ever made, the newest first."""
+        return self._get(list[TokenView], "/tokens")
+
+    def create_token(self, wanted: TokenCreate) -> NewToken:
+        """Make a token; what is returned is the only place that ever shows it."""
+        return self._send(NewToken, "POST", "/tokens", json=wanted.model_dump(mode="json"))
+
+    def revoke_token(self, token_id: int) -> TokenView:
+        """Make a token good for nothing; servers refuse it within two seconds."""
+        return self._send(TokenView, "POST", f"/tokens/{token_id}:revoke", may_repeat=True)
+
+    def audit(self, *, page_size: int = 50, page_token: str | None = None) -> Page[AuditEntry]:
+        """List who did what, the newest first."""
+        query = _given(page_size=page_size, page_token=page_token)
+        return self._get(Page[AuditEntry], "/audit", query)
+
     def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
         """Return the events behind a sequence number."""
         query = _given(after=after, study=study_id, limit=limit)
@@ -266,7 +287,9 @@ class Client:
             raise NotFound(f"there is no artifact {sha256[:64]!r}")
         target = self._settings.data_home / "cache" / "artifacts" / sha256
         with _translated(self._connection.server):
-            return self._connection.download(f"/artifacts/{sha256}", sha256, target)
+            return self._connection.download(
+                f"/artifacts/{sha256}", sha256, target, self._settings.cache_bytes
+            )
 
     def _get(self, kind: type[Answer], path: str, query: dict[str, Any] | None = None) -> Answer:
         return self._send(kind, "GET", path, may_repeat=True, params=query)
@@ -288,8 +311,10 @@ def _translated(server: str) -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        raise ServerUnreachable(f"{server} does not answer ({error}); start a server with: nas up") from error
-    except Damaged as error:
+        raise ServerUnreachable(
+            f"{redacted(server)} does not answer ({error}); start a server with: nas up"
+        ) from error
+    except (Damaged, NoRoom) as error:
         raise Unavailable(str(error)) from error
     except Refused as error:
         raise service_error(error.problem) from error

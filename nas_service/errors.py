@@ -5,9 +5,12 @@ ServiceError
 ├── NotFound                no such study, trial, data set, family or worker
 ├── Conflict                the thing exists but is in the wrong state
 │   └── Stale               it has changed since the caller looked
-├── AccessDenied            the token is missing, wrong, or not enough
-└── Unavailable             the database does not answer; try again
-    └── ServerUnreachable   nothing answers at the server's address
+├── AccessDenied            the token is missing, unknown, revoked or expired
+│   └── Forbidden           the token is good, but its role does not allow this
+└── Unavailable             the database or the file store does not answer; try again
+    ├── ServerUnreachable   nothing answers at the server's address
+    ├── StorageFull         there is no room to store anything more
+    └── DamagedFile         a stored file does not hold what its name says
 """
 
 from dataclasses import dataclass
@@ -58,12 +61,24 @@ class AccessDenied(ServiceError):
     """The server wants a token, or another one."""
 
 
+class Forbidden(AccessDenied):
+    """The token is good, but not for this."""
+
+
 class Unavailable(ServiceError):
     """The database does not answer at present."""
 
 
 class ServerUnreachable(Unavailable):
     """Nothing answers at the server's address."""
+
+
+class StorageFull(Unavailable):
+    """There is no room to store anything more; what is stored is there, and can be read."""
+
+
+class DamagedFile(Unavailable):
+    """A stored file does not hold what its name says."""
 
 
 def field_error(error: SearchSpaceError, below: str = "") -> FieldError:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -54,7 +55,10 @@ def _until_broken(connection: Connection, path: str, last: int | None) -> Iterat
         with connection.stream(path, headers, SILENCE_S) as answer:
             if answer.is_error:
                 answer.read()
-                raise Refused(problem_in(answer))
+                problem = problem_in(answer)
+                if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise Unreachable(problem.detail)
+                raise Refused(problem)
             yield from parse(answer.iter_lines())
     except httpx.TransportError as error:
         raise Unreachable(str(error) or type(error).__name__) from error

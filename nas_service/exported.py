@@ -47,9 +47,13 @@ class ExportedNetwork:
 
         for needed in (name, "preprocessing.json"):
             if not (folder / needed).is_file():
-                raise NotFound(f"{folder} has no {needed}; write it with: nas trial export STUDY NUMBER -o {folder}")
+                raise NotFound(
+                    f"{folder} has no {needed}; write it with: nas trial export STUDY NUMBER -o {folder}"
+                )
         try:
-            self.preprocessing = Preprocessing.from_dict(json.loads((folder / "preprocessing.json").read_text()))
+            self.preprocessing = Preprocessing.from_dict(
+                json.loads((folder / "preprocessing.json").read_text())
+            )
             self._session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
         except (ValueError, RuntimeError) as error:
             raise InvalidInput(FieldError("", f"{folder} holds no readable network: {error}")) from error
@@ -71,7 +75,9 @@ class ExportedNetwork:
         for name, examples in self._examples(path):
             shares = _softmax(self.logits(examples))
             for place, row in enumerate(shares):
-                label = name if len(examples) == 1 and path.suffix not in (".npz", ".npy") else f"{name}[{place}]"
+                label = (
+                    name if len(examples) == 1 and path.suffix not in (".npz", ".npy") else f"{name}[{place}]"
+                )
                 yield self._prediction(label, row)
 
     def _prediction(self, example: str, shares: NDArray[np.float32]) -> Prediction:
@@ -88,7 +94,9 @@ class ExportedNetwork:
         if path.is_dir():
             images = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES)
             if not images:
-                raise InvalidInput(FieldError("/input", f"{path} holds no images ({', '.join(sorted(SUFFIXES))})"))
+                raise InvalidInput(
+                    FieldError("/input", f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+                )
             for image in images:
                 yield image.relative_to(path).as_posix(), self._checked(image.name, read_image(image))
         elif not path.is_file():

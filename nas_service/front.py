@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from nas_service.metrics import Goal
 
 Values = NDArray[np.float64]
+# Bounds the memory of comparing rows with a front.
+ROWS_AT_ONCE = 512
 
 
 def minimised(values: Values, directions: Sequence[Goal]) -> Values:
@@ -74,18 +76,46 @@ def hypervolume(values: Values, reference: Sequence[float], directions: Sequence
     return float(moocore.hypervolume(minimised(rows, directions), ref=point))
 
 
-def history(values: Values, reference: Sequence[float], directions: Sequence[Goal]) -> list[float]:
-    """Return the hypervolume after each row, keeping only the front on the way."""
-    volumes: list[float] = []
-    front = np.empty((0, values.shape[1]))
-    volume = 0.0
-    point = minimised(np.asarray(reference, dtype=np.float64), directions)
-    for row in minimised(values, directions):
-        if np.isfinite(row).all() and (row < point).all() and not (front <= row).all(axis=1).any():
-            front = np.vstack([front[~(row <= front).all(axis=1)], row])
-            volume = float(moocore.hypervolume(front, ref=point))
-        volumes.append(volume)
-    return volumes
+class Growth:
+    """How the hypervolume of a front grows, row after row.
+
+    Args:
+        reference: The point that rows must beat in every objective.
+        directions: "max" or "min" an objective.
+    """
+
+    def __init__(self, reference: Sequence[float] | Values, directions: Sequence[Goal]) -> None:
+        self._directions = list(directions)
+        self._point = minimised(np.asarray(reference, dtype=np.float64), directions)
+        self._front = np.empty((0, len(self._directions)))
+        self._count = 0
+        self.volume = 0.0
+        # (rows so far, volume) where the volume changed.
+        self.steps: list[tuple[int, float]] = []
+
+    def add(self, values: Values) -> None:
+        """Take in further rows; rows with NaN count as rows and add nothing."""
+        rows = minimised(values, self._directions)
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            self._add(rows[begin : begin + ROWS_AT_ONCE])
+
+    def _add(self, rows: Values) -> None:
+        useful = np.asarray(np.isfinite(rows).all(axis=1) & (rows < self._point).all(axis=1), np.bool_)
+        # Most rows are beaten by the front as it stands: all of these are found at once.
+        useful[useful] = ~_is_covered(rows[useful], self._front)
+        for place in np.flatnonzero(useful):
+            row = rows[place]
+            if not (self._front <= row).all(axis=1).any():
+                self._front = np.vstack([self._front[~(row <= self._front).all(axis=1)], row])
+                self.volume = float(moocore.hypervolume(self._front, ref=self._point))
+                self.steps.append((self._count + int(place) + 1, self.volume))
+        self._count += len(rows)
+
+
+def _is_covered(rows: Values, front: Values) -> NDArray[np.bool_]:
+    """Mark the rows that one of the front is at least as good as in every objective."""
+    beaten_by: NDArray[np.bool_] = np.all(front[None, :, :] <= rows[:, None, :], axis=2)
+    return np.asarray(np.any(beaten_by, axis=1), np.bool_)
 
 
 def knee(values: Values, directions: Sequence[Goal]) -> int | None:

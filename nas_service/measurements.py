@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from nas_service.trials import Value
 
@@ -37,8 +37,8 @@ class Measurement(Value):
     threads: int = 1
     batch: int = 1
     # The interval stayed wider than asked for until the time was up.
-    is_noisy: bool = False
-    is_predicted: bool = False
+    is_noisy: StrictBool = False
+    is_predicted: StrictBool = False
 
 
 class StoredMeasurement(Value):
@@ -67,4 +67,4 @@ class MeasurementRequest(Value):
     # When it is measured.
     measurement: Measurement | None = None
     # Whether a quiet worker of the device is alive.
-    is_served: bool = True
+    is_served: StrictBool = True

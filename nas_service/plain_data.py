@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -94,8 +95,7 @@ def _parsed(text: str) -> Any:
 def _mapping_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise InvalidInput(FieldError("", f"the key {twice[:60]!r} stands twice"))
     return mapping
 

@@ -11,15 +11,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas_service.settings import Settings
 
-# How long a process may take to finish its epoch and leave before it is killed.
-GRACE_S = 12.0
+# How long a process may take to finish its requests or its epoch and leave before it is killed.
+GRACE_S = 9.0
 # A process that ends by itself is started again, but not in a tight loop.
 RESTART_DELAY_S = 1.0
 
@@ -113,6 +113,12 @@ def _lock_is_held(path: Path) -> bool:
         os.close(lock)
 
 
+def living_slots(settings: Settings) -> list[str]:
+    """Return the names of the server and workers that run in the data folder's slots."""
+    locks = sorted((settings.data_home / "run").glob("*.lock"))
+    return [path.stem for path in locks if _lock_is_held(path)]
+
+
 def restart_ended(slots: Iterable[Slot]) -> list[Slot]:
     """Start what is not running, a little after its last start, and return what was started."""
     ended = [
@@ -124,13 +130,15 @@ def restart_ended(slots: Iterable[Slot]) -> list[Slot]:
     return ended
 
 
-def stop(slots: Iterable[Slot], *, grace_s: float = GRACE_S) -> None:
-    """End all processes: politely first, for good after `grace_s` seconds."""
+def stop(
+    slots: Iterable[Slot], *, grace_s: float = GRACE_S, is_hurried: Callable[[], bool] = lambda: False
+) -> None:
+    """End all processes: politely first, for good after `grace_s` seconds or when `is_hurried` says so."""
     living = [slot for slot in slots if slot.is_alive()]
     for slot in living:
         slot.signal(signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while any(slot.is_alive() for slot in living) and time.monotonic() < deadline:
+    while any(slot.is_alive() for slot in living) and time.monotonic() < deadline and not is_hurried():
         time.sleep(0.05)
     for slot in living:
         slot.signal(signal.SIGKILL)
@@ -157,6 +165,7 @@ def server_slot(settings: Settings, *, log: Path | None = None) -> Slot:
             "NAS_HOME": str(settings.data_home),
             "NAS_HOST": settings.host,
             "NAS_PORT": str(settings.port),
+            "NAS_BEHIND_PROXY": str(int(settings.behind_proxy)),
         },
         log=log,
     )

@@ -1,50 +1,96 @@
 """The server process: `python -m nas_service.server`."""
 
+import logging
+import math
+import os
+import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
 
 import uvicorn
 
+from nas_service import __version__, logs
+from nas_service.api.binding import check_binding
 from nas_service.app import create_app
-from nas_service.errors import ServiceError
+from nas_service.errors import InvalidInput, ServiceError
+from nas_service.service import Service
 from nas_service.settings import Settings
 
-# An open event stream must not keep the server from stopping.
-SHUTDOWN_S = 2
+# This module is "__main__" where it runs.
+log = logging.getLogger("nas.server")
+# Requests that run when the server is told to end have this long; an open event stream ends at once.
+SHUTDOWN_S = 6
+# A server that still hangs then is ended by the system.
+END_WITHIN_S = 9
 
 
 class Server(uvicorn.Server):
     """A server that ends its event streams before it waits for connections to close."""
 
     def __init__(self, settings: Settings) -> None:
+        check_binding(settings)
         self._app = create_app(settings)
+        self._delay_s = settings.shutdown_delay_s
+        self._ends_at = math.inf
         super().__init__(
             uvicorn.Config(
                 self._app,
                 host=settings.host,
                 port=settings.port,
-                log_level="warning",
+                # Its lines go the way of all others.
+                log_config=None,
+                access_log=False,
                 ws="none",
                 lifespan="on",
                 server_header=False,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
+                # What clients say of themselves counts behind a proxy alone, and there the proxy's word.
+                proxy_headers=settings.behind_proxy,
+                forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
         )
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end on the first signal; end at once on the second.
+
+        Nothing is logged in here: the signal may have come while a line was being written.
+        """
+        if self._app.state.is_ending:
+            os._exit(128 + sig)
+        self._app.state.is_ending = True
+        self._ends_at = time.monotonic() + self._delay_s
+        self.should_exit = not self._delay_s
+        signal.alarm(math.ceil(self._delay_s) + END_WITHIN_S)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether it is time to stop accepting."""
+        return time.monotonic() >= self._ends_at or await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("version %s listens on %s", __version__, self.address)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("ending: requests that run have %d s", SHUTDOWN_S)
         tail = getattr(self._app.state, "tail", None)
         if tail is not None:
             tail.close()
         await super().shutdown(sockets)
+        log.info("ended")
 
     @property
     def address(self) -> str:
         """Where the running server listens."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self.config.is_ssl else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @contextmanager
     def in_thread(self) -> Iterator[str]:
@@ -64,7 +110,13 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Run the server in this process until SIGINT or SIGTERM."""
+    """Run the server in this process until SIGINT or SIGTERM.
+
+    Raises:
+        ServiceError: The database or the settings are none to work with.
+    """
+    # Once before: what is wrong then would end in a traceback of uvicorn's.
+    Service.open(settings).close()
     Server(settings).run()
 
 
@@ -76,7 +128,12 @@ def serving(settings: Settings) -> AbstractContextManager[str]:
 def main() -> int:
     """Serve with the settings of the environment."""
     try:
-        serve(Settings())
+        settings = Settings()
+        logs.setup(settings)
+        serve(settings)
+    except InvalidInput as error:
+        sys.stderr.write(f"nas: {error}\n")
+        return 2
     except ServiceError as error:
         sys.stderr.write(f"nas: {error}\n")
         return 1

@@ -1,30 +1,41 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nas_service import preflight
+from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
+from nas_service.columns import Columns
 from nas_service.constraints import violations
-from nas_service.datasets import digits, read_dataset, save_dataset
+from nas_service.datasets import canonical_content, digits, summarised
+from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
-from nas_service.errors import FieldError, InvalidInput, NotFound, Unavailable, refused
-from nas_service.fronts import front_view
-from nas_service.ledger.files import SHA256
+from nas_service.errors import (
+    FieldError,
+    InvalidInput,
+    NotFound,
+    ServiceError,
+    StorageFull,
+    Unavailable,
+    refused,
+)
+from nas_service.file_stores import open_stores
 from nas_service.metrics import METRICS
-from nas_service.paging import OFFSET_ORDERS, decode_token, encode_token
+from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
-from nas_service.store import catalogue, devices, events, spaces, studies
-from nas_service.store.engine import make_engine, reading, writing
+from nas_service.standings import Standings
+from nas_service.store import audit, catalogue, devices, events, spaces, studies, tokens
+from nas_service.store.engine import close, is_full, make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
-from nas_service.studies import StudySpec
+from nas_service.store.summaries import Summaries
+from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
     CurvePoint,
@@ -32,6 +43,7 @@ from nas_service.views import (
     DeviceView,
     EventView,
     FamilyView,
+    FrontMember,
     FrontView,
     Page,
     Preflight,
@@ -51,10 +63,11 @@ from search_spaces import (
     families,
     resolve_space,
 )
-from search_spaces.wording import summary
 
 TRIAL = table(TrialRow)
 MAX_PAGE_SIZE = 500
+# Studies whose figures are read ahead when a server starts.
+WARM = 3
 # Trials whose timings tell how fast this installation trains.
 SPEED_SAMPLE = 50
 
@@ -68,11 +81,13 @@ class Service:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
-        self._fronts: dict[tuple[int, int, tuple[str, ...]], FrontView] = {}
-        self._fronts_lock = threading.Lock()
+        self.stores = open_stores(settings)
+        self._has_digits = False
+        self._standings = Standings()
+        self._summaries = Summaries()
 
     @classmethod
-    def open(cls, settings: Settings, *, migrate: bool = True) -> "Service":
+    def open(cls, settings: Settings, *, migrate: bool = True) -> Self:
         """Connect, and bring the database up to date."""
         engine = make_engine(settings.resolved_database_url)
         if migrate:
@@ -81,7 +96,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of all connections."""
-        self.engine.dispose()
+        close(self.engine)
 
     # Studies
 
@@ -201,29 +216,50 @@ class Service:
         page_size: int = 50,
         page_token: str | None = None,
     ) -> Page[TrialSummary]:
-        """List trials of a study; `order_by` is one of `nas_service.paging.OFFSET_ORDERS`."""
-        if order_by not in OFFSET_ORDERS:
-            raise InvalidInput(
-                FieldError("/order_by", f"{order_by[:60]!r} is unknown", ", ".join(OFFSET_ORDERS))
-            )
+        """List trials of a study; `order_by` is one of `nas_service.paging.ORDERS`.
+
+        A page starts behind the last trial of the page before: new trials move none from page to page.
+        """
+        if order_by not in ORDERS:
+            raise InvalidInput(FieldError("/order_by", f"{order_by[:60]!r} is unknown", ", ".join(ORDERS)))
         size = _page_size(page_size)
         scope = f"trials-{study_id}-{state}-{order_by}"
-        offset = decode_token(page_token, scope) if page_token else 0
-        on_front = {member.trial for member in self.front(study_id).front}
+        behind = decode_token(page_token, scope) if page_token else None
+        study = self._study_row(study_id)
+        on_front = self._front(study).trials
+        numbers = None
+        if order_by in METRICS:
+            columns = self._standings.of(study).columns(study, self._reading)
+            numbers = columns.ordered(order_by, state=state, behind=behind, limit=size + 1)
         with self._reading() as connection:
-            rows = studies.read_trials(
-                connection,
-                study_id,
-                state=state,
-                order=OFFSET_ORDERS[order_by],
-                offset=offset,
-                limit=size + 1,
-            )
-        items = [_summary(trial, trial.id in on_front) for trial in rows[:size]]
+            if numbers is not None:
+                rows = studies.read_numbers(connection, study_id, numbers, state=state)
+            else:
+                rows = studies.read_page(
+                    connection,
+                    study_id,
+                    state=state,
+                    newest_first=order_by == "newest",
+                    behind=behind,
+                    limit=size + 1,
+                )
+            items = self._summaries.trials(connection, rows[:size], on_front)
         more = len(rows) > size
         return Page[TrialSummary](
-            items=items, next_page_token=encode_token(scope, offset + size) if more else None
+            items=items, next_page_token=encode_token(scope, items[-1].number) if more else None
         )
+
+    def trials_of(self, study_id: int, numbers: Sequence[int]) -> list[TrialSummary]:
+        """Return the trials of some numbers, in their order; a number that is none is left out."""
+        on_front = self._front(self._study_row(study_id)).trials
+        with self._reading() as connection:
+            rows = studies.read_numbers(connection, study_id, numbers)
+            return self._summaries.trials(connection, rows, on_front)
+
+    def columns(self, study_id: int) -> Columns:
+        """Return the figures of all trials of a study as arrays."""
+        study = self._study_row(study_id)
+        return self._standings.of(study).columns(study, self._reading)
 
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""
@@ -270,20 +306,29 @@ class Service:
         unknown = [name for name in metrics or () if name not in METRICS]
         if unknown:
             raise InvalidInput(FieldError("/metrics", f"{unknown[0][:60]!r} is unknown", ", ".join(METRICS)))
+        return self._front(self._study_row(study_id), metrics or ())
+
+    def _front(self, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
+        def read_members(connection: Connection, numbers: list[int]) -> list[FrontMember]:
+            rows = studies.read_numbers(connection, study["id"], numbers)
+            if len(rows) < len(numbers):
+                raise NotFound(f"study {study['id']} was deleted meanwhile")
+            return self._summaries.members(connection, rows)
+
+        return self._standings.of(study).front(study, metrics, self._reading, read_members)
+
+    def _study_row(self, study_id: int) -> RowMapping:
         with self._reading() as connection:
-            row = studies.read_study(connection, study_id)
-            key = (study_id, row["revision"], metrics or ())
-            known = self._fronts.get(key)
-            if known is not None:
-                return known
-            complete = studies.read_trials(connection, study_id, state="complete")
-        view = front_view(study_id, StudySpec.model_validate(row["spec"]), complete, metrics)
-        with self._fronts_lock:
-            stale = [old for old in self._fronts if old[0] == study_id and old[1] < row["revision"]]
-            for old in stale:
-                self._fronts.pop(old, None)
-            self._fronts[key] = view
-        return view
+            return studies.read_study(connection, study_id)
+
+    def warm_up(self) -> None:
+        """Read the figures of the newest studies that go on, so that the first reader need not wait.
+
+        A database that is away is none of its business: whoever reads will be told.
+        """
+        with suppress(ServiceError):
+            for study in [study for study in self.studies().items if study.state in ACTIVE_STATES][:WARM]:
+                self.front(study.study)
 
     # Catalogue
 
@@ -325,11 +370,17 @@ class Service:
         return found
 
     def add_dataset(self, path: Path, name: str | None) -> DatasetView:
-        """Read, check and register a data set; the same data under the same name again are harmless."""
-        dataset = read_dataset(path, name)
-        sha256 = save_dataset(dataset, self.settings.datasets_folder)
+        """Read, check and register a data set; the same data under the same name again are harmless.
+
+        A process of its own reads it, with limits on memory and time.
+        """
+        if not path.exists():
+            raise InvalidInput(FieldError("", f"there is no file or folder {path}"))
+        memory, scratch = self.settings.reader_memory, self.settings.uploads_folder
+        with read_apart(path, name, scratch=scratch, memory_bytes=memory) as dataset:
+            sha256 = self.stores.datasets.put_file(dataset.path)
         with self._writing() as connection:
-            return catalogue.insert_dataset(connection, dataset, sha256)
+            return catalogue.insert_dataset(connection, dataset.summary, sha256)
 
     def workers(self) -> list[WorkerView]:
         """List workers, alive or not."""
@@ -340,6 +391,34 @@ class Service:
         """List where latency was, or is to be, measured."""
         with self._reading() as connection:
             return devices.read_devices(connection, self._workers(connection))
+
+    # Access
+
+    def tokens(self) -> list[TokenView]:
+        """List all tokens ever made, the newest first."""
+        with self._reading() as connection:
+            return tokens.read_tokens(connection)
+
+    def create_token(self, wanted: TokenCreate) -> NewToken:
+        """Make a token; what is returned is the only place that ever shows it."""
+        with self._writing() as connection:
+            return tokens.insert_token(connection, wanted)
+
+    def revoke_token(self, token_id: int) -> TokenView:
+        """Make a token good for nothing; servers refuse it within two seconds."""
+        with self._writing() as connection:
+            return tokens.revoke(connection, token_id)
+
+    def audit(self, *, page_size: int = 50, page_token: str | None = None) -> Page[AuditEntry]:
+        """List who did what, the newest first."""
+        size = _page_size(page_size)
+        below = decode_token(page_token, "audit") if page_token else None
+        with self._reading() as connection:
+            rows = audit.read(connection, below=below, limit=size + 1)
+        more = len(rows) > size
+        return Page[AuditEntry](
+            items=rows[:size], next_page_token=encode_token("audit", rows[size - 1].id) if more else None
+        )
 
     def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
         """Return the events behind a sequence number."""
@@ -352,11 +431,11 @@ class Service:
             return events.last(connection)
 
     def artifact_path(self, sha256: str) -> Path:
-        """Return the file of a stored artifact."""
-        path = self.settings.artifacts_folder / sha256
-        if not SHA256.fullmatch(sha256) or not path.is_file():
-            raise NotFound(f"there is no artifact {sha256[:64]!r}")
-        return path
+        """Return a local, verified copy of a stored artifact."""
+        try:
+            return self.stores.artifacts.path(sha256)
+        except NotFound as error:
+            raise NotFound(f"there is no artifact {sha256[:64]!r}") from error
 
     def _move(self, study_id: int, request: str) -> StudyView:
         with self._writing() as connection:
@@ -366,8 +445,8 @@ class Service:
     def _trial_view(self, trial: Trial | None, missing: str) -> TrialView:
         if trial is None:
             raise NotFound(missing)
-        on_front = {member.trial for member in self.front(trial.study_id).front}
-        return TrialView(**dict(trial), is_on_front=trial.id in on_front, predicted=trial.predicted_metrics)
+        is_on_front = trial.id in self.front(trial.study_id).trials
+        return TrialView(**dict(trial), is_on_front=is_on_front, predicted=trial.predicted_metrics)
 
     def _dataset_of(self, spec: StudySpec) -> DatasetView:
         try:
@@ -380,12 +459,14 @@ class Service:
     def _register_digits(self) -> None:
         with self._reading() as connection:
             known = catalogue.read_dataset(connection, "digits")
-        if known and (self.settings.datasets_folder / f"{known.sha256}.safetensors").is_file():
+        # Asked once: an object store is far away.
+        self._has_digits = self._has_digits or bool(known and self.stores.datasets.holds(known.sha256))
+        if known and self._has_digits:
             return
         dataset = digits()
-        sha256 = save_dataset(dataset, self.settings.datasets_folder)
+        sha256 = self.stores.datasets.put(canonical_content(dataset))
         with self._writing() as connection:
-            catalogue.insert_dataset(connection, dataset, sha256)
+            catalogue.insert_dataset(connection, summarised(dataset), sha256)
 
     def _training_speed(self) -> float | None:
         with self._reading() as connection:
@@ -437,14 +518,6 @@ def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:
         )
 
 
-def _summary(trial: Trial, is_on_front: bool) -> TrialSummary:
-    fields = {name: getattr(trial, name) for name in TrialSummary.model_fields if hasattr(trial, name)}
-    network = Architecture.from_dict(trial.architecture)
-    return TrialSummary(
-        **fields, is_on_front=is_on_front, summary=summary(network), predicted=trial.predicted_metrics
-    )
-
-
 def _page_size(size: int) -> int:
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise InvalidInput(FieldError("/page_size", f"{size} is out of range", f"1 to {MAX_PAGE_SIZE}"))
@@ -456,7 +529,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise Unavailable(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
+        kind = StorageFull if is_full(error) else Unavailable
+        raise kind(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable("the connection to the database broke; try again") from error

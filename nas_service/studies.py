@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from nas_service.devices import checked_device
 from nas_service.metrics import METRICS, Goal
@@ -68,7 +68,7 @@ class Augmentation(Spec):
 
     crop_padding: int = Field(default=0, ge=0, le=16)
     # For images and volumes; brightness is in deviations of the normalised example.
-    horizontal_flip: bool = False
+    horizontal_flip: StrictBool = False
     brightness: float = Field(default=0.0, ge=0.0, le=1.0)
     contrast: float = Field(default=0.0, ge=0.0, le=1.0)
     cutout: int = Field(default=0, ge=0, le=256)
@@ -116,7 +116,7 @@ class Recipe(Spec):
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=5e-4, ge=0.0, le=1.0)
     # Shrink the weights themselves instead of adding to the gradient; AdamW always does.
-    decoupled_weight_decay: bool = False
+    decoupled_weight_decay: StrictBool = False
     schedule: Literal["one_cycle", "cosine", "step", "constant"] = "one_cycle"
     loss: Literal["cross_entropy", "binary_cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: float = Field(default=2.0, ge=0.0, le=10.0)
@@ -127,9 +127,9 @@ class Recipe(Spec):
     augmentation: Augmentation = Augmentation()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     # Keep the maps between stages only and compute the others again: less memory, equal results, slower.
-    checkpointing: bool = False
+    checkpointing: StrictBool = False
     # Bit-equal results for equal seeds on one machine, at some cost in speed.
-    deterministic: bool = False
+    deterministic: StrictBool = False
 
 
 class Training(Spec):

@@ -1,9 +1,10 @@
 """Trials and what workers and ledger say to each other about them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from nas_service.devices import checked_device, checked_remote
 from nas_service.studies import StudySpec, StudyState
@@ -48,6 +49,13 @@ class Proposal(Value):
         return all(violation <= 0 for violation in self.violations.values())
 
 
+class Checkpoint(Value):
+    """A stored file from which a trial's training can go on behind an epoch."""
+
+    epoch: int = Field(ge=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class Trial(Value):
     """One candidate's evaluation: a row of the ledger."""
 
@@ -80,6 +88,8 @@ class Trial(Value):
     error: str | None = None
     # sha256 by kind: "weights" (safetensors), "architecture" (JSON).
     artifacts: dict[str, str] = {}
+    # Of an unfinished trial: where training can go on, the newest first; another in case that one is damaged.
+    checkpoints: tuple[Checkpoint, ...] = ()
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -89,9 +99,19 @@ class Trial(Value):
         return all(violation <= 0 for violation in self.violations.values())
 
     @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+        return self.checkpoints[0] if self.checkpoints else None
+
+    @property
     def predicted_metrics(self) -> list[str]:
         """Return the metrics whose values were predicted, not measured."""
-        return ["latency_ms"] if self.latency and self.latency.get("is_predicted") else []
+        return predicted_metrics(self.latency)
+
+
+def predicted_metrics(latency: Mapping[str, Any] | None) -> list[str]:
+    """Return the metrics that a trial's latency record says were predicted, not measured."""
+    return ["latency_ms"] if latency and latency.get("is_predicted") else []
 
 
 class Repeat(Value):
@@ -134,9 +154,9 @@ class Study(Value):
 class Lease(Value):
     """The right to write one trial: every write is guarded by `attempt`, so a late one changes nothing."""
 
-    trial_id: int
-    attempt: int
-    worker_id: int
+    trial_id: StrictInt
+    attempt: StrictInt
+    worker_id: StrictInt
 
 
 class WorkerInfo(Value):
@@ -144,12 +164,12 @@ class WorkerInfo(Value):
 
     name: str = Field(min_length=1, max_length=200)
     host: str
-    pid: int
+    pid: StrictInt
     # What it measures latency on: "cpu", "cuda" (which has a cpu too), or the name of a device.
     device: str = Field(default="cpu", max_length=63)
     versions: dict[str, str] = {}
     # It serves its device's requests alone, and neither proposes nor trains.
-    measures_only: bool = False
+    measures_only: StrictBool = False
     # Why its machine is too noisy for latencies to be believed; None where it is quiet.
     noise: str | None = Field(default=None, max_length=500)
 
@@ -225,6 +245,10 @@ class EpochReport(Value):
     seconds: float = 0.0
     # What is known of the trial by now beside its exact costs: its measured latency.
     metrics: dict[str, float] = {}
+    # With the first epoch of an attempt: its `Measurement` as plain data, where latency is needed.
+    latency: dict[str, Any] | None = None
+    # With the first epoch of an attempt that went on from a checkpoint: the last epoch before it.
+    resumed_from: int | None = Field(default=None, ge=1)
 
 
 class Outcome(Value):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from nas_service.datasets.arrays import idx_stem
+from nas_service.datasets.idx import idx_stem
 
 
 @contextmanager

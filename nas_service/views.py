@@ -1,6 +1,7 @@
 """What the service shows: the shapes of REST answers, of `--json` and of the client's return values."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 
 Item = TypeVar("Item")
+WorkerState = Literal["idle", "running", "draining", "stopped", "lost"]
 
 
 class View(BaseModel):
@@ -82,7 +84,7 @@ class FrontMember(View):
 
 
 class HypervolumePoint(View):
-    """Hypervolume of the front after `trials` trained trials."""
+    """Hypervolume of the front after `trials` complete, feasible trials."""
 
     trials: int
     hypervolume: float
@@ -96,7 +98,13 @@ class FrontView(View):
     reference_point: list[float]
     hypervolume: float
     front: list[FrontMember]
+    # A step function: where it changes, and at the newest trial.
     hypervolume_history: list[HypervolumePoint]
+
+    @cached_property
+    def trials(self) -> frozenset[int]:
+        """The ids of the trials on the front."""
+        return frozenset(member.trial for member in self.front)
 
 
 class StudyResult(StudyView):
@@ -167,7 +175,7 @@ class WorkerView(View):
     host: str
     pid: int
     device: str
-    state: Literal["idle", "running", "stopped", "lost"]
+    state: WorkerState
     trial: int | None
     heartbeat_at: datetime
     started_at: datetime
@@ -179,7 +187,7 @@ class WorkerView(View):
 
     @property
     def is_alive(self) -> bool:
-        return self.state in ("idle", "running")
+        return self.state in ("idle", "running", "draining")
 
     @property
     def note(self) -> str:

@@ -1,14 +1,18 @@
 """An architecture in words: one line, a table, and the labels that the picture uses."""
 
-from collections.abc import Mapping
+from ast import literal_eval
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from itertools import zip_longest
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
 from search_spaces.architecture import Architecture, Branch, Stage
 from search_spaces.cost import Cost, analyse
-from search_spaces.operations import Operation
+from search_spaces.head import head_to_data
+from search_spaces.operations import Operation, read
 
 ACTIVATIONS = {
     "relu": "ReLU",
@@ -67,10 +71,20 @@ def summary(architecture: Architecture) -> str:
         >>> summary(space.sample(RandomTrial(0), (1, 28, 28), 10))
         '2 stages: 32·3x3|32·3x3 add ↓ → 32·3x3|32·3x3 add ↓, avg, 10'
     """
-    stages, head = architecture.stages, architecture.head
-    count = f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"
-    body = " → ".join(map(_short_stage, stages))
-    return ", ".join([f"{count}: {body}", head.pool, *map(str, head.dense), str(architecture.classes)])
+    return _line(architecture.stages, head_to_data(architecture.head), architecture.classes)
+
+
+def stored_summary(data: Mapping[str, Any]) -> str:
+    """Return the summary of what `Architecture.to_dict` gave, without judging it again: for long lists.
+
+    Example:
+        >>> from search_spaces import RandomTrial, resolve_space
+        >>> architecture = resolve_space("multi_scale").sample(RandomTrial(0), (1, 28, 28), 10)
+        >>> stored_summary(architecture.to_dict()) == summary(architecture)
+        True
+    """
+    axes = len(data["input_shape"]) - 1
+    return _line([_stored_stage(stage, axes) for stage in data["stages"]], data["head"], data["classes"])
 
 
 def text(architecture: Architecture) -> str:
@@ -197,6 +211,29 @@ def times(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
+def _line(stages: Sequence[Stage], head: Mapping[str, Any], classes: int) -> str:
+    count = f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"
+    body = " → ".join(map(_short_stage, stages))
+    return ", ".join([f"{count}: {body}", head["pool"], *map(str, head["dense"]), str(classes)])
+
+
+def _stored_stage(data: Mapping[str, Any], axes: int) -> Stage:
+    branches = tuple(
+        Branch(tuple(_stored_operation(repr(operation), axes) for operation in branch))
+        for branch in data["branches"]
+    )
+    return Stage(**{**data, "branches": branches})
+
+
+@lru_cache(maxsize=16_384)
+def _stored_operation(data: str, axes: int) -> Operation:
+    """Return an operation from the text of its description; few differ among many networks."""
+    values = literal_eval(data)
+    operation = read(values.pop("op"), values)
+    # It is canonical already: this but spells its kernel out.
+    return operation.fitted(operation.channels, (1,) * axes)
+
+
 def _short_stage(stage: Stage) -> str:
     branches = "|".join(
         "+".join(map(_short_operation, branch.operations)) for branch in displayed(stage.branches)
@@ -208,6 +245,7 @@ def _short_stage(stage: Stage) -> str:
     return f"{branches}{fusion}{attention}{connection}{gathers}{' ↓' if stage.downsample != 'none' else ''}"
 
 
+@lru_cache(maxsize=16_384, typed=True)
 def _short_operation(operation: Operation) -> str:
     name = SHORT_NAMES.get(operation.kind, operation.kind)
     return " ".join(
@@ -215,12 +253,16 @@ def _short_operation(operation: Operation) -> str:
     )
 
 
+@lru_cache(maxsize=16_384)
+def _span(operation: Operation) -> tuple[int, ...]:
+    """The number of steps from an operation's first input pixel to its last, an axis each."""
+    dilation: int = getattr(operation, "dilation", 1)
+    return tuple((side - 1) * dilation for side in sides(operation))
+
+
 def _extent(branch: Branch) -> int:
     """The number of input pixels, along all axes, that the branch's operations span together."""
-    spans = [
-        tuple((side - 1) * getattr(operation, "dilation", 1) for side in sides(operation))
-        for operation in branch.operations
-    ]
+    spans = map(_span, branch.operations)
     return prod(sum(axis) + 1 for axis in zip(*spans, strict=False))
 
 

@@ -5,6 +5,8 @@ from argparse import ArgumentTypeError
 
 # Python and torch alone take about half of this.
 LEAST_GIGABYTES = 1.0
+# It names files and, with a slot's number behind it, workers.
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ACCELERATOR = re.compile(r"cpu|(auto|cuda)(?::(\d{1,3}))?")
 
 

@@ -1,6 +1,7 @@
 """`nas-worker`: one worker process, on this machine's data folder or on a server."""
 
 import argparse
+import hashlib
 import logging
 import os
 import socket
@@ -9,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from nas_service import logs
 from nas_service.devices import checked_remote
-from nas_service.errors import ServiceError
+from nas_service.errors import InvalidInput, ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
+from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
-from workers.arguments import accelerator, at_once, count, gigabytes
+from workers.arguments import NODE_NAME, accelerator, at_once, count, gigabytes
 from workers.noise import Noise
 
 
@@ -28,8 +31,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a worker until it is told to end."""
     parser = _parser()
     options = _checked(parser, parser.parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.exit(_run(options))
 
 
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--server", default=os.environ.get("NAS_SERVER"), help="address of the server")
     parser.add_argument("--token-file", type=Path, help="file with the worker token; NAS_TOKEN otherwise")
-    parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="name of this worker")
+    parser.add_argument("--name", help="name of this worker; host and process by default")
     parser.add_argument("--home", type=Path, help="data folder; NAS_HOME or ~/.nas otherwise")
     parser.add_argument("--study", type=int, help="work on this study only")
     parser.add_argument("--until-finished", action="store_true", help="end when that study has ended")
@@ -51,7 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", metavar="NAME", help="name of this device in specs, for instance pi4")
     _add_training_options(parser)
+    _add_cluster_options(parser)
     return parser
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--join", metavar="HEAD[:PORT]", help="be a node of the cluster of `nas up --engine ray` there"
+    )
+    parser.add_argument(
+        "--ray-token-file", type=Path, help="file with the cluster's token; NAS_HOME/ray-token otherwise"
+    )
+    parser.add_argument(
+        "--slots-per-gpu", type=count, help="workers that share a GPU of this node; 1 otherwise"
+    )
+    parser.add_argument("--slots", type=count, help="workers that fit on this node, whatever it has")
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +95,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
     """Refuse options that do not go together."""
+    _check_cluster_options(parser, options)
     if options.measure_only and not options.device:
         parser.error("--measure-only needs --device NAME, the name of this device in specs")
     if options.device and not options.measure_only:
@@ -94,19 +110,50 @@ def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ar
     return options
 
 
+def _check_cluster_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.name is None:
+        host = socket.gethostname()
+        options.name = host if options.join else f"{host}-{os.getpid()}"
+    if not options.join:
+        if options.ray_token_file or options.slots or options.slots_per_gpu:
+            parser.error("--ray-token-file, --slots and --slots-per-gpu go with --join alone")
+        return
+    if not options.server:
+        parser.error("--join needs --server URL, from which this node's workers pull their work")
+    if options.measure_only or options.study is not None or options.until_finished:
+        parser.error("--measure-only, --study and --until-finished do not go with --join")
+    if options.slots and options.slots_per_gpu:
+        parser.error("--slots and --slots-per-gpu do not go together")
+    if not NODE_NAME.fullmatch(options.name):
+        parser.error(f"--name {options.name!r} must be letters, digits, '.', '_' or '-', at most 100")
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.home:
         # Calibrations of the machine lie there too.
         os.environ["NAS_HOME"] = str(options.home)
-    settings = Settings()
     try:
+        settings = Settings()
+        logs.setup(settings, worker=options.name)
+        if options.join:
+            from workers.pools.joining import join
+
+            join(options, settings)
+            return 0
         ledger = _ledger(options, settings)
         noise = _noise(settings)
         (_measure if options.measure_only else _train)(options, settings, ledger, noise)
+    except InvalidInput as error:
+        _complain(error)
+        return 2
     except (LedgerRefused, ServiceError) as error:
-        print(f"nas-worker: {error}", file=sys.stderr)  # noqa: T201
+        _complain(error)
         return 1
     return 0
+
+
+def _complain(error: Exception) -> None:
+    print(f"nas-worker: {redacted(str(error))}", file=sys.stderr)  # noqa: T201
 
 
 def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
@@ -132,20 +179,28 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
         host=socket.gethostname(),
         pid=os.getpid(),
         device=device.type,
-        versions={"accelerator": device_name(device)},
+        versions={"accelerator": device_name(device), **_place()},
     )
     worker = Worker(
         ledger,
         information,
-        settings.data_home / "spool" / options.name,
+        settings.data_home / "spool" / _service_key(options, settings),
         study_id=options.study,
         until_finished=options.until_finished,
         noise=noise,
         device=device,
         at_once=options.at_once or candidates_at_once(device, options.workers_here),
+        drain_s=settings.drain_s,
+        checkpoint_s=settings.checkpoint_s,
     )
     worker.end_on_signals()
     worker.run()
+
+
+def _place() -> dict[str, str]:
+    """Return the node and slot that a cluster gave this worker."""
+    given = {"node": os.environ.get("NAS_NODE"), "slot": os.environ.get("NAS_SLOT")}
+    return {name: value for name, value in given.items() if value}
 
 
 def _limit_memory(options: argparse.Namespace) -> None:
@@ -156,7 +211,7 @@ def _limit_memory(options: argparse.Namespace) -> None:
         logging.getLogger("nas.worker").info("at most %.1f GB of memory", bound / 1e9)
 
 
-def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, noise: Noise) -> None:
+def _measure(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # What this imports must run where there is no torch.
     from workers.latency import measure
     from workers.measuring import MeasuringWorker, versions
@@ -169,7 +224,8 @@ def _measure(options: argparse.Namespace, _settings: Settings, ledger: Ledger, n
         versions=versions(),
         measures_only=True,
     )
-    worker = MeasuringWorker(ledger, information, partial(measure, device=options.device), noise)
+    measure_here = partial(measure, device=options.device)
+    worker = MeasuringWorker(ledger, information, measure_here, noise, drain_s=settings.drain_s)
     worker.patience.end_on_signals("measurement")
     worker.run()
 
@@ -186,21 +242,32 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> Ledger:
     if options.server:
         from nas_service.ledger.http import HttpLedger
 
-        return HttpLedger(options.server, _token(options, settings), settings.data_home / "cache")
+        cache = settings.data_home / "cache"
+        return HttpLedger(options.server, _token(options, settings), cache, settings.cache_bytes)
     # A device that speaks to a server needs nothing of a database.
     from nas_service.ledger.sql import SqlLedger
     from nas_service.store.engine import make_engine
     from nas_service.store.migrate import upgrade
 
+    # Its password, like a token, is nothing for processes that a candidate might start.
+    os.environ.pop("NAS_DATABASE_URL", None)
     engine = make_engine(settings.resolved_database_url, pings=False)
     upgrade(engine)
     return SqlLedger(engine, settings=settings)
 
 
+def _service_key(options: argparse.Namespace, settings: Settings) -> str:
+    """Return a name of the service: what was finished for one must not be delivered to another."""
+    address = options.server or settings.resolved_database_url
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
 def _token(options: argparse.Namespace, settings: Settings) -> str:
     path = options.token_file or settings.data_home / "token"
-    if options.token_file is None and os.environ.get("NAS_TOKEN"):
-        return os.environ["NAS_TOKEN"]
+    # No process that a candidate might start inherits it.
+    given = os.environ.pop("NAS_TOKEN", None)
+    if options.token_file is None and given:
+        return given
     try:
         return str(path.read_text(encoding="utf-8")).strip()
     except OSError as error:

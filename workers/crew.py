@@ -1,5 +1,7 @@
 """Several loops of one process, each in a thread."""
 
+import logging
+import os
 import threading
 from collections.abc import Callable
 
@@ -31,7 +33,12 @@ def run_together(loop: Callable[[int], None], count: int, *, on_error: Callable[
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except SystemExit as ending:
+        # Threads that train must not find the interpreter gone.
+        logging.shutdown()
+        os._exit(ending.code if isinstance(ending.code, int) else 1)
     if errors:
         raise errors[0]

@@ -14,6 +14,7 @@ from nas_service.constraints import violations
 from nas_service.ledger.proposals import broken_limits
 from nas_service.measurements import Measurement
 from nas_service.metrics import METRICS, QUALITIES
+from nas_service.redaction import redacted
 from nas_service.studies import StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
@@ -25,7 +26,9 @@ from workers.data.split import SplitError
 from workers.interruption import Interrupted
 from workers.memory import usable_memory
 from workers.second_try import WHOLE, Form, OutOfMemory, is_out_of_memory, within_memory
+from workers.state_file import Identity
 from workers.training.metrics import quality_metrics
+from workers.training.state import Continuity, Uninterrupted
 from workers.training.trainer import Diverged, TrainingResult, predictions, train
 
 Ending = Literal["complete", "pruned", "infeasible", "failed", "stopped", "lost"]
@@ -58,6 +61,7 @@ def evaluate(
     on_epoch: Callable[[EpochReport], Instruction],
     latency: Callable[[Architecture], Measurement],
     company: Company | None = None,
+    continuity: Callable[[Identity], Continuity] = lambda _: Uninterrupted(),
 ) -> Evaluation:
     """Evaluate a candidate; whatever goes wrong becomes a failed evaluation with its reason.
 
@@ -71,13 +75,14 @@ def evaluate(
         on_epoch: Told each epoch's figures and the latency; answers whether to go on.
         latency: Finds the latency on the spec's device, where that is needed; may raise `Interrupted`.
         company: Who else trains in this process; nobody without it.
+        continuity: Given what is trained, where an earlier attempt at it came to; may raise `Interrupted`.
     """
     evaluation = Evaluation("failed")
     try:
         network = Architecture.from_dict(architecture)
         if _is_worth_training(evaluation, network, spec, latency):
             data, tell = load_data(), _with_latency(evaluation, on_epoch)
-            attempt = partial(_train, evaluation, network, spec, data, seed, tell)
+            attempt = partial(_train, evaluation, network, spec, data, seed, tell, continuity)
             within_memory(attempt, company or Company(), data.device)
     except Interrupted as interruption:
         evaluation.state = interruption.ending
@@ -90,7 +95,7 @@ def evaluate(
         evaluation.state, evaluation.reason = "failed", str(error)
     except Exception as error:
         evaluation.state, evaluation.reason = "failed", _reason(error)
-        evaluation.error = traceback.format_exc(limit=20)
+        evaluation.error = redacted(traceback.format_exc(limit=20))
     return evaluation
 
 
@@ -118,11 +123,13 @@ def _is_worth_training(
 def _with_latency(
     evaluation: Evaluation, on_epoch: Callable[[EpochReport], Instruction]
 ) -> Callable[[EpochReport], Instruction]:
-    """Let the latency travel with the first epoch only: early stopping weighs it from then on."""
+    """Let the latency travel with an attempt's first epoch only: early stopping weighs it from then on."""
     known = {name: evaluation.metrics[name] for name in ("latency_ms",) if name in evaluation.metrics}
 
     def tell(report: EpochReport) -> Instruction:
-        return on_epoch(report.model_copy(update={"metrics": known}) if report.epoch == 1 else report)
+        is_first = report.epoch == 1 or report.resumed_from is not None
+        news = {"metrics": known, "latency": evaluation.latency}
+        return on_epoch(report.model_copy(update=news) if is_first else report)
 
     return tell
 
@@ -134,11 +141,14 @@ def _train(
     data: TrainingData,
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
+    continuity: Callable[[Identity], Continuity],
     form: Form,
 ) -> None:
     recipe, epochs = form.of(spec.training.recipe), spec.training.epochs
     network = build(architecture, seed=seed, initialisation=recipe.initialisation).to(data.device)
-    result = train(network, data, recipe, epochs=epochs, seed=seed, on_epoch=on_epoch, pieces=form.pieces)
+    same = {"epochs": epochs, "seed": seed, "pieces": form.pieces}
+    identity = Identity.of(architecture.hash, recipe, split=data.split_sha256, **same)
+    result = train(network, data, recipe, on_epoch=on_epoch, continuity=continuity(identity), **same)
     if result.ending in ("complete", "pruned"):
         _score(evaluation, network, data, spec, result.validation_batch)
     if result.ending == "complete":

@@ -1,6 +1,7 @@
 """Keeping a lease alive while its trial trains."""
 
 import threading
+from contextvars import copy_context
 from types import TracebackType
 
 from nas_service.ledger.protocol import Ledger, LedgerError
@@ -18,7 +19,10 @@ class Heartbeat:
         self.verdict: Instruction = "continue"
         self._ledger, self._lease, self._every_s = ledger, lease, every_s
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        # In a copy of the caller's context, so that its lines say what they are about.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._beat,), name="heartbeat", daemon=True
+        )
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()

@@ -14,7 +14,7 @@ from nas_service.trials import WorkerInfo
 from search_spaces import Architecture
 from search_spaces.deployment import deployed
 from workers.noise import Noise
-from workers.patience import Patience
+from workers.patience import DRAIN_S, Patience
 
 log = logging.getLogger("nas.worker")
 IDLE_S = 0.5
@@ -38,6 +38,7 @@ class MeasuringWorker:
         information: What the worker says of itself; its device is the name that it serves.
         measure: Returns the latency of an architecture on this machine.
         noise: Whether the machine is quiet; while it is not, requests are left alone.
+        drain_s: How long the present measurement may take when told to end; then it goes to others.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class MeasuringWorker:
         information: WorkerInfo,
         measure: Callable[[Architecture], Measurement],
         noise: Noise,
+        *,
+        drain_s: float = DRAIN_S,
     ) -> None:
-        self.patience = Patience()
+        self.patience = Patience(drain_s)
         self._ledger = ledger
         self._information = information
         self._measure = measure
@@ -59,6 +62,7 @@ class MeasuringWorker:
         if not self._join():
             return
         log.info("joined as %s (%d), device %s", self._information.name, self._worker_id, self._device)
+        self.patience.announce_by(lambda: self._ledger.draining(self._worker_id))
         while not self.patience.ends.is_set():
             request = self.patience.call(lambda: self._ledger.next_measurement(self._worker_id))
             if request is not None:
@@ -67,6 +71,7 @@ class MeasuringWorker:
                 self._join()
             else:
                 self.patience.ends.wait(IDLE_S)
+        self.patience.settle()
         self.patience.try_once(lambda: self._ledger.leave(self._worker_id))
         log.info("left")
 

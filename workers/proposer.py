@@ -13,7 +13,7 @@ from nas_service.ledger.protocol import Ledger
 from nas_service.trials import Lease, Proposal, Study, Trial
 from search_spaces import Architecture, analyse, resolve_space
 from workers.replica import Replica
-from workers.samplers import BLIND_TO_INFEASIBLE, make_sampler, sampler_seed
+from workers.samplers import BLIND_TO_INFEASIBLE, INDIFFERENT, make_sampler, sampler_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 # So many fruitless proposals, and the worker looks up: the study may have been paused, or a trial orphaned.
@@ -47,7 +47,8 @@ class Proposer:
     def propose(self) -> tuple[Trial, Lease] | None:
         """Return a new feasible candidate and the right to train it; None if none is wanted now."""
         for _ in range(PROPOSALS_A_CALL):
-            self._catch_up()
+            if self._study.spec.search.sampler not in INDIFFERENT:
+                self._catch_up()
             proposal = self._ask()
             reservation = self._ledger.reserve(
                 self._study.id,

@@ -27,6 +27,8 @@ MAKERS: dict[SamplerName, Callable[[int], BaseSampler]] = {
 }
 # A Gaussian process would take the stand-in values of infeasible candidates for measurements.
 BLIND_TO_INFEASIBLE: frozenset[SamplerName] = frozenset({"gp"})
+# What the others have found changes nothing in these: they need not be told.
+INDIFFERENT: frozenset[SamplerName] = frozenset({"random"})
 
 
 def make_sampler(name: SamplerName, seed: int) -> BaseSampler:

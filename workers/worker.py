@@ -8,25 +8,28 @@ from typing import Literal, TypeVar
 
 import torch
 
+from nas_service.crash_points import crash_point
 from nas_service.datasets import load_dataset
-from nas_service.errors import InvalidInput
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import Ledger, LedgerRefused
+from nas_service.logs import about
 from nas_service.measurements import Measurement
-from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Study, Trial, Work, WorkerInfo
+from nas_service.trials import Lease, Outcome, Study, Trial, Work, WorkerInfo
 from search_spaces import Architecture
+from workers.attempt import CHECKPOINT_S, Attempt
 from workers.company import Company
 from workers.crew import run_together
 from workers.data.arrays import TrainingData, training_data
+from workers.delivery import Delivery, hashes
 from workers.devices import CPU, own_stream, resident
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
+from workers.interruption import Interrupted
 from workers.latency.predictions import Predictions
 from workers.latency.source import LatencySource
 from workers.noise import Noise
-from workers.patience import Patience
+from workers.patience import DRAIN_S, Patience
 from workers.prediction import LatencyPredictor
 from workers.proposer import Proposer
-from workers.spool import Spool
 from workers.versions import versions
 
 log = logging.getLogger("nas.worker")
@@ -43,12 +46,14 @@ class Worker:
     Args:
         ledger: The service.
         information: What the worker says of itself.
-        spool_folder: Where undelivered results wait.
+        spool_folder: Where undelivered results wait, those of other workers too.
         study_id: The only study to work on.
         until_finished: End when that study has.
         noise: Whether this machine is quiet enough for latencies; taken for quiet where nobody looks.
         device: Where candidates train; a CPU without it.
         at_once: How many candidates, each in a thread; fewer when they turn out not to fit together.
+        drain_s: How long the present epoch may take when told to end; a longer one is abandoned.
+        checkpoint_s: How long to train between rungs without a checkpoint.
     """
 
     def __init__(
@@ -62,21 +67,24 @@ class Worker:
         noise: Noise | None = None,
         device: torch.device = CPU,
         at_once: int = 1,
+        drain_s: float = DRAIN_S,
+        checkpoint_s: float = CHECKPOINT_S,
     ) -> None:
         self._ledger = ledger
         self._information = information
         self._study_id = study_id
         self._until_finished = until_finished
-        self._spool = Spool(spool_folder)
         self._noise = noise
-        self._patience = Patience()
+        self._patience = Patience(drain_s)
+        self._delivery = Delivery(ledger, self._patience, spool_folder)
+        self._checkpoint_s = checkpoint_s
         self._proposers: dict[int, Proposer] = {}
         self._data: dict[tuple[str, float, int], TrainingData] = {}
         self._latencies: LatencySource | None = None
         self._device = device
         self._company = Company(at_once)
-        # For what the threads share: the ledger's next work, the samplers, the data sets, the spool.
-        self._asking, self._proposing, self._loading, self._delivering = (threading.Lock() for _ in range(4))
+        # For what the threads share: the ledger's next work, the samplers, the data sets.
+        self._asking, self._proposing, self._loading = (threading.Lock() for _ in range(3))
         # Threads that have work, and may hold a lease.
         self._busy = 0
         self._worker_id = 0
@@ -84,7 +92,7 @@ class Worker:
 
     def end(self) -> None:
         """Ask the loop to end after the present epoch; its trial is given back."""
-        self._patience.ends.set()
+        self._patience.end()
 
     def end_on_signals(self) -> None:
         """End on the first SIGTERM or SIGINT, at once on the second."""
@@ -95,12 +103,14 @@ class Worker:
         if not self._join():
             return
         log.info("joined as %s (%d)", self._information.name, self._worker_id)
+        crash_point("worker.joined")
+        self._patience.announce_by(lambda: self._ledger.draining(self._worker_id))
         run_together(self._work, self._company.places, on_error=self.end)
         self._say_goodbye()
 
     def _work(self, place: int) -> None:
         while not self._patience.ends.is_set() and place < self._company.places:
-            self._deliver_leftovers()
+            self._delivery.deliver_leftovers()
             work = self._next_work()
             try:
                 if work is None or (work.kind == "finished" and self._until_finished):
@@ -179,93 +189,55 @@ class Worker:
         return known
 
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
-        label = f"study {study.id} trial {trial.number}"
-        log.info("%s: attempt %d", label, lease.attempt)
+        with about(study=study.id, trial=trial.id):
+            self._run_attempt(study, trial, lease)
+
+    def _run_attempt(self, study: Study, trial: Trial, lease: Lease) -> None:
         with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):
+            work = (study, trial, lease)
+            attempt = Attempt(self._ledger, self._patience, work, heartbeat, self._checkpoint_s)
+            log.info("%s: attempt %d", attempt.label, lease.attempt)
+            crash_point("worker.trial_held")
             evaluation = evaluate(
                 trial.architecture,
                 study.spec,
                 lambda: self._training_data(study),
                 seed=_training_seed(study, trial),
-                on_epoch=lambda report: self._tell(lease, report, heartbeat),
-                latency=lambda architecture: self._latency(architecture, study, heartbeat),
+                on_epoch=attempt.tell,
+                latency=lambda architecture: self._latency(architecture, study, trial, heartbeat),
                 company=self._company,
+                continuity=attempt.handover,
             )
+        self._conclude(attempt, evaluation)
+
+    def _conclude(self, attempt: Attempt, evaluation: Evaluation) -> None:
+        lease, label = attempt.lease, attempt.label
         if evaluation.state == "stopped":
             self._patience.try_once(lambda: self._ledger.release(lease))
             log.info("%s: given back", label)
         elif evaluation.state == "lost":
             log.warning("%s: lost to another attempt, or the study was cancelled", label)
         else:
-            self._finish(lease, evaluation, evaluation.state, label)
+            crash_point("worker.evaluated")
+            self._delivery.hand_over(lease, _outcome(evaluation, evaluation.state), evaluation.files)
+            accuracy = evaluation.metrics.get("accuracy")
+            figure = f", accuracy {accuracy:.4f}" if accuracy is not None else ""
+            why = f" ({evaluation.reason})" if evaluation.reason else ""
+            log.info("%s: %s%s%s", label, evaluation.state, figure, why)
         if evaluation.ends_study:
-            self._patience.try_once(lambda: self._ledger.give_up(study.id, str(evaluation.reason)))
+            reason = str(evaluation.reason)
+            self._patience.try_once(lambda: self._ledger.give_up(attempt.study.id, reason))
 
-    def _latency(self, architecture: Architecture, study: Study, heartbeat: Heartbeat) -> Measurement:
+    def _latency(
+        self, architecture: Architecture, study: Study, trial: Trial, heartbeat: Heartbeat
+    ) -> Measurement:
+        if trial.latency is not None:
+            # An earlier attempt has found it.
+            return Measurement.model_validate(trial.latency)
         assert self._latencies is not None, "it is made on joining"
         return self._latencies.latency(
             architecture, study.spec, lambda: heartbeat.verdict in ("stop", "lost")
         )
-
-    def _tell(self, lease: Lease, report: EpochReport, heartbeat: Heartbeat) -> Instruction:
-        """Report an epoch; a ledger that is away does not hold training up."""
-        if self._patience.ends.is_set():
-            return "stop"
-        try:
-            answer = self._ledger.report(lease, report)
-        except LedgerUnavailable:
-            return heartbeat.verdict
-        except LeaseLost:
-            return "lost"
-        # A cancelled study has ended its trials itself: nothing is given back.
-        return "lost" if answer == "stop" else answer
-
-    def _finish(
-        self,
-        lease: Lease,
-        evaluation: Evaluation,
-        state: Literal["complete", "pruned", "infeasible", "failed"],
-        label: str,
-    ) -> None:
-        artifacts = {kind: self._stored(content) for kind, content in evaluation.files.items()}
-        outcome = Outcome(
-            report_id=uuid.uuid4().hex,
-            state=state,
-            reason=evaluation.reason,
-            metrics=evaluation.metrics,
-            violations=evaluation.violations,
-            timings=evaluation.timings,
-            latency=evaluation.latency,
-            versions=versions(),
-            error=evaluation.error,
-            artifacts=artifacts,
-        )
-        self._spool.put(lease, outcome)
-        with self._delivering:
-            self._deliver(lease, outcome)
-        accuracy = evaluation.metrics.get("accuracy")
-        figure = f", accuracy {accuracy:.4f}" if accuracy is not None else ""
-        log.info("%s: %s%s%s", label, state, figure, f" ({evaluation.reason})" if evaluation.reason else "")
-
-    def _stored(self, content: bytes) -> str:
-        stored = self._patience.call(lambda: self._ledger.put_artifact(content), even_at_end=True)
-        assert stored is not None
-        return stored
-
-    def _deliver(self, lease: Lease, outcome: Outcome) -> None:
-        """Hand a result over; it stays in the spool until the ledger has answered."""
-        try:
-            self._patience.call(lambda: self._ledger.complete(lease, outcome), even_at_end=True)
-        except (LeaseLost, LedgerRefused) as error:
-            log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
-        except LedgerUnavailable:
-            return
-        self._spool.remove(lease)
-
-    def _deliver_leftovers(self) -> None:
-        with self._delivering:
-            for lease, outcome in self._spool.waiting():
-                self._deliver(lease, outcome)
 
     def _training_data(self, study: Study) -> TrainingData:
         spec = study.spec
@@ -277,16 +249,32 @@ class Worker:
             return self._data[key]
 
     def _loaded(self, study: Study) -> TrainingData:
-        path = self._patience.call(lambda: self._ledger.fetch_dataset(study.dataset_sha256), even_at_end=True)
+        path = self._patience.call(lambda: self._ledger.fetch_dataset(study.dataset_sha256))
         if path is None:
-            raise InvalidInput
+            raise Interrupted("stopped")
         spec = study.spec
         data = training_data(load_dataset(path), spec.training.validation_share, spec.search.seed)
         return resident(data, self._device)
 
     def _say_goodbye(self) -> None:
+        self._patience.settle()
         self._patience.try_once(lambda: self._ledger.leave(self._worker_id))
         log.info("left")
+
+
+def _outcome(evaluation: Evaluation, state: Literal["complete", "pruned", "infeasible", "failed"]) -> Outcome:
+    return Outcome(
+        report_id=uuid.uuid4().hex,
+        state=state,
+        reason=evaluation.reason,
+        metrics=evaluation.metrics,
+        violations=evaluation.violations,
+        timings=evaluation.timings,
+        latency=evaluation.latency,
+        versions=versions(),
+        error=evaluation.error,
+        artifacts=hashes(evaluation.files),
+    )
 
 
 def _training_seed(study: Study, trial: Trial) -> int:

@@ -21,6 +21,8 @@ router = APIRouter(route_class=JsonRoute, tags=["datasets"])
 upload_router = APIRouter(route_class=UploadRoute, tags=["datasets"])
 
 CHUNK = 1024 * 1024
+# Uploads that are read at the same time.
+READERS = 2
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -30,6 +32,7 @@ UPLOAD_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
+                    "additionalProperties": False,
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "name": {"type": "string"},
@@ -63,7 +66,7 @@ async def upload_dataset(
     request: Request, service: TheService, settings: TheSettings, name: Name = None, filename: FileName = None
 ) -> DatasetView:
     """Check an uploaded file and register it: an .npz, or a zip of IDX files or of images by class."""
-    uploads = settings.data_home / "uploads"
+    uploads = settings.uploads_folder
     uploads.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=uploads, prefix="upload-") as folder:
         if media_type(request) == OCTETS:
@@ -72,7 +75,11 @@ async def upload_dataset(
         else:
             path, named = await _store_form_file(request, settings, Path(folder))
             name = name or named
-        return await run_in_threadpool(service.add_dataset, path, name)
+        # Each may take as much memory as a data set has, and waiting must not hold the threads of others.
+        async with request.app.state.readers:
+            dataset = await run_in_threadpool(service.add_dataset, path, name)
+    request.state.target = f"datasets/{dataset.name}"
+    return dataset
 
 
 async def _store_form_file(request: Request, settings: Settings, folder: Path) -> tuple[Path, str | None]:

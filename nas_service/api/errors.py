@@ -1,33 +1,43 @@
 """Every error leaves as problem+json; an unexpected one says an id only, and the log has the rest."""
 
 import logging
-import secrets
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
+from nas_service.content import FULL
+from nas_service.logs import new_request_id, request_id
 from nas_service.problems import (
     CAUSES,
     MEDIA_TYPE,
     RETRY_AFTER_S,
+    RETRY_STATUSES,
     Problem,
     ProblemField,
     cause_of,
     problem_of,
 )
+from nas_service.redaction import redacted
+from nas_service.store.engine import is_full
 
 log = logging.getLogger(__name__)
+
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP answer for `problem`."""
+    problem = _presentable(problem)
     more = dict(headers or {})
-    if problem.status in (429, 503):
+    if problem.status in RETRY_STATUSES:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
     if problem.status == 401:
         more.setdefault("WWW-Authenticate", "Bearer")
@@ -39,6 +49,13 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response
     )
 
 
+def _presentable(problem: Problem) -> Problem:
+    """Return a problem with its request's id; what it repeats of the input is shown without secrets."""
+    fields = [field.model_copy(update={"message": redacted(field.message)}) for field in problem.errors]
+    said = {"detail": redacted(problem.detail), "errors": fields}
+    return problem.model_copy(update={**said, "request_id": problem.request_id or request_id()})
+
+
 def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:
     """Return the problem of a request refused before any service is asked."""
     phrase = HTTPStatus(status).phrase
@@ -48,20 +65,21 @@ def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:
 
 
 def unexpected(error: Exception) -> Problem:
-    """Log `error` under a new id and return the problem that carries the id alone."""
-    identity = secrets.token_hex(6)
+    """Log `error` under the request's id and return the problem that carries the id alone."""
+    identity = request_id() or new_request_id()
     log.error("unexpected error %s", identity, exc_info=error)
     problem = refusal(500, f"unexpected error {identity}; the server's log has the details")
-    return problem.model_copy(update={"id": identity})
+    return problem.model_copy(update={"request_id": identity})
 
 
 def install(app: FastAPI) -> None:
     """Register the handlers of all expected errors."""
     for cause in CAUSES:
         app.add_exception_handler(cause.exception, _expected)
-    for database_error in (OperationalError, PoolTimeout):
+    for database_error in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(database_error, _database_away)
     app.add_exception_handler(DataError, _unstorable)
+    app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 
@@ -73,7 +91,15 @@ async def _expected(_request: Request, error: Exception) -> Response:
 
 async def _database_away(_request: Request, error: Exception) -> Response:
     log.warning("the database does not answer: %s", type(error).__name__)
+    if isinstance(error, DBAPIError) and is_full(error):
+        return respond(refusal(507, "there is no room in the database", name="storage-full"))
     return respond(refusal(503, "the database does not answer; try again", name="unavailable"))
+
+
+async def _disk(_request: Request, error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno in FULL:
+        return respond(refusal(507, "no space is left on the server's disk", name="storage-full"))
+    return respond(unexpected(error))
 
 
 async def _unstorable(_request: Request, _error: Exception) -> Response:
@@ -98,12 +124,26 @@ def _field(entry: dict[str, object]) -> ProblemField:
     return ProblemField(
         # The first part says where the value stood: body, path or query.
         pointer="".join(f"/{part}" for part in location[1:]),
-        message=str(entry["msg"]),
+        message=str(entry["msg"]).removeprefix("Value error, "),
         allowed=str(expected) if expected is not None else None,
     )
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem = refusal(error.status_code, str(error.detail))
-    return respond(problem, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return respond(problem, headers)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Return what the address takes by any route; the framework tells of the first one only."""
+    return {
+        method for method in METHODS if _is_taken(request.app.routes, {**request.scope, "method": method})
+    }
+
+
+def _is_taken(routes: Iterable[BaseRoute], scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is Match.FULL for route in routes)

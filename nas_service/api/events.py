@@ -23,10 +23,20 @@ router = APIRouter(route_class=JsonRoute, tags=["events"])
 Limit = Annotated[int, Query(ge=1, le=500)]
 Study = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only events of this study.")]
 LastEventId = Annotated[str | None, Header(description="Go on after this sequence.")]
+# One event of the stream, as its lines stand.
+FRAME: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "The sequence to come back with as Last-Event-ID."},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "JSON."},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before coming back."},
+    },
+}
 STREAM_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A snapshot, then every new event; a comment every 15 seconds.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": FRAME}},
     }
 }
 

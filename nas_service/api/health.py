@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from nas_service import __version__
 from nas_service.api import PREFIX
@@ -28,8 +29,10 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz")
-def readyz(service: TheService) -> Health:
-    """Answer while the database does."""
+def readyz(request: Request, service: TheService) -> Health:
+    """Answer while the database does, until the server is told to end."""
+    if request.app.state.is_ending:
+        raise HTTPException(503, "the server is ending")
     service.latest_event()
     return Health(status="ready")
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import Conflict, FieldError, InvalidInput
 from nas_service.store.engine import writing
 from nas_service.store.models import RequestRow, table
@@ -32,6 +33,7 @@ def answer_once(engine: Engine, key: str, body: bytes, act: Callable[[], Answer]
         known = _claim(connection, key, digest)
     if known is not None:
         return known
+    crash_point("api.idempotency.claimed")
     try:
         status, answer = act()
     except BaseException:
@@ -39,6 +41,7 @@ def answer_once(engine: Engine, key: str, body: bytes, act: Callable[[], Answer]
         with writing(engine) as connection:
             connection.execute(delete(REQUEST).where(REQUEST.c.key == key))
         raise
+    crash_point("api.idempotency.acted")
     with writing(engine) as connection:
         done = update(REQUEST).where(REQUEST.c.key == key).values(status=status, answer=answer)
         connection.execute(done)

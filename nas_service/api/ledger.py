@@ -9,8 +9,20 @@ from fastapi.responses import FileResponse
 
 from nas_service.api.bodies import OCTETS, ArtifactRoute, WorkerRoute, read_at_most
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, Sha256, TheLedger
+from nas_service.crash_points import crash_point
 from nas_service.errors import FieldError, InvalidInput
-from nas_service.ledger.calls import Acquire, Complete, GiveUp, Join, Report, Reserve, Seat, Stored, Told
+from nas_service.ledger.calls import (
+    Acquire,
+    Complete,
+    GiveUp,
+    Join,
+    Remember,
+    Report,
+    Reserve,
+    Seat,
+    Stored,
+    Told,
+)
 from nas_service.trials import Changes, Lease, Registration, Reservation, Work, WorkerInfo
 
 router = APIRouter(route_class=WorkerRoute, tags=["ledger"])
@@ -37,10 +49,18 @@ def leave(ledger: TheLedger, worker_id: Id) -> None:
     ledger.leave(worker_id)
 
 
+@router.post("/workers/{worker_id:row}:draining", status_code=204)
+def draining(ledger: TheLedger, worker_id: Id) -> None:
+    """Say that a worker was told to end and takes nothing more."""
+    ledger.draining(worker_id)
+
+
 @router.post("/leases:acquire")
 def acquire(ledger: TheLedger, call: Acquire) -> Work:
     """Say what to do next."""
-    return ledger.next_work(call.worker_id, study_id=call.study_id)
+    work = ledger.next_work(call.worker_id, study_id=call.study_id)
+    crash_point("api.acquire.before_reply")
+    return work
 
 
 @router.post("/leases/{trial_id:row}:heartbeat")
@@ -52,13 +72,23 @@ def heartbeat(ledger: TheLedger, trial_id: Id, lease: Lease) -> Told:
 @router.post("/leases/{trial_id:row}:report")
 def report(ledger: TheLedger, trial_id: Id, call: Report) -> Told:
     """Store one epoch and say whether to go on."""
-    return Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
+    told = Told(instruction=ledger.report(_of(trial_id, call.lease), call.report))
+    crash_point("api.report.before_reply")
+    return told
+
+
+@router.post("/leases/{trial_id:row}:checkpoint", status_code=204)
+def checkpoint(ledger: TheLedger, trial_id: Id, call: Remember) -> None:
+    """Remember a stored file from which the trial can be trained on."""
+    ledger.checkpoint(_of(trial_id, call.lease), call.checkpoint)
 
 
 @router.post("/leases/{trial_id:row}:complete", status_code=204)
 def complete(ledger: TheLedger, trial_id: Id, call: Complete) -> None:
     """End a trial; the same report id again is answered like the first time."""
+    crash_point("api.complete.before_call")
     ledger.complete(_of(trial_id, call.lease), call.outcome)
+    crash_point("api.complete.before_reply")
 
 
 @router.post("/leases/{trial_id:row}:release", status_code=204)
@@ -82,7 +112,9 @@ def changes(ledger: TheLedger, study_id: Id, since: Annotated[int, Query(ge=0, l
 @router.post("/studies/{study_id:row}/proposals")
 def reserve(ledger: TheLedger, study_id: Id, call: Reserve) -> Reservation:
     """Write proposals and take leases on those to be trained."""
-    return ledger.reserve(study_id, call.worker_id, call.proposals, attributes=call.attributes)
+    reservation = ledger.reserve(study_id, call.worker_id, call.proposals, attributes=call.attributes)
+    crash_point("api.reserve.before_reply")
+    return reservation
 
 
 @router.post("/studies/{study_id:row}:give_up", status_code=204)
@@ -98,6 +130,12 @@ def dataset_content(ledger: TheLedger, sha256: Sha256) -> Response:
     return FileResponse(path, media_type=OCTETS, filename=f"{sha256}.safetensors")
 
 
+@router.get("/artifacts/{sha256}/content", responses=FILE_ANSWER, response_class=FileResponse)
+def checkpoint_content(ledger: TheLedger, sha256: Sha256) -> Response:
+    """Download a checkpoint of a running trial; a worker's token reads no other artifact."""
+    return FileResponse(ledger.fetch_artifact(sha256), media_type=OCTETS, filename=f"{sha256}.safetensors")
+
+
 @artifact_router.put("/artifacts/{sha256}", openapi_extra=ARTIFACT_BODY)
 async def store_artifact(request: Request, ledger: TheLedger, sha256: Sha256) -> Stored:
     """Store a file under its sha256; the same again is harmless."""
@@ -105,7 +143,9 @@ async def store_artifact(request: Request, ledger: TheLedger, sha256: Sha256) ->
     found = await run_in_threadpool(lambda: hashlib.sha256(content).hexdigest())
     if found != sha256:
         raise InvalidInput(FieldError("/sha256", f"the body has the sha256 {found}"))
-    return Stored(sha256=await run_in_threadpool(ledger.put_artifact, content))
+    stored = await run_in_threadpool(ledger.put_artifact, content)
+    crash_point("api.artifact.before_reply")
+    return Stored(sha256=stored)
 
 
 def _of(trial_id: int, lease: Lease) -> Lease:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections import deque
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -38,7 +39,7 @@ class Tail:
     def __init__(self, read: Read, latest: Callable[[], int]) -> None:
         self._read = read
         self._latest = latest
-        self._recent: deque[EventView] = deque()
+        self._recent: list[EventView] = []
         # `_recent` holds every event after this sequence.
         self._complete_after = 0
         self._streams = 0
@@ -51,6 +52,11 @@ class Tail:
     def has_room(self) -> bool:
         """Whether one more stream is taken."""
         return self._streams < MAX_STREAMS
+
+    @property
+    def streams(self) -> int:
+        """How many streams follow at present."""
+        return self._streams
 
     @property
     def has_listeners(self) -> bool:
@@ -112,7 +118,7 @@ class Tail:
     async def _restart(self) -> None:
         async with self._reading:
             newest = await run_in_threadpool(self._latest)
-            self._recent.clear()
+            self._recent = []
             self._complete_after = max(0, newest - BATCH)
         await self._poll()
 
@@ -121,9 +127,11 @@ class Tail:
             found = await run_in_threadpool(self._read, self._newest, None, BATCH)
             events = _settled(self._newest, found, datetime.now(UTC) - SETTLE)
             self._recent.extend(events)
-            while len(self._recent) > RECENT:
-                self._complete_after = self._recent.popleft().sequence
-        self._announce()
+            if len(self._recent) > 2 * RECENT:
+                self._complete_after = self._recent[-RECENT - 1].sequence
+                self._recent = self._recent[-RECENT:]
+        if events:
+            self._announce()
         return len(events) == BATCH
 
     def _announce(self) -> None:
@@ -137,7 +145,7 @@ class Tail:
             found = await run_in_threadpool(self._read, position, study_id, BATCH)
             events = [event for event in found if event.sequence <= complete_after]
             return events[-1].sequence if len(events) == BATCH else complete_after, events
-        recent = [event for event in self._recent if event.sequence > position]
+        recent = self._recent[bisect_right(self._recent, position, key=attrgetter("sequence")) :]
         reached = recent[-1].sequence if recent else position
         return reached, [event for event in recent if study_id is None or event.study_id == study_id]
 

@@ -9,7 +9,7 @@ from nas_service.api.bodies import OCTETS, JsonRoute
 from nas_service.api.conditional import check
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, Sha256, TheService
 from nas_service.errors import NotFound
-from nas_service.paging import OFFSET_ORDERS
+from nas_service.paging import ORDERS
 from nas_service.trials import TrialState
 from nas_service.views import CurvePoint, Page, TrialSummary, TrialView
 
@@ -21,7 +21,7 @@ OrderBy = Annotated[
     Query(
         max_length=100,
         description="A metric lists the best first.",
-        json_schema_extra={"enum": list(OFFSET_ORDERS)},
+        json_schema_extra={"enum": list(ORDERS)},
     ),
 ]
 SUFFIXES = {"weights": "safetensors", "architecture": "json"}

@@ -5,14 +5,30 @@ Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5
 
 import os
 import sys
-from typing import cast
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 
 from nas_service import __version__
-from nas_service.cli import data, database, describe, device, exported, family, search, study, trial, up, worker
+from nas_service.cli import (
+    artifacts,
+    data,
+    database,
+    describe,
+    device,
+    doctor,
+    exported,
+    family,
+    search,
+    study,
+    token,
+    trial,
+    up,
+    worker,
+)
 from nas_service.cli.output import say
-from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
+from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, ServiceError, Unavailable
 
 # Typer carries a copy of click and exports only leaves of its exceptions; what is raised are their bases.
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -42,7 +58,11 @@ app.command("predict")(exported.predict)
 app.add_typer(family.app, name="family")
 app.add_typer(worker.app, name="worker")
 app.add_typer(device.app, name="device")
+app.add_typer(token.app, name="token")
+app.command("audit")(token.audit)
 app.add_typer(database.app, name="db")
+app.add_typer(artifacts.app, name="artifacts")
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,8 +76,17 @@ def _global_options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Show the version."
     ),
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token for a server; NAS_TOKEN otherwise.")
+    ] = None,
 ) -> None:
     """Hold the options that stand before a command."""
+    if token_file is None:
+        return
+    try:
+        os.environ["NAS_TOKEN"] = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(FieldError("/token-file", f"{token_file} cannot be read: {error}")) from error
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nas_service.metrics import QUALITIES
+from nas_service.redaction import redacted
 from nas_service.yaml_text import yaml_text
 
 
@@ -27,8 +28,8 @@ class Format(StrEnum):
 
 
 def say(text: str) -> None:
-    """Write a line for the person to stderr, where it never mixes with data."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """Write a line for the person to stderr, where it never mixes with data; secrets are left out."""
+    print(redacted(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def show(data: Any, *, form: Format, columns: Sequence[str] = ()) -> None:

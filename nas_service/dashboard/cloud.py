@@ -1,13 +1,27 @@
 """The candidates around a front, sorted by what became of them and thinned to what a browser draws well."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from nas_service.views import TrialSummary
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_service.columns import Columns
+from nas_service.dashboard.history import trials_of
+from nas_service.service import Service
+from nas_service.views import StudyView, TrialSummary
 
 # SVG stays fluent to about this many points.
 MOST_POINTS = 2000
+# What is shown together with what.
+_FAMILY = {
+    "dominated": "dominated",
+    "infeasible": "infeasible",
+    "untrained": "infeasible",
+    "pruned": "pruned",
+}
+_GOLDEN_RATIO = 0.6180339887498949
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +34,61 @@ class Cloud:
     untrained: Sequence[TrialSummary]
     pruned: Sequence[TrialSummary]
     # How many each group had before it was thinned.
-    counts: dict[str, int]
+    counts: Mapping[str, int]
+    # Infeasible ones without a value for x, which are in no group.
+    hidden: int = 0
 
     @classmethod
     def of(cls, trials: Iterable[TrialSummary], *, on_front: set[int], x: str, y: str) -> Self:
         """Sort ended trials that count and have a value for `x`, without those on the front."""
-        groups: dict[str, list[TrialSummary]] = {
-            "dominated": [],
-            "infeasible": [],
-            "untrained": [],
-            "pruned": [],
-        }
+        groups: dict[str, list[TrialSummary]] = {name: [] for name in _FAMILY}
+        hidden = 0
         for trial in trials:
             group = _group(trial, y)
+            hidden += trial.state == "infeasible" and x not in trial.metrics
             if group and x in trial.metrics and trial.id not in on_front:
                 groups[group].append(trial)
-        return cls(**_thinned(groups), counts={name: len(group) for name, group in groups.items()})
+        counts = {name: len(group) for name, group in groups.items()}
+        kept = {
+            name: [trial for trial in group if _is_kept(trial.number, counts)]
+            for name, group in groups.items()
+        }
+        return cls(**kept, counts=counts, hidden=hidden)
+
+    @classmethod
+    def read(
+        cls,
+        service: Service,
+        study: StudyView,
+        *,
+        on_front: Iterable[int],
+        x: str,
+        y: str,
+        show: Container[str],
+    ) -> Self:
+        """Return what `of` makes of all trials of a study, at the cost of those that are drawn.
+
+        Args:
+            service: Knows the trials.
+            study: Whose trials.
+            on_front: The numbers of those to leave out.
+            x: Metric across.
+            y: Metric upwards.
+            show: The groups to read; the others are counted only.
+        """
+        columns = service.columns(study.study)
+        groups = _groups(columns, np.fromiter(on_front, np.int64), x, y)
+        counts = {name: int(mask.sum()) for name, mask in groups.items()}
+        is_kept = _is_kept(np.arange(len(columns)), counts)
+        drawn = {
+            name: np.flatnonzero(mask & is_kept).tolist() if _FAMILY[name] in show else []
+            for name, mask in groups.items()
+        }
+        trials = trials_of(service, study, [number for numbers in drawn.values() for number in numbers])
+        known = {trial.number: trial for trial in trials}
+        kept = {name: [known[number] for number in numbers] for name, numbers in drawn.items()}
+        hidden = int((columns.are("infeasible") & np.isnan(columns.values(x))).sum())
+        return cls(**kept, counts=counts, hidden=hidden)
 
 
 def _group(trial: TrialSummary, y: str) -> str | None:
@@ -50,13 +103,24 @@ def _group(trial: TrialSummary, y: str) -> str | None:
     return None
 
 
-def _thinned(groups: dict[str, list[TrialSummary]]) -> dict[str, list[TrialSummary]]:
-    """Keep the same share of every group; a trial that is kept now was kept when there were fewer."""
-    total = sum(len(group) for group in groups.values())
-    share = min(1.0, MOST_POINTS / max(1, total))
-    return {name: [trial for trial in group if _rank(trial) < share] for name, group in groups.items()}
+def _groups(columns: Columns, on_front: NDArray[np.int64], x: str, y: str) -> dict[str, NDArray[np.bool_]]:
+    """Mark the trials of each group, by the rules of `_group`."""
+    shown = ~columns.excluded & ~np.isnan(columns.values(x))
+    shown[on_front] = False
+    has_y = ~np.isnan(columns.values(y))
+    breaks_limit = columns.are("infeasible") | (columns.are("complete") & ~columns.feasible)
+    return {
+        "dominated": shown & has_y & columns.are("complete") & ~breaks_limit,
+        "infeasible": shown & has_y & breaks_limit,
+        "untrained": shown & ~has_y & breaks_limit,
+        "pruned": shown & has_y & columns.are("pruned"),
+    }
 
 
-def _rank(trial: TrialSummary) -> float:
-    """A number in [0, 1) that spreads evenly over consecutive trials (golden ratio sequence)."""
-    return (trial.number * 0.6180339887498949) % 1.0
+def _is_kept(number: Any, counts: Mapping[str, int]) -> Any:
+    """Tell of a number, or an array of them, whether it is in the share of every group that is kept.
+
+    That which is kept now was kept when there were fewer: the numbers' ranks, in [0, 1), spread evenly over
+    consecutive trials (golden ratio sequence).
+    """
+    return (number * _GOLDEN_RATIO) % 1.0 < min(1.0, MOST_POINTS / max(1, sum(counts.values())))

@@ -15,6 +15,8 @@ Content = dict[str, Any]
 
 STUDIES_ON_A_PAGE = 20
 TRIALS_ON_A_PAGE = 15
+# A front over three metrics may have thousands.
+MEMBERS_ON_A_PAGE = 100
 ORDERS = ("newest", "number")
 TRIAL_STATES: tuple[TrialState, ...] = ("complete", "running", "waiting", "pruned", "infeasible", "failed")
 
@@ -42,7 +44,13 @@ def front(service: Service, study: StudyView) -> Content:
     names = [objective.metric for objective in study.spec.objectives]
     more = [name for name in ("params", "latency_ms") if name not in names]
     members = sorted(view.front, key=lambda member: _worst_first(study.spec, member), reverse=True)
-    return {"study": study, "front": view, "members": members, "columns": names + more}
+    return {
+        "study": study,
+        "front": view,
+        "members": members[:MEMBERS_ON_A_PAGE],
+        "member_count": len(members),
+        "columns": names + more,
+    }
 
 
 def trials(
@@ -88,7 +96,7 @@ def trial(service: Service, view: TrialView) -> Content:
 
 
 def workers(service: Service) -> Content:
-    order = {"running": 0, "idle": 1, "lost": 2, "stopped": 3}
+    order = {"running": 0, "draining": 0, "idle": 1, "lost": 2, "stopped": 3}
     known = sorted(service.workers(), key=lambda worker: (order[worker.state], worker.name))
     return {"workers": known, "alive": sum(_trains(worker) for worker in known)}
 

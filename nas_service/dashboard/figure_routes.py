@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from nas_service.api.dependencies import Id, TheService
 from nas_service.dashboard import contents, figures, notes
+from nas_service.dashboard.cloud import Cloud
 from nas_service.dashboard.figure_answer import answer
-from nas_service.dashboard.history import all_trials
 from nas_service.dashboard.pages import chosen_axes
 from nas_service.dashboard.wording import short_label, value_text
 from nas_service.service import Service
@@ -65,12 +65,13 @@ def _pareto(
     objectives = {objective.metric for objective in study.spec.objectives}
     # Over the objectives themselves the front is most likely known already.
     front = service.front(study.study, None if objectives == set(axes) else axes)
-    trials = all_trials(service, study)
-    figure = figures.pareto(study, front, trials, x=x, y=y, show=show)
+    on_front = [member.number for member in front.front]
+    cloud = Cloud.read(service, study, on_front=on_front, x=x, y=y, show=show)
+    figure = figures.pareto(study, front, cloud, x=x, y=y, show=show)
     return {
         "figure": figure,
         "message": notes.why_empty(study, figure, x, y, alive),
-        "caption": notes.pareto_caption(figure, trials, x, y),
+        "caption": notes.pareto_caption(figure, cloud.hidden, x),
     }
 
 

@@ -6,6 +6,7 @@ Backgrounds, fonts and grid are left to the theme of the reader.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -45,7 +46,7 @@ def default_axes(spec: StudySpec) -> tuple[str, str]:
 def pareto(
     study: StudyView,
     front: FrontView,
-    trials: Iterable[TrialSummary],
+    trials: Iterable[TrialSummary] | Cloud,
     *,
     x: str,
     y: str,
@@ -56,12 +57,14 @@ def pareto(
     Args:
         study: Whose limits are drawn.
         front: Over exactly `x` and `y`; only its members are drawn as front.
-        trials: The cloud; members of the front among them are skipped.
+        trials: The cloud, or the trials to make it of; members of the front among them are skipped.
         x: Metric across.
         y: Metric upwards.
         show: Which of dominated, infeasible and pruned candidates to draw.
     """
-    cloud = Cloud.of(trials, on_front={member.trial for member in front.front}, x=x, y=y)
+    cloud = trials
+    if not isinstance(cloud, Cloud):
+        cloud = Cloud.of(cloud, on_front={member.trial for member in front.front}, x=x, y=y)
     traces = []
     for name, symbol, color, size in _GROUPS:
         trials_of: Sequence[TrialSummary] = getattr(cloud, name)
@@ -133,6 +136,7 @@ def wildcard(letter: str, metric: str) -> str:
     return f"%{{{letter}{form}}} {unit}".rstrip()
 
 
+@lru_cache(maxsize=16_384)
 def point_text(summary: str, *more: str) -> str:
     """Further lines of a point; plotly reads a little HTML, so everything is escaped."""
     return "<br>".join(escape(line) for part in (*more, summary) if part for line in wrap(part, 48))

@@ -1,47 +1,46 @@
-"""All trials of a study for a plot that is redrawn every second: what has ended is read once."""
+"""Trials of a plot that is redrawn every second: what has ended is read once."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
 from weakref import WeakKeyDictionary
 
 from nas_service.service import Service
 from nas_service.trials import TERMINAL_STATES
-from nas_service.views import Page, StudyView, TrialSummary
+from nas_service.views import StudyView, TrialSummary
 
-PAGE_SIZE = 500
-# Some fifty megabytes a service; a study beyond it is read again from there on.
-MOST_PAGES = 60
+# Some two kilobytes a trial; a plot has two thousand of them.
+MOST_STUDIES = 16
+MOST_TRIALS = 10_000
 
-# A study's creation is part of the key: the database may give the id of a deleted one again.
-_Key = tuple[int, str, str | None, int]
-_pages: WeakKeyDictionary[Service, OrderedDict[_Key, Page[TrialSummary]]] = WeakKeyDictionary()
+# A study's creation is part of the key, for the database may give the id of a deleted one again; and so is
+# the version of its space, which decides what is excluded.
+_Key = tuple[int, str, int]
+_Trials = dict[int, TrialSummary]
+_kept: WeakKeyDictionary[Service, OrderedDict[_Key, _Trials]] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def all_trials(service: Service, study: StudyView, *, page_size: int = PAGE_SIZE) -> list[TrialSummary]:
-    """Return the study's trials by number. `is_on_front` may be out of date: ask `Service.front` for that."""
-    trials: list[TrialSummary] = []
-    token: str | None = None
-    while True:
-        page = _page(service, study, token, page_size)
-        trials += page.items
-        token = page.next_page_token
-        if token is None:
-            return trials
-
-
-def _page(service: Service, study: StudyView, token: str | None, size: int) -> Page[TrialSummary]:
-    key = (study.study, study.created_at.isoformat(), token, size)
+def trials_of(service: Service, study: StudyView, numbers: Sequence[int]) -> list[TrialSummary]:
+    """Return a study's trials of some numbers; `is_on_front` may be out of date: ask `Service.front`."""
+    kept = _kept_of(service, study)
+    known = {number: kept[number] for number in numbers if number in kept}
+    missing = [number for number in numbers if number not in known]
+    read = {trial.number: trial for trial in service.trials_of(study.study, missing)}
     with _lock:
-        kept = _pages.setdefault(service, OrderedDict())
-        if key in kept:
-            kept.move_to_end(key)
-            return kept[key]
-    page = service.trials(study.study, order_by="number", page_size=size, page_token=token)
-    # Numbers have no holes and rows are never taken away, so a full page of ended trials stays as it is.
-    if page.next_page_token and all(trial.state in TERMINAL_STATES for trial in page.items):
-        with _lock:
-            kept[key] = page
-            while len(kept) > MOST_PAGES:
-                kept.popitem(last=False)
-    return page
+        kept |= {number: trial for number, trial in read.items() if trial.state in TERMINAL_STATES}
+        while len(kept) > MOST_TRIALS:
+            del kept[next(iter(kept))]
+    known |= read
+    return [known[number] for number in numbers if number in known]
+
+
+def _kept_of(service: Service, study: StudyView) -> _Trials:
+    key = (study.study, study.created_at.isoformat(), study.space_version)
+    with _lock:
+        studies = _kept.setdefault(service, OrderedDict())
+        kept = studies.setdefault(key, {})
+        studies.move_to_end(key)
+        while len(studies) > MOST_STUDIES:
+            studies.popitem(last=False)
+        return kept

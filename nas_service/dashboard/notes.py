@@ -1,12 +1,11 @@
 """Sentences under and instead of plots."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from nas_service.dashboard.cloud import MOST_POINTS
 from nas_service.dashboard.wording import label
 from nas_service.studies import ACTIVE_STATES
-from nas_service.views import StudyView, TrialSummary, TrialView
+from nas_service.views import StudyView, TrialView
 
 
 def why_empty(study: StudyView, figure: dict[str, Any], x: str, y: str, alive: int) -> str | None:
@@ -29,15 +28,20 @@ def why_empty(study: StudyView, figure: dict[str, Any], x: str, y: str, alive: i
     return f"Nothing feasible is fully trained yet.{seen}"
 
 
-def pareto_caption(figure: dict[str, Any], trials: Sequence[TrialSummary], x: str, y: str) -> str:
-    """What the plot holds, in numbers, and what it leaves out."""
+def pareto_caption(figure: dict[str, Any], hidden: int, x: str) -> str:
+    """What the plot holds, in numbers, and what it leaves out.
+
+    Args:
+        figure: The plot.
+        hidden: Infeasible candidates without a value for `x`.
+        x: Metric across.
+    """
     counts: dict[str, int] = {}
     for trace in figure["data"]:
         counts[trace["name"]] = counts.get(trace["name"], 0) + trace["meta"]["count"]
     parts = [f"{counts.pop('front', 0)} on the front"]
     parts += [f"{count:,} {name}" for name, count in counts.items()]
     text = " · ".join(parts)
-    hidden = sum(trial.state == "infeasible" and x not in trial.metrics for trial in trials)
     if hidden:
         text += f". {hidden:,} infeasible candidates were rejected before they had {label(x).lower()}"
     if sum(counts.values()) > MOST_POINTS:

@@ -1,6 +1,7 @@
 """A data set in memory: checked arrays, and the canonical file that workers fetch by hash."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nas_service.content import store_content
+from nas_service.datasets.limits import MAX_CLASS_NAME, MAX_CLASSES
 from nas_service.errors import FieldError, InvalidInput
 
 MIN_EXAMPLES_A_CLASS = 3
-MAX_CLASSES = 10_000
 # What examples are kept as; other number types are turned into the nearest of these.
 KEPT_TYPES = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
 # How many channels of an image or volume are believed without being told which axis they are.
 CHANNELS = (1, 3, 4)
 SHAPES = "(N, [C,] length), (N, [C,] height, width) or (N, [C,] depth, height, width)"
+# Beyond this, whole numbers are no longer told apart by a float.
+MAX_FLOAT_LABEL = 2.0**53
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
 
@@ -50,6 +53,29 @@ class Dataset:
         return len(self.class_names)
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """What the catalogue keeps of a data set."""
+
+    name: str
+    # (channels, *spatial) of one example.
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    train_examples: int
+    test_examples: int
+
+
+def summarised(dataset: Dataset) -> DatasetSummary:
+    """Return what the catalogue keeps of a data set."""
+    return DatasetSummary(
+        dataset.name,
+        dataset.input_shape,
+        dataset.class_names,
+        len(dataset.y_train),
+        0 if dataset.y_test is None else len(dataset.y_test),
+    )
+
+
 def refuse(message: str, name: str = "") -> InvalidInput:
     """Return the error for a bad data set; `name` is the array or file that is wrong."""
     return InvalidInput(FieldError(f"/{name}" if name else "", message))
@@ -77,6 +103,7 @@ def make_dataset(
     """
     x_train = _examples(train[0], array_names[0])
     names, y_train = _labels(train[1], array_names[1], class_names)
+    _check_names(names, array_names[1])
     _check_lengths(x_train, y_train, array_names)
     _check_counts(y_train, names, array_names[1])
     if test is None:
@@ -90,15 +117,19 @@ def make_dataset(
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> str:
-    """Write the canonical file and return its sha256; equal data give equal files."""
+    """Write the canonical file and return its sha256."""
+    return store_content(folder, canonical_content(dataset), ".safetensors")
+
+
+def canonical_content(dataset: Dataset) -> bytes:
+    """Return the canonical file's bytes; equal data give equal files."""
     arrays = {"x_train": dataset.x_train, "y_train": dataset.y_train}
     if dataset.x_test is not None and dataset.y_test is not None:
         arrays |= {"x_test": dataset.x_test, "y_test": dataset.y_test}
     names = json.dumps(list(dataset.class_names), ensure_ascii=True)
-    content = save(
-        {key: np.ascontiguousarray(array) for key, array in arrays.items()}, {"class_names": names}
-    )
-    return store_content(folder, content, ".safetensors")
+    contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    content: bytes = save(contiguous, {"class_names": names})
+    return content
 
 
 def load_dataset(path: Path, name: str = "") -> Dataset:
@@ -127,7 +158,10 @@ def _examples(array: Array, name: str) -> Array:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int((~np.isfinite(array).reshape(len(array), -1).all(axis=1)).sum())
         raise refuse(f"holds NaN or infinite values in {bad} of {len(array)} examples", name)
-    return np.ascontiguousarray(_with_channels(_kept_type(array)))
+    kept = _kept_type(array)
+    if kept.dtype.kind == "f" and kept.dtype != array.dtype and not np.isfinite(kept).all():
+        raise refuse("holds values beyond the range of float32", name)
+    return np.ascontiguousarray(_with_channels(kept))
 
 
 def _kept_type(array: Array) -> Array:
@@ -140,7 +174,8 @@ def _kept_type(array: Array) -> Array:
             return array.astype(np.uint8)
         if low >= -32768 and high <= 32767:
             return array.astype(np.int16)
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
 
 
 def _with_channels(array: Array) -> Array:
@@ -184,11 +219,27 @@ def _flat_labels(array: Array, name: str) -> Array:
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim != 1:
         raise refuse(f"has shape {array.shape}; allowed: one label an example, (N,)", name)
-    if flat.dtype.kind == "f" and np.isfinite(flat).all() and (flat == np.round(flat)).all():
+    if flat.dtype.kind == "f" and (np.abs(flat) < MAX_FLOAT_LABEL).all() and (flat == np.round(flat)).all():
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "buiU":
         raise refuse(f"holds {flat.dtype}; allowed: whole numbers or text", name)
+    if flat.dtype.kind == "U" and flat.size and _codes(flat).max() > sys.maxunicode:
+        raise refuse("holds text that is no Unicode", name)
     return flat
+
+
+def _codes(text: Array) -> Array:
+    """Return the numbers of the characters: NumPy keeps four bytes for each, whatever they say."""
+    plain = np.ascontiguousarray(text)
+    return plain.view(np.dtype(np.uint32).newbyteorder(plain.dtype.byteorder))
+
+
+def _check_names(names: Sequence[str], name: str) -> None:
+    """Refuse names of classes that no database, file or page could show as they stand."""
+    for known in names:
+        if not 0 < len(known) <= MAX_CLASS_NAME or not known.isprintable():
+            shown = ascii(known[:MAX_CLASS_NAME])
+            raise refuse(f"has the class {shown}; allowed: 1 to {MAX_CLASS_NAME} printable characters", name)
 
 
 def _check_lengths(examples: Array, labels: Labels, names: tuple[str, str]) -> None:

@@ -1,24 +1,24 @@
 """Reading folders of images, `<class>/*` or `train/<class>/*` and `test/<class>/*`, and zips of them."""
 
 import io
-import stat
+import os
 import warnings
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
+from zipfile import ZipFile
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from nas_service.datasets.archives import read_member
 from nas_service.datasets.dataset import Array, Dataset, make_dataset, refuse
+from nas_service.datasets.limits import MAX_BYTES, MAX_CLASSES, MAX_FILE_BYTES, MAX_FILES, MAX_SIDE
+from nas_service.errors import InvalidInput
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-MAX_SIDE = 4096
-MAX_FILES = 500_000
-MAX_FILE_BYTES = 64 * 1024**2
-MAX_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +34,37 @@ def read_image_folder(folder: Path, name: str) -> Dataset:
         if path.is_symlink():
             raise refuse(f"{path.relative_to(folder)} is a link, which is not followed")
         if path.is_file() and path.suffix.lower() in SUFFIXES:
-            files.append(_File(PurePosixPath(path.relative_to(folder).as_posix()), path.read_bytes))
+            files.append(_File(PurePosixPath(path.relative_to(folder).as_posix()), partial(_content, path)))
         if len(files) > MAX_FILES:
             raise refuse(f"{folder.name} holds more than {MAX_FILES} images")
     return _from_files(files, name, folder.name)
 
 
-def read_image_zip(path: Path, name: str) -> Dataset:
+def read_images(archive: ZipFile, name: str, where: str) -> Dataset:
     """Read a zip of an image folder, without unpacking it to disk."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            check_members(members, path.name)
-            files = [
-                _File(PurePosixPath(info.filename), lambda info=info: archive.read(info))  # type: ignore[misc]
-                for info in members
-                if PurePosixPath(info.filename).suffix.lower() in SUFFIXES
-            ]
-            return _from_files(files, name, path.name)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
-        raise refuse(f"{path.name} is no readable zip file: {error}") from error
+    files = [
+        _File(PurePosixPath(info.filename), partial(read_member, archive, info))
+        for info in archive.infolist()
+        if not info.is_dir() and PurePosixPath(info.filename).suffix.lower() in SUFFIXES
+    ]
+    return _from_files(files, name, where)
 
 
 def read_image(path: Path) -> Array:
     """Return one picture as (C, H, W) of uint8, grey or colour; raises `InvalidInput` if it cannot be read."""
-    return _decode(_File(PurePosixPath(path.name), path.read_bytes))
+    return _decode(_File(PurePosixPath(path.name), partial(_content, path)))
 
 
-def check_members(members: Iterable[zipfile.ZipInfo], name: str) -> None:
-    """Refuse an archive that reaches outside itself, repeats a name, or would fill the disk."""
-    seen: set[str] = set()
-    total = 0
-    for count, info in enumerate(members, start=1):
-        path = PurePosixPath(info.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in info.filename or ":" in path.parts[0]:
-            raise refuse(f"{name}: the member {info.filename[:80]!r} points outside the archive")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise refuse(f"{name}: the member {info.filename[:80]!r} is a link")
-        if info.filename.lower() in seen:
-            raise refuse(f"{name}: the member {info.filename[:80]!r} stands twice")
-        seen.add(info.filename.lower())
-        total += info.file_size
-        if count > MAX_FILES or total > MAX_BYTES or info.file_size > MAX_FILE_BYTES:
-            raise refuse(f"{name} is too large: at most {MAX_FILES} files, {MAX_FILE_BYTES} bytes each")
+def _content(path: Path) -> bytes:
+    """Return a file's bytes; raises `InvalidInput` if it became a link, or is too large."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise refuse(f"{path.name} is no readable file: {error.strerror}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise refuse(f"{path.name} is larger than {MAX_FILE_BYTES} bytes")
+    return content
 
 
 def _from_files(files: list[_File], name: str, where: str) -> Dataset:
@@ -88,9 +76,10 @@ def _from_files(files: list[_File], name: str, where: str) -> Dataset:
     else:
         train, test = files, []
     classes = sorted({file.path.parts[0] for file in train if len(file.path.parts) > 1})
-    if len(classes) < 2:
+    if not 2 <= len(classes) <= MAX_CLASSES:
         raise refuse(
             f"{where} must hold a folder of images for each of at least 2 classes, not {len(classes)}"
+            f" (at most {MAX_CLASSES})"
         )
     expected = _decode(train[0])
     train_arrays = _arrays(train, classes, expected)
@@ -99,39 +88,61 @@ def _from_files(files: list[_File], name: str, where: str) -> Dataset:
 
 
 def _arrays(files: list[_File], classes: list[str], expected: Array) -> tuple[Array, Array]:
+    if len(files) * expected.size > MAX_BYTES:
+        raise refuse(
+            f"{len(files)} images, {_size(expected)}, have too many pixels; allowed: {MAX_BYTES} bytes"
+        )
+    numbers = {name: number for number, name in enumerate(classes)}
     images = np.empty((len(files), *expected.shape), dtype=np.uint8)
     labels = np.empty(len(files), dtype=np.int64)
     for index, file in enumerate(files):
         image = _decode(file)
         if image.shape != expected.shape:
-            raise refuse(f"{file.path} is {_size(image)}, the others are {_size(expected)}")
-        if file.path.parts[0] not in classes:
-            raise refuse(f"{file.path} belongs to a class that the training part lacks")
+            raise refuse(f"{_shown(file)} is {_size(image)}, the others are {_size(expected)}")
+        if file.path.parts[0] not in numbers:
+            raise refuse(f"{_shown(file)} belongs to a class that the training part lacks")
         images[index] = image
-        labels[index] = classes.index(file.path.parts[0])
+        labels[index] = numbers[file.path.parts[0]]
     return images, labels
 
 
 def _decode(file: _File) -> Array:
     """Return one picture as (C, H, W) of uint8, grey or colour."""
     content = file.read()
-    if len(content) > MAX_FILE_BYTES:
-        raise refuse(f"{file.path} is larger than {MAX_FILE_BYTES} bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("error")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                if max(image.size) > MAX_SIDE:
-                    raise refuse(
-                        f"{file.path} is {image.size[0]}x{image.size[1]}; allowed: {MAX_SIDE} a side"
-                    )
-                grey = image.mode in ("1", "L", "I;16", "I", "F", "LA")
-                pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise refuse(f"{file.path} is no readable {', '.join(FORMATS)} image") from error
-    except Image.DecompressionBombWarning as error:
-        raise refuse(f"{file.path} has too many pixels") from error
+                _check_picture(image, file)
+                pixels = _pixels(image)
+    except (InvalidInput, MemoryError):
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise refuse(f"{_shown(file)} has too many pixels; allowed: {MAX_SIDE} a side") from error
+    # Decoders of broken pictures raise whatever their parsing runs into; a warning counts as one.
+    except Exception as error:
+        raise refuse(f"{_shown(file)} is no readable {', '.join(FORMATS)} image") from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _check_picture(image: Image.Image, file: _File) -> None:
+    """Refuse what the header alone tells to be too large, before a pixel is decoded."""
+    width, height = image.size
+    if max(width, height) > MAX_SIDE:
+        raise refuse(f"{_shown(file)} is {width}x{height}; allowed: {MAX_SIDE} a side")
+    if getattr(image, "n_frames", 1) > 1:
+        raise refuse(f"{_shown(file)} holds several pictures; allowed: one")
+
+
+def _pixels(image: Image.Image) -> Array:
+    is_grey = image.mode in ("1", "L", "I;16", "I", "F", "LA")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("L" if is_grey else "RGB"))
+
+
+def _shown(file: _File) -> str:
+    return str(file.path)[:200]
 
 
 def _without_common_root(files: list[_File]) -> list[_File]:

@@ -3,11 +3,13 @@
 import re
 import zipfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from nas_service.datasets.arrays import idx_stem, read_idx, read_npz
-from nas_service.datasets.dataset import Dataset, make_dataset, refuse
-from nas_service.datasets.images import check_members, read_image_folder, read_image_zip
+from nas_service.datasets.archives import BROKEN, first_line, open_archive
+from nas_service.datasets.arrays import read_npz
+from nas_service.datasets.dataset import Array, Dataset, make_dataset, refuse
+from nas_service.datasets.idx import TRAINING, idx_dataset, idx_stem, read_idx, read_idx_stream
+from nas_service.datasets.images import read_image_folder, read_images
+from nas_service.datasets.limits import MAX_FILE_BYTES, MAX_FILES
 
 FORMATS = "an .npz file, a folder or zip of IDX files, or a folder or zip of images by class"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -19,11 +21,7 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
     Raises:
         InvalidInput: One line that names the array or file and what is wrong with it.
     """
-    chosen = name or _name_from(path)
-    if not NAME.fullmatch(chosen):
-        raise refuse(
-            f"{chosen[:80]!r} is no name; allowed: letters, digits, '.', '_' and '-', at most 100", "name"
-        )
+    chosen = chosen_name(path, name)
     if path.is_dir():
         files = {stem: item for item in sorted(path.iterdir()) if (stem := idx_stem(item.name))}
         return read_idx(files, chosen) if _is_idx(files) else read_image_folder(path, chosen)
@@ -36,6 +34,16 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
     if zipfile.is_zipfile(path):
         return _read_zip(path, chosen)
     raise refuse(f"{path.name} is of no accepted format; allowed: {FORMATS}")
+
+
+def chosen_name(path: Path, name: str | None) -> str:
+    """Return what a data set is to be called; raises `InvalidInput` for what is no name."""
+    chosen = name or _name_from(path)
+    if not NAME.fullmatch(chosen):
+        raise refuse(
+            f"{chosen[:80]!r} is no name; allowed: letters, digits, '.', '_' and '-', at most 100", "name"
+        )
+    return chosen
 
 
 def read_dataset_of_siblings(path: Path, name: str) -> Dataset:
@@ -62,22 +70,26 @@ def digits() -> Dataset:
 
 
 def _is_idx(files: dict[str, Path]) -> bool:
-    return {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"} <= files.keys()
+    return files.keys() >= TRAINING
 
 
 def _read_zip(path: Path, name: str) -> Dataset:
-    with zipfile.ZipFile(path) as archive:
-        members = [info for info in archive.infolist() if not info.is_dir()]
-        check_members(members, path.name)
-        stems = {stem: info for info in members if (stem := idx_stem(Path(info.filename).name))}
-        if not {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"} <= stems.keys():
-            return read_image_zip(path, name)
-        with TemporaryDirectory() as folder:
-            files = {}
-            for stem, info in stems.items():
-                files[stem] = Path(folder) / Path(info.filename).name
-                files[stem].write_bytes(archive.read(info))
-            return read_idx(files, name)
+    with open_archive(path, max_members=MAX_FILES, max_member_bytes=MAX_FILE_BYTES) as archive:
+        found = [(stem, info) for info in archive.infolist() if (stem := idx_stem(Path(info.filename).name))]
+        members = dict(found)
+        if not members.keys() >= TRAINING:
+            return read_images(archive, name, path.name)
+        if len(members) < len(found):
+            raise refuse(f"{path.name} holds an IDX file twice")
+        return idx_dataset({stem: _read_idx_member(archive, info, stem) for stem, info in found}, name)
+
+
+def _read_idx_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stem: str) -> Array:
+    try:
+        with archive.open(info) as stream:
+            return read_idx_stream(stream, info.file_size, stem, is_packed=info.filename.endswith(".gz"))
+    except BROKEN as error:
+        raise refuse(f"is corrupt: {first_line(error)}", stem) from error
 
 
 def _name_from(path: Path) -> str:

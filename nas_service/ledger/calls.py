@@ -5,9 +5,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
-from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Proposal, Value
+from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Outcome, Proposal, Value
 
-RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+RowId = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 
 
 class Acquire(Value):
@@ -48,6 +48,13 @@ class Report(Value):
 
     lease: Lease
     report: EpochReport
+
+
+class Remember(Value):
+    """A stored checkpoint under a lease."""
+
+    lease: Lease
+    checkpoint: Checkpoint
 
 
 class Complete(Value):

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from nas_service.crash_points import crash_point
+from nas_service.ledger import takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
 from nas_service.store.models import ForbiddenRow, StudyRow, TrialRow, table
@@ -26,6 +28,7 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         TRIAL.c.timings,
         TRIAL.c.number,
         TRIAL.c.report_id,
+        TRIAL.c.reason,
     )
     before = connection.execute(query.where(TRIAL.c.id == lease.trial_id)).one_or_none()
     if before is None:
@@ -35,23 +38,27 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     data = {"trial": lease.trial_id, "number": before.number, "state": outcome.state}
     # Before the study's lock is taken, to keep that short; a lost lease undoes it with the rest.
     events.append(connection, before.study_id, ("trial.finished", data))
+    crash_point("ledger.complete.event_written")
     values = {
-        **outcome.model_dump(
-            include={"state", "reason", "latency", "versions", "error", "artifacts", "report_id"}
-        ),
+        **outcome.model_dump(include={"state", "latency", "versions", "error", "artifacts", "report_id"}),
+        "reason": takeover.ended(before.reason, outcome.reason),
         "metrics": {**before.metrics, **outcome.metrics},
         "violations": {**before.violations, **outcome.violations},
         "timings": {**before.timings, **outcome.timings},
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
+        "checkpoints": None,
     }
-    guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+    is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
+    guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
     study = _end_row(connection, before.study_id, outcome.state, guard, values)
     if study is None:
         raise LeaseLost(
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
         )
-    _end_if_done(connection, study)
+    crash_point("ledger.complete.row_written")
+    end_if_done(connection, study)
+    crash_point("ledger.complete.before_commit")
 
 
 def _end_row(
@@ -75,11 +82,14 @@ def _end_row(
 def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     """Fail a trial whose workers kept vanishing."""
     counted = _count_ended(connection, study["id"], "failed")
+    kept = connection.execute(select(TRIAL.c.checkpoints).where(TRIAL.c.id == trial_id)).scalar()
+    behind = f" after epoch {kept[0]['epoch']}" if kept else ""
     values = {
         "state": "failed",
-        "reason": f"lost {MAX_ATTEMPTS} workers",
+        "reason": f"lost {MAX_ATTEMPTS} workers{behind}",
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
+        "checkpoints": None,
         "revision": counted["revision"],
     }
     number = connection.execute(
@@ -87,7 +97,8 @@ def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     ).scalar_one()
     data = {"trial": trial_id, "number": number, "state": "failed"}
     events.append(connection, study["id"], ("trial.finished", data))
-    _end_if_done(connection, counted)
+    end_if_done(connection, counted)
+    crash_point("ledger.fail_lost.before_commit")
 
 
 def _count_ended(connection: Connection, study_id: int, state: str) -> Any:
@@ -108,7 +119,8 @@ def _counting(study_id: int, state: str) -> Any:
     return update(STUDY).where(STUDY.c.id == study_id).values(counters).returning(STUDY)
 
 
-def _end_if_done(connection: Connection, study: Any) -> None:
+def end_if_done(connection: Connection, study: Any) -> None:
+    """End a study that runs or drains and has nothing left to do, or finds nothing more."""
     end_if_used_up(connection, study)
     end_if_fruitless(connection, study)
 
@@ -157,6 +169,7 @@ def end_study(connection: Connection, study_id: int, state: str, reason: str) ->
     values = {"state": state, "reason": reason, "finished_at": datetime.now(UTC)}
     connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
     events.append(connection, study_id, ("study.state", {"state": state, "reason": reason}))
+    crash_point("ledger.end_study.written")
 
 
 def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:

@@ -1,31 +1,55 @@
-"""Files by sha256: written whole or not at all, checked when read."""
+"""Files by sha256 as the ledger hands them out, and the rows that tell which are stored."""
 
-import re
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 from sqlalchemy.dialects import postgresql, sqlite
 
-from nas_service.ledger.protocol import LedgerRefused
-from nas_service.settings import Settings
+from nas_service.content import FileStore
+from nas_service.errors import DamagedFile, NotFound, StorageFull, Unavailable
+from nas_service.ledger.protocol import LedgerError, LedgerFull, LedgerRefused, LedgerUnavailable
 from nas_service.store.models import ArtifactRow
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def record(connection: Connection, sha256: str, size: int) -> None:
-    """Remember that a file is stored."""
+    """Remember that a file is about to be stored; stored again, it counts as new, so that none collects it.
+
+    The row comes before the file: whoever deletes a file holds its row, see `nas_service.store.collection`.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = {"sha256": sha256, "size": size, "created_at": datetime.now(UTC)}
-    connection.execute(dialect.insert(ArtifactRow).values(values).on_conflict_do_nothing())
+    now = func.current_timestamp()
+    statement = dialect.insert(ArtifactRow).values(sha256=sha256, size=size, created_at=now)
+    again = statement.on_conflict_do_update(index_elements=["sha256"], set_={"created_at": now})
+    connection.execute(again)
 
 
-def dataset_path(settings: Settings, sha256: str) -> Path:
-    """Return the canonical file of a data set; raises `LedgerRefused` if there is none of that hash."""
-    if not SHA256.fullmatch(sha256):
-        raise LedgerRefused(f"{sha256[:80]!r} is no sha256")
-    path = settings.datasets_folder / f"{sha256}.safetensors"
-    if not path.is_file():
-        raise LedgerRefused(f"the data set {sha256[:12]} is not in {settings.datasets_folder}")
-    return path
+def dataset_path(datasets: FileStore, sha256: str) -> Path:
+    """Return the canonical file of a data set; raises `LedgerRefused` if there is none of that hash.
+
+    A damaged one is `LedgerUnavailable`: it can be added again, and nothing is wrong with the trials.
+    """
+    with told_apart("data set", damaged=LedgerUnavailable):
+        return datasets.path(sha256)
+
+
+def artifact_path(artifacts: FileStore, sha256: str) -> Path:
+    """Return a stored file; raises `LedgerRefused` if there is none of that hash, or if it is damaged."""
+    with told_apart("artifact", damaged=LedgerRefused):
+        return artifacts.path(sha256)
+
+
+@contextmanager
+def told_apart(kind: str, *, damaged: type[LedgerError]) -> Iterator[None]:
+    """Turn what a file store raises into what a ledger raises."""
+    try:
+        yield
+    except NotFound as error:
+        raise LedgerRefused(f"{kind}: {error}") from error
+    except DamagedFile as error:
+        raise damaged(f"{kind}: {error}") from error
+    except StorageFull as error:
+        raise LedgerFull(str(error)) from error
+    except Unavailable as error:
+        raise LedgerUnavailable(str(error)) from error

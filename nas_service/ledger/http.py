@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from nas_service.connection import SHA256, Connection, Damaged, Refused, Unreachable
+from nas_service.connection import CACHE_BYTES, SHA256, Connection, Damaged, NoRoom, Refused, Unreachable
 from nas_service.ledger.calls import (
     Acquire,
     Answer,
@@ -21,6 +21,7 @@ from nas_service.ledger.calls import (
     Keep,
     Known,
     Measurements,
+    Remember,
     Report,
     Reserve,
     Seat,
@@ -29,11 +30,20 @@ from nas_service.ledger.calls import (
     Stored,
     Told,
 )
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import (
+    LeaseLost,
+    LedgerRefused,
+    LedgerUnavailable,
+    NameTaken,
+    NotAdmitted,
+    NotYours,
+)
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.problems import Problem, type_of
+from nas_service.redaction import redacted
 from nas_service.trials import (
     Changes,
+    Checkpoint,
     EpochReport,
     Instruction,
     Lease,
@@ -57,12 +67,14 @@ class HttpLedger:
     Args:
         server_url: The server's address, "http://host:8000".
         token: A worker token.
-        cache: Folder for downloaded data sets.
+        cache: Folder for downloaded files.
+        cache_bytes: What they may take, for each kind.
     """
 
-    def __init__(self, server_url: str, token: str, cache: Path) -> None:
+    def __init__(self, server_url: str, token: str, cache: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._cache = cache
-        with self._told_apart(server_url):
+        self._cache_bytes = cache_bytes
+        with self._told_apart(redacted(server_url)):
             self._connection = Connection(server_url, token)
 
     def close(self) -> None:
@@ -71,6 +83,9 @@ class HttpLedger:
 
     def register(self, worker: WorkerInfo) -> Registration:
         return self._post("/workers:register", worker, Registration)
+
+    def draining(self, worker_id: int) -> None:
+        self._send("POST", f"/workers/{worker_id}:draining")
 
     def leave(self, worker_id: int) -> None:
         self._send("POST", f"/workers/{worker_id}:leave")
@@ -103,6 +118,10 @@ class HttpLedger:
         call = Report(lease=lease, report=report)
         return self._post(f"/leases/{lease.trial_id}:report", call, Told).instruction
 
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        call = Remember(lease=lease, checkpoint=checkpoint)
+        self._send("POST", f"/leases/{lease.trial_id}:checkpoint", call)
+
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         self._send("POST", f"/leases/{lease.trial_id}:complete", Complete(lease=lease, outcome=outcome))
 
@@ -113,17 +132,16 @@ class HttpLedger:
         self._send("POST", f"/studies/{study_id}:give_up", GiveUp(reason=reason))
 
     def fetch_dataset(self, sha256: str) -> Path:
-        if not SHA256.fullmatch(sha256):
-            raise LedgerRefused(f"{sha256[:80]!r} is no sha256")
-        target = self._cache / "datasets" / f"{sha256}.safetensors"
-        with self._told_apart(self._connection.server):
-            return self._connection.download(f"/datasets/{sha256}/content", sha256, target)
+        return self._download("datasets", sha256, f"{sha256}.safetensors")
 
     def put_artifact(self, content: bytes) -> str:
         sha256 = hashlib.sha256(content).hexdigest()
         headers = {"Content-Type": "application/octet-stream"}
         answer = self._send("PUT", f"/artifacts/{sha256}", content=content, headers=headers)
         return self._parsed(answer, Stored).sha256
+
+    def fetch_artifact(self, sha256: str) -> Path:
+        return self._download("artifacts", sha256, sha256)
 
     def known_measurement(
         self,
@@ -161,6 +179,13 @@ class HttpLedger:
         call = Answer.model_validate({"worker_id": worker_id, **result})
         self._send("POST", f"/measurements/requests/{request_id}:answer", call)
 
+    def _download(self, kind: str, sha256: str, name: str) -> Path:
+        if not SHA256.fullmatch(sha256):
+            raise LedgerRefused(f"{sha256[:80]!r} is no sha256")
+        with self._told_apart(self._connection.server):
+            target = self._cache / kind / name
+            return self._connection.download(f"/{kind}/{sha256}/content", sha256, target, self._cache_bytes)
+
     def _post(self, path: str, body: BaseModel, kind: type[Kind]) -> Kind:
         return self._parsed(self._send("POST", path, body), kind)
 
@@ -174,7 +199,9 @@ class HttpLedger:
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError as error:
-            raise LedgerUnavailable(f"{answer.request.url} gave an answer of another kind") from error
+            raise LedgerUnavailable(
+                f"{redacted(str(answer.request.url))} gave an answer of another kind"
+            ) from error
 
     @contextmanager
     def _told_apart(self, server: str) -> Iterator[None]:
@@ -182,7 +209,7 @@ class HttpLedger:
             yield
         except Unreachable as error:
             raise LedgerUnavailable(f"{server} does not answer: {error}") from error
-        except Damaged as error:
+        except (Damaged, NoRoom) as error:
             raise LedgerUnavailable(str(error)) from error
         except Refused as error:
             raise _ledger_error(error.problem) from error
@@ -194,4 +221,9 @@ def _ledger_error(problem: Problem) -> Exception:
     # A failure of the server says nothing of the call: what was trained must not be thrown away for it.
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.TOO_MANY_REQUESTS:
         return LedgerUnavailable(problem.detail)
+    for kind in (NotYours, NameTaken):
+        if problem.type == type_of(kind):
+            return kind(problem.detail)
+    if problem.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return NotAdmitted(problem.detail)
     return LedgerRefused(problem.detail)

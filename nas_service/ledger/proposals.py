@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from nas_service.ledger import endings
+from nas_service.crash_points import crash_point
+from nas_service.ledger import endings, single
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store import events
 from nas_service.store.engine import now_seconds
@@ -48,6 +49,17 @@ class Sorted:
         return sum(proposal.is_feasible for _, proposal in self.fresh)
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many proposals are counted in, by what becomes of them."""
+
+    fresh: int
+    again: int
+    forbidden: int
+    # Of the fresh ones.
+    feasible: ColumnElement[int]
+
+
 def write(
     connection: Connection,
     study_id: int,
@@ -65,6 +77,11 @@ def write(
     hashes = {proposal.architecture_hash for proposal in proposals}
     known = _known_hashes(connection, study_id, hashes)
     found = _sorted_out(proposals, set(known), None)
+    if connection.dialect.name == "postgresql" and len(found) == len(found.fresh) == 1:
+        reservation = _write_single(connection, study_id, version, holder, found.fresh[0][1], attributes)
+        if reservation is not None:
+            crash_point("ledger.reserve.single_written")
+            return reservation
     study = _count_in(connection, study_id, version, found)
     if study is None:
         # The study does not run, its space has changed, or its budget is too short for all: look closely.
@@ -74,6 +91,7 @@ def write(
         found = _sorted_out(proposals, set(known), free_budget(study))
         study = _count_in(connection, study_id, version, found)
         assert study is not None, "a study that is locked, runs and has room takes them in"
+    crash_point("ledger.reserve.counted")
     trials = _insert_trials(connection, study, holder, found)
     known.update({trial.architecture_hash: trial.id for trial in trials})
     repeats = _insert_repeats(connection, study, found, known)
@@ -81,6 +99,7 @@ def write(
     _keep_attributes(connection, study_id, attributes)
     events.append(connection, study_id, *(_event(trial) for trial in trials))
     endings.end_if_fruitless(connection, study)
+    crash_point("ledger.reserve.before_commit")
     return Reservation(
         trials=trials,
         leases=[lease_of(trial, holder.worker_id) for trial in trials if trial.state == "running"],
@@ -110,23 +129,76 @@ def _count_in(connection: Connection, study_id: int, version: int, found: Sorted
 
     None if it does not run, has no room, or has another version of the space.
     """
-    feasible = found.feasible
-    used = sum((STUDY.c[state] for state in USED), start=literal(feasible))
+    counts = Counts(len(found.fresh), len(found.again), len(found.forbidden), literal(found.feasible))
+    statement = _counting(connection, literal(study_id), literal(version), counts)
+    return connection.execute(statement).mappings().one_or_none()
+
+
+def _counting(
+    connection: Connection, study_id: ColumnElement[int], version: ColumnElement[int], counts: Counts
+) -> Any:
+    """Return the statement of `_count_in`."""
+    feasible, total = counts.feasible, counts.fresh + counts.again + counts.forbidden
+    used = sum((STUDY.c[state] for state in USED), start=feasible)
     counters = {
         "revision": STUDY.c.revision + 1,
-        "next_number": STUDY.c.next_number + len(found.fresh),
-        "next_ordinal": STUDY.c.next_ordinal + len(found),
+        "next_number": STUDY.c.next_number + counts.fresh,
+        "next_ordinal": STUDY.c.next_ordinal + total,
         "running": STUDY.c.running + feasible,
-        "infeasible": STUDY.c.infeasible + len(found.fresh) - feasible,
-        "repeats": STUDY.c.repeats + len(found.again),
-        "forbidden": STUDY.c.forbidden + len(found.forbidden),
-        "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + len(found) - feasible,
+        "infeasible": STUDY.c.infeasible + counts.fresh - feasible,
+        "repeats": STUDY.c.repeats + counts.again,
+        "forbidden": STUDY.c.forbidden + counts.forbidden,
+        "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + total - feasible,
     }
-    has_room = or_(STUDY.c.budget_trials.is_(None), used <= STUDY.c.budget_trials, literal(feasible) == 0)
+    has_room = or_(STUDY.c.budget_trials.is_(None), used <= STUDY.c.budget_trials, feasible == 0)
     is_open = (STUDY.c.state == "running") & (STUDY.c.space_version == version)
     statement = update(STUDY).where(STUDY.c.id == study_id, is_open, has_room)
-    clock = now_seconds(connection).label("clock")
-    return connection.execute(statement.values(counters).returning(STUDY, clock)).mappings().one_or_none()
+    return statement.values(counters).returning(STUDY, now_seconds(connection).label("clock"))
+
+
+def _counting_single(connection: Connection) -> Any:
+    """Return the same for one new proposal, with values that come when it runs."""
+    study, version, feasible = (
+        bindparam(f"c_{name}", type_=Integer) for name in ("study", "version", "feasible")
+    )
+    return _counting(connection, study, version, Counts(1, 0, 0, feasible))
+
+
+def _write_single(
+    connection: Connection,
+    study_id: int,
+    version: int,
+    holder: Holder,
+    proposal: Proposal,
+    attributes: dict[str, Any],
+) -> Reservation | None:
+    """Write one new proposal in one statement; None where it needs a closer look."""
+    row = _trial_values({"id": study_id, "revision": None}, 0, 0, proposal)
+    is_running = row["state"] == "running"
+    if is_running:
+        row |= {"worker_id": holder.worker_id, "worker": holder.name, "attempt": 1}
+    given = {name: value for name, value in row.items() if name not in single.COUNTED}
+    study = single.write(
+        connection,
+        _counting_single,
+        {**given, "lease_s": holder.lease_s if is_running else None},
+        c_study=study_id,
+        c_version=version,
+        c_feasible=int(is_running),
+        e_kind="trial.started" if is_running else "trial.finished",
+    )
+    if study is None:
+        return None
+    place = {"number": study["next_number"] - 1, "ordinal": study["next_ordinal"] - 1}
+    trial = trial_from({**row, **place, "id": study["trial_id"]})  # type: ignore[arg-type]
+    _keep_attributes(connection, study_id, attributes)
+    endings.end_if_fruitless(connection, study)
+    return Reservation(
+        trials=[trial],
+        leases=[lease_of(trial, holder.worker_id)] if is_running else [],
+        repeats=[],
+        fruitless_in_a_row=study["fruitless_in_a_row"],
+    )
 
 
 def free_budget(study: Any) -> int | None:
@@ -211,6 +283,7 @@ def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> 
         "versions": {},
         "error": None,
         "artifacts": {},
+        "checkpoints": None,
         "created_at": now,
         "started_at": now if is_feasible else None,
         "finished_at": None if is_feasible else now,

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import (
     Changes,
+    Checkpoint,
     EpochReport,
     Instruction,
     Lease,
@@ -23,7 +24,11 @@ class LedgerError(Exception):
 
     LedgerError
     ├── LedgerUnavailable   database or server away: the same call may be made again
-    ├── LedgerRefused       the call is wrong (unknown id, bad value, bad token): repeating it cannot help
+    │   └── LedgerFull      no room to store it now: the same call may be made again
+    ├── LedgerRefused       the call is wrong (unknown id, bad value): repeating it cannot help
+    │   ├── NotAdmitted     the token is unknown, revoked, expired, or of another role
+    │   ├── NotYours        the worker belongs to another token
+    │   └── NameTaken       a living worker of another token has the name
     └── LeaseLost           another attempt owns the trial: abandon it
     """
 
@@ -32,8 +37,24 @@ class LedgerUnavailable(LedgerError):
     """The database or server did not answer; the same call may be made again."""
 
 
+class LedgerFull(LedgerUnavailable):
+    """There is no room to store more; the same call may be made again when there is."""
+
+
 class LedgerRefused(LedgerError):
     """The call is wrong and would be refused again."""
+
+
+class NotAdmitted(LedgerRefused):
+    """The token opens nothing here; with another one the same call may be right."""
+
+
+class NotYours(LedgerRefused):
+    """The worker belongs to another token."""
+
+
+class NameTaken(LedgerRefused):
+    """A living worker of another token has the name."""
 
 
 class LeaseLost(LedgerError):
@@ -88,17 +109,28 @@ class Ledger(Protocol):
     def report(self, lease: Lease, report: EpochReport) -> Instruction:
         """Store one epoch of the learning curve, extend the lease, and decide at rungs whether to go on."""
 
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """Remember a stored file from which another attempt can go on behind an epoch.
+
+        The trial keeps its newest two until it ends. Raises `LeaseLost`; one that was not stored before is
+        refused.
+        """
+
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """End the trial; the same `report_id` again is answered like the first time. Raises `LeaseLost`."""
 
     def release(self, lease: Lease) -> None:
         """Give an unfinished trial back at once, so that another worker takes it over.
 
-        The attempt is none of those that a trial fails after.
+        The attempt is none of those that a trial fails after, and neither are attempts before one that
+        stored a checkpoint farther than they came.
         """
 
     def give_up(self, study_id: int, reason: str) -> None:
         """End a study that holds next to nothing feasible."""
+
+    def draining(self, worker_id: int) -> None:
+        """Say that the worker was told to end: it is listed as draining until it has left."""
 
     def leave(self, worker_id: int) -> None:
         """Say goodbye: the worker is listed as stopped, its leases expire at once."""
@@ -108,6 +140,9 @@ class Ledger(Protocol):
 
     def put_artifact(self, content: bytes) -> str:
         """Store bytes under their sha256 and return it; storing the same bytes again is harmless."""
+
+    def fetch_artifact(self, sha256: str) -> Path:
+        """Return a local, verified copy of a checkpoint of a running trial; no other file is handed out."""
 
     def known_measurement(
         self,

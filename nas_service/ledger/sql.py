@@ -5,30 +5,40 @@ lock (SQLite: the one write lock), so that the budget is exact and revisions bec
 Locks are always taken study first, trial second.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from nas_service.content import store_content
-from nas_service.ledger import endings, files, measuring, proposals
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused
+from nas_service.crash_points import crash_point
+from nas_service.ledger import (
+    asking,
+    checkpoints,
+    endings,
+    epochs,
+    files,
+    measuring,
+    proposals,
+    reporting,
+    takeover,
+)
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable, NameTaken
 from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
 from nas_service.store import events
-from nas_service.store.devices import is_served
 from nas_service.store.engine import now_seconds
 from nas_service.store.models import (
-    EpochRow,
     ForbiddenRow,
     RepeatRow,
     SeatRow,
     StudyAttributeRow,
     StudyRow,
+    TokenRow,
     TrialRow,
     WorkerRow,
     table,
@@ -42,10 +52,12 @@ from nas_service.store.rows import (
     trial_from,
 )
 from nas_service.store.spaces import read_spaces
+from nas_service.store.specs import read_spec
 from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
     Changes,
+    Checkpoint,
     EpochReport,
     Instruction,
     Lease,
@@ -57,39 +69,59 @@ from nas_service.trials import (
     WorkerInfo,
 )
 
-STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
-EPOCH, SEAT = table(EpochRow), table(SeatRow)
+STUDY, TRIAL, WORKER, TOKEN = table(StudyRow), table(TrialRow), table(WorkerRow), table(TokenRow)
+SEAT = table(SeatRow)
 REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
 
 
 class SqlLedger(SqlMeasurements):
     """`Ledger` on an SQLAlchemy engine; see the protocol for what each method promises."""
 
-    def register(self, worker: WorkerInfo) -> Registration:
+    def register(
+        self, worker: WorkerInfo, *, token_id: int | None = None, takes_any_name: bool = True
+    ) -> Registration:
+        """Join as in the protocol, by a token; raises `NameTaken`.
+
+        Args:
+            worker: What it says of itself.
+            token_id: Whose worker it is; None for one on this database.
+            takes_any_name: Also that of a living worker of another token.
+        """
         with self._writing() as connection:
             now = now_seconds(connection)
             values = {
                 **worker.model_dump(),
+                "token_id": token_id,
                 "heartbeat_at": now,
                 "started_at": datetime.now(UTC),
                 "has_left": False,
+                "is_draining": False,
             }
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            is_free = None if takes_any_name else _is_free(now - self._lease_s, token_id)
             statement = (
                 dialect.insert(WORKER)
                 .values(values)
                 .on_conflict_do_update(
                     index_elements=["name"],
                     set_={name: value for name, value in values.items() if name != "name"},
+                    where=is_free,
                 )
                 .returning(WORKER.c.id)
             )
-            worker_id = connection.execute(statement).scalar_one()
+            worker_id = connection.execute(statement).scalar()
+            if worker_id is None:
+                raise NameTaken(f"a living worker of another token is named {worker.name!r}; take another")
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.joined", {"worker": worker.name}))
+            crash_point("ledger.register.before_commit")
         return Registration(
             worker_id=worker_id, heartbeat_s=self._lease_s / HEARTBEATS_A_LEASE, lease_s=self._lease_s
         )
+
+    def draining(self, worker_id: int) -> None:
+        with self._writing() as connection:
+            connection.execute(update(WORKER).where(WORKER.c.id == worker_id).values(is_draining=True))
 
     def leave(self, worker_id: int) -> None:
         with self._writing() as connection:
@@ -97,24 +129,24 @@ class SqlLedger(SqlMeasurements):
             name = connection.execute(statement.returning(WORKER.c.name)).scalar()
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.left", {"worker": name}))
+            crash_point("ledger.leave.before_commit")
 
     def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
-        self._beat(worker_id)
         with self._reading() as connection:
-            ended = study_id is not None and _has_ended(connection, study_id)
-            served = is_served(connection, worker_id, self._lease_s)
-            wanted = None if ended else _claimable(connection, study_id, served)
-            open_study = None if ended or wanted else _open_study(connection, study_id, served)
-            overdue = None if ended else _overdue(connection)
-        if ended:
+            asked = asking.look(connection, worker_id, study_id)
+            found = (study_id, asked.devices, self._lease_s)
+            wanted = None if asked.has_ended else asking.claimable(connection, *found)
+            row = None if asked.has_ended or wanted else asking.open_study(connection, *found)
+        self._keep_alive(worker_id, asked.age_s)
+        if asked.has_ended:
             return Work(kind="finished", reason=f"study {study_id} has ended")
-        if overdue is not None:
-            self._drain(overdue)
+        if asked.overdue is not None:
+            self._drain(asked.overdue)
             return self.next_work(worker_id, study_id=study_id)
         if wanted is not None:
             return self._claim(wanted, worker_id) or self.next_work(worker_id, study_id=study_id)
-        if open_study is not None:
-            return Work(kind="propose", study=open_study)
+        if row is not None:
+            return Work(kind="propose", study=study_from(row))
         return Work(kind="idle", reason="no study wants work")
 
     def join_study(self, study_id: int, worker_id: int) -> int:
@@ -126,6 +158,7 @@ class SqlLedger(SqlMeasurements):
                 taken = select(func.count()).select_from(SEAT).where(SEAT.c.study_id == study_id)
                 seat = connection.execute(taken).scalar_one()
                 connection.execute(insert(SEAT).values(study_id=study_id, worker_id=worker_id, seat=seat))
+            crash_point("ledger.join_study.before_commit")
             return int(seat)
 
     def changes(self, study_id: int, since: int) -> Changes:
@@ -183,34 +216,51 @@ class SqlLedger(SqlMeasurements):
     def heartbeat(self, lease: Lease) -> Instruction:
         self._beat(lease.worker_id)
         with self._writing() as connection:
-            return "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+            verdict: Instruction = (
+                "continue" if self._extend(connection, lease) else _why_lost(connection, lease)
+            )
+            crash_point("ledger.heartbeat.before_commit")
+            return verdict
 
     def report(self, lease: Lease, report: EpochReport) -> Instruction:
+        if self._engine.dialect.name == "postgresql" and reporting.is_plain(report):
+            return self._report_at_once(lease, report)
         with self._writing() as connection:
             study_id = self._extend(connection, lease)
             if study_id is None:
                 return _why_lost(connection, lease)
-            _store_epoch(connection, lease, report)
-            if report.metrics:
-                known = connection.execute(
-                    select(TRIAL.c.metrics).where(TRIAL.c.id == lease.trial_id)
-                ).scalar_one()
-                merged = {**known, **report.metrics}
-                connection.execute(update(TRIAL).where(TRIAL.c.id == lease.trial_id).values(metrics=merged))
+            epochs.store(connection, lease, report)
             data = {"trial": lease.trial_id, "epoch": report.epoch, "accuracy": report.accuracy}
             events.append(connection, study_id, ("trial.epoch", data))
-            spec_data = connection.execute(select(STUDY.c.spec).where(STUDY.c.id == study_id)).scalar_one()
-            spec = StudySpec.model_validate(spec_data)
-            if report.epoch not in spec.training.rungs:
-                return "continue"
-            return (
-                "continue" if goes_on(connection, study_id, spec, lease.trial_id, report.epoch) else "prune"
-            )
+            crash_point("ledger.report.before_commit")
+            spec = read_spec(connection, study_id)
+        return self._told_at(study_id, spec, lease.trial_id, report.epoch)
+
+    def _report_at_once(self, lease: Lease, report: EpochReport) -> Instruction:
+        # Without BEGIN and COMMIT around it a statement is a transaction by itself.
+        with self._reading() as connection:
+            stored = reporting.store(connection, lease, report, _is_kept, self._lease_s)
+            if stored is None:
+                return _why_lost(connection, lease)
+        crash_point("ledger.report.stored_at_once")
+        return self._told_at(*stored, lease.trial_id, report.epoch)
+
+    def _told_at(self, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> Instruction:
+        """Decide at a rung, outside of the transaction that wrote the epoch: all who reached it are read."""
+        if epoch not in spec.training.rungs:
+            return "continue"
+        with self._reading() as connection:
+            return "continue" if goes_on(connection, study_id, spec, trial_id, epoch) else "prune"
+
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        with self._writing() as connection:
+            checkpoints.remember(connection, lease, checkpoint)
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         try:
             with self._writing() as connection:
                 endings.end_trial(connection, lease, outcome)
+            crash_point("ledger.complete.after_commit")
         except LeaseLost:
             # The same report may have come in twice at once.
             with self._reading() as connection:
@@ -222,27 +272,41 @@ class SqlLedger(SqlMeasurements):
         with self._writing() as connection:
             # Said again, it counts once.
             holds = _holds(lease) & (TRIAL.c.lease_expires_at > 0)
-            given = {"lease_expires_at": 0.0, "released": TRIAL.c.released + 1}
+            given = {
+                "lease_expires_at": 0.0,
+                "released": TRIAL.c.released + 1,
+                "reason": takeover.GIVEN_BACK,
+            }
             connection.execute(update(TRIAL).where(holds).values(given))
+            crash_point("ledger.release.before_commit")
 
     def give_up(self, study_id: int, reason: str) -> None:
         with self._writing() as connection:
             study = _lock_study(connection, study_id)
             if study["state"] in ("running", "draining"):
                 endings.end_study(connection, study_id, "failed", reason)
+            crash_point("ledger.give_up.before_commit")
 
     def fetch_dataset(self, sha256: str) -> Path:
-        return files.dataset_path(self._settings, sha256)
+        return files.dataset_path(self._stores.datasets, sha256)
 
     def put_artifact(self, content: bytes) -> str:
-        sha256 = store_content(self._settings.artifacts_folder, content)
         with self._writing() as connection:
-            files.record(connection, sha256, len(content))
-        return sha256
+            files.record(connection, hashlib.sha256(content).hexdigest(), len(content))
+        crash_point("ledger.put_artifact.recorded")
+        with files.told_apart("artifact", damaged=LedgerUnavailable):
+            return self._stores.artifacts.put(content)
+
+    def fetch_artifact(self, sha256: str) -> Path:
+        with self._reading() as connection:
+            if not checkpoints.is_wanted(connection, sha256):
+                raise LedgerRefused(f"no running trial has the checkpoint {sha256[:12]!r}")
+        return files.artifact_path(self._stores.artifacts, sha256)
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
-        statement = update(TRIAL).where(_holds(lease)).values(lease_expires_at=until)
+        # One that was given back is not renewed by a heartbeat that was under way meanwhile.
+        statement = update(TRIAL).where(_is_kept(lease)).values(lease_expires_at=until)
         return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
 
     def _expire_leases(self, connection: Connection, worker_id: int) -> None:
@@ -255,9 +319,9 @@ class SqlLedger(SqlMeasurements):
         with self._writing() as connection:
             study = _lock_study_of(connection, trial_id)
             row = connection.execute(
-                select(TRIAL.c.state, (TRIAL.c.attempt - TRIAL.c.released).label("lost")).where(
-                    TRIAL.c.id == trial_id, _is_claimable(connection)
-                )
+                select(
+                    TRIAL.c.state, TRIAL.c.reason, (TRIAL.c.attempt - TRIAL.c.released).label("lost")
+                ).where(TRIAL.c.id == trial_id, asking.is_claimable(connection))
             ).one_or_none()
             if row is None or study["state"] not in ("running", "draining", "paused"):
                 return None
@@ -274,6 +338,8 @@ class SqlLedger(SqlMeasurements):
                 "started_at": datetime.now(UTC),
                 "revision": study["revision"],
             }
+            if row.state == "running":
+                values["reason"] = takeover.taken_over(row.reason)
             statement = update(TRIAL).where(TRIAL.c.id == trial_id).values(values).returning(*TRIAL_COLUMNS)
             trial = trial_from(connection.execute(statement).mappings().one())
             if row.state == "waiting":
@@ -281,6 +347,7 @@ class SqlLedger(SqlMeasurements):
                 connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))
             data = {"trial": trial.id, "number": trial.number, "attempt": trial.attempt, "worker": name}
             events.append(connection, study["id"], ("trial.started", data))
+            crash_point("ledger.claim.before_commit")
             return Work(kind="run", study=study_from(study), trial=trial, lease=lease_of(trial, worker_id))
 
     def _drain(self, study_id: int) -> None:
@@ -291,67 +358,22 @@ class SqlLedger(SqlMeasurements):
                 endings.drain_study(connection, study, "the budget of minutes is used up")
 
 
+def _is_free(alive_since: ColumnElement[float], token_id: int | None) -> ColumnElement[bool]:
+    """Whether a worker's name may be taken by a token: its own, or that of a worker that lives no longer."""
+    is_over = TOKEN.c.revoked_at.is_not(None) | (TOKEN.c.expires_at <= datetime.now(UTC))
+    shut_out = WORKER.c.token_id.in_(select(TOKEN.c.id).where(is_over))
+    is_dead = WORKER.c.has_left | (WORKER.c.heartbeat_at < alive_since) | shut_out
+    return is_dead | (WORKER.c.token_id == token_id)
+
+
 def _holds(lease: Lease) -> Any:
-    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+    is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
+    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
 
 
-def _is_claimable(connection: Connection) -> Any:
-    expired = (TRIAL.c.state == "running") & (TRIAL.c.lease_expires_at < now_seconds(connection))
-    return or_(expired, TRIAL.c.state == "waiting")
-
-
-def _claimable(connection: Connection, study_id: int | None, served: ColumnElement[bool]) -> int | None:
-    """Return an expired or waiting trial of a study that goes on, expired ones first."""
-    query = (
-        select(TRIAL.c.id)
-        .join(STUDY, STUDY.c.id == TRIAL.c.study_id)
-        .where(_is_claimable(connection), served)
-        .where(
-            or_(
-                STUDY.c.state.in_(("running", "draining")),
-                (STUDY.c.state == "paused") & (TRIAL.c.state == "running"),
-            )
-        )
-        .order_by(case((TRIAL.c.state == "running", 0), else_=1), TRIAL.c.id)
-        .limit(1)
-    )
-    if study_id is not None:
-        query = query.where(TRIAL.c.study_id == study_id)
-    return connection.execute(query).scalar()
-
-
-def _open_study(connection: Connection, study_id: int | None, served: ColumnElement[bool]) -> Any:
-    """Return the study with the fewest running trials among those with room in their budget."""
-    used = STUDY.c.waiting + STUDY.c.running + STUDY.c.complete + STUDY.c.pruned + STUDY.c.failed
-    query = (
-        select(STUDY)
-        .where(
-            STUDY.c.state == "running",
-            served,
-            STUDY.c.fruitless_in_a_row < STUDY.c.max_fruitless,
-            or_(STUDY.c.budget_trials.is_(None), used < STUDY.c.budget_trials),
-        )
-        .order_by(STUDY.c.running, STUDY.c.id)
-        .limit(1)
-    )
-    if study_id is not None:
-        query = query.where(STUDY.c.id == study_id)
-    row = connection.execute(query).mappings().one_or_none()
-    return study_from(row) if row else None
-
-
-def _overdue(connection: Connection) -> int | None:
-    query = (
-        select(STUDY.c.id).where(STUDY.c.state == "running", STUDY.c.deadline < datetime.now(UTC)).limit(1)
-    )
-    return connection.execute(query).scalar()
-
-
-def _has_ended(connection: Connection, study_id: int) -> bool:
-    state = connection.execute(select(STUDY.c.state).where(STUDY.c.id == study_id)).scalar()
-    if state is None:
-        raise LedgerRefused(f"there is no study {study_id}")
-    return state in ("finished", "cancelled", "failed")
+def _is_kept(lease: Any) -> Any:
+    """Whether a lease may be renewed: one that was given back is not, by a call that was under way."""
+    return _holds(lease) & (TRIAL.c.lease_expires_at > 0)
 
 
 def _lock_study(connection: Connection, study_id: int) -> Any:
@@ -380,18 +402,6 @@ def _why_lost(connection: Connection, lease: Lease) -> Instruction:
     row = connection.execute(query).one_or_none()
     is_ours = row is not None and row.attempt == lease.attempt
     return "stop" if is_ours and row is not None and row.state == "cancelled" else "lost"
-
-
-def _store_epoch(connection: Connection, lease: Lease, report: EpochReport) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = {
-        "trial_id": lease.trial_id,
-        "attempt": lease.attempt,
-        **report.model_dump(exclude={"metrics"}),
-    }
-    updated = {name: value for name, value in values.items() if name not in ("trial_id", "epoch")}
-    statement = dialect.insert(EPOCH).values(values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated))
 
 
 __all__ = ["LeaseLost", "SqlLedger"]

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from nas_service.ledger.protocol import LedgerRefused, LedgerUnavailable
+from nas_service.file_stores import open_stores
+from nas_service.ledger.protocol import LedgerFull, LedgerRefused, LedgerUnavailable
 from nas_service.settings import Settings
-from nas_service.store.engine import now_seconds, reading, writing
+from nas_service.store.engine import is_full, now_seconds, reading, writing
 from nas_service.store.models import WorkerRow, table
 
 WORKER = table(WorkerRow)
@@ -22,6 +23,7 @@ class Transactions:
     def __init__(self, engine: Engine, *, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
+        self._stores = open_stores(settings)
         self._lease_s = settings.lease_s
         self._names: dict[int, str] = {}
 
@@ -52,7 +54,11 @@ class Transactions:
             ).scalar()
         if age is None:
             raise LedgerRefused(f"there is no worker {worker_id}; register first")
-        if age > self._lease_s / (2 * HEARTBEATS_A_LEASE):
+        self._keep_alive(worker_id, age)
+
+    def _keep_alive(self, worker_id: int, age_s: float) -> None:
+        """Mark a worker alive that was last marked so many seconds ago."""
+        if age_s > self._lease_s / (2 * HEARTBEATS_A_LEASE):
             with self._writing() as connection:
                 alive = update(WORKER).where(WORKER.c.id == worker_id)
                 connection.execute(alive.values(heartbeat_at=now_seconds(connection), has_left=False))
@@ -64,7 +70,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise LedgerUnavailable(str(error.orig).splitlines()[0]) from error
+        kind = LedgerFull if is_full(error) else LedgerUnavailable
+        raise kind(str(error.orig).splitlines()[0]) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise LedgerUnavailable("the connection to the database broke") from error

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
-from nas_service.datasets import Dataset
+from nas_service.datasets import DatasetSummary
 from nas_service.errors import Conflict
 from nas_service.store.engine import now_seconds
 from nas_service.store.models import DatasetRow, TrialRow, WorkerRow, table
-from nas_service.views import DatasetView, WorkerView
+from nas_service.views import DatasetView, WorkerState, WorkerView
 
 DATASET, WORKER, TRIAL = table(DatasetRow), table(WorkerRow), table(TrialRow)
 
@@ -25,7 +25,7 @@ def read_dataset(connection: Connection, name: str) -> DatasetView | None:
     return _dataset_view(row) if row else None
 
 
-def insert_dataset(connection: Connection, dataset: Dataset, sha256: str) -> DatasetView:
+def insert_dataset(connection: Connection, dataset: DatasetSummary, sha256: str) -> DatasetView:
     """Register a data set; the same data again is harmless, other data under a known name a `Conflict`."""
     known = read_dataset(connection, dataset.name)
     if known is not None:
@@ -36,10 +36,10 @@ def insert_dataset(connection: Connection, dataset: Dataset, sha256: str) -> Dat
         "name": dataset.name,
         "sha256": sha256,
         "input_shape": list(dataset.input_shape),
-        "classes": dataset.classes,
+        "classes": len(dataset.class_names),
         "class_names": list(dataset.class_names),
-        "train_examples": len(dataset.y_train),
-        "test_examples": len(dataset.y_test) if dataset.y_test is not None else 0,
+        "train_examples": dataset.train_examples,
+        "test_examples": dataset.test_examples,
         "created_at": datetime.now(UTC),
     }
     row = connection.execute(insert(DatasetRow).values(values).returning(*DATASET.c)).mappings().one()
@@ -63,7 +63,8 @@ def _dataset_view(row: RowMapping) -> DatasetView:
 
 def _worker_view(row: RowMapping, trial: int | None, lost_after_s: float) -> WorkerView:
     is_lost = row["age"] > lost_after_s
-    alive = "lost" if is_lost else "running" if trial is not None else "idle"
+    working: WorkerState = "running" if trial is not None else "idle"
+    alive = "lost" if is_lost else "draining" if row["is_draining"] else working
     return WorkerView(
         id=row["id"],
         name=row["name"],

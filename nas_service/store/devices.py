@@ -1,5 +1,7 @@
 """Which devices can measure latency now, as conditions and rows."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from nas_service.devices import LOCAL_DEVICES
@@ -11,13 +13,19 @@ STUDY, WORKER = table(StudyRow), table(WorkerRow)
 MEASUREMENT, REQUEST = table(MeasurementRow), table(MeasurementRequestRow)
 
 
-def is_served(connection: Connection, worker_id: int, lost_after_s: float) -> ColumnElement[bool]:
-    """Return whether a study's latency can be measured now if this worker takes up one of its trials.
+def is_served(
+    connection: Connection, devices: Sequence[str], lost_after_s: ColumnElement[float]
+) -> ColumnElement[bool]:
+    """Return whether a study's latency can be measured now if a worker takes up one of its trials.
 
     A study that needs none always can; one of a local device where the worker's own machine has it and is
     quiet; one of a named device where a quiet worker of that name is alive.
+
+    Args:
+        connection: Whose database's clock counts.
+        devices: The local devices on which the worker measures now.
+        lost_after_s: A worker not heard of for so long is not alive.
     """
-    worker = connection.execute(select(WORKER.c.device, WORKER.c.noise).where(WORKER.c.id == worker_id)).one()
     named = WORKER.alias("named")
     alive = select(named.c.id).where(
         named.c.device == STUDY.c.latency_device,
@@ -26,10 +34,9 @@ def is_served(connection: Connection, worker_id: int, lost_after_s: float) -> Co
         ~named.c.has_left,
         named.c.heartbeat_at > now_seconds(connection) - lost_after_s,
     )
-    own = [device for device in LOCAL_DEVICES if device != "cuda" or worker.device.startswith("cuda")]
     return or_(
         STUDY.c.latency_device.is_(None),
-        STUDY.c.latency_device.in_(own if worker.noise is None else []),
+        STUDY.c.latency_device.in_(devices),
         and_(STUDY.c.latency_device.not_in(LOCAL_DEVICES), alive.exists()),
     )
 

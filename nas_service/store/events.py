@@ -1,11 +1,11 @@
 """The append-only list of events."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
+from nas_service.store.engine import now_moment
 from nas_service.store.models import EventRow, table
 from nas_service.views import EventView
 
@@ -15,9 +15,9 @@ EVENT = table(EventRow)
 def append(connection: Connection, study_id: int | None, *events: tuple[str, dict[str, Any]]) -> None:
     """Append (kind, data) events in the caller's transaction."""
     if events:
-        at = datetime.now(UTC)
-        rows = [{"study_id": study_id, "kind": kind, "at": at, "data": data} for kind, data in events]
-        connection.execute(insert(EVENT), rows)
+        rows = [{"study_id": study_id, "kind": kind, "data": data} for kind, data in events]
+        # The database's clock: by it readers tell whether a gap may still be filled; a worker's may be off.
+        connection.execute(insert(EVENT).values(at=now_moment(connection)), rows)
 
 
 def after(
@@ -27,6 +27,10 @@ def after(
     query = select(EVENT).where(EVENT.c.sequence > sequence).order_by(EVENT.c.sequence).limit(limit)
     if study_id is not None:
         query = query.where(EVENT.c.study_id == study_id)
+    if connection.dialect.name == "postgresql":
+        # Numbers are given before transactions end: while one that began earlier is under way, a lower number
+        # may still come, and whoever read past it would never see it.
+        query = query.where(text("age(events.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)"))
     return [EventView.model_construct(**row) for row in connection.execute(query).mappings()]
 
 

@@ -9,13 +9,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import ServiceError, Unavailable
 from nas_service.store.engine import writing
 
 # Any number will do, as long as all servers use the same.
 ADVISORY_LOCK = 7_202_611
+# PostgreSQL's code for a lack of privileges.
+NOT_ALLOWED = "42501"
 
 
 class NewerDatabase(ServiceError):
@@ -27,7 +30,7 @@ def upgrade(engine: Engine) -> None:
 
     Raises:
         NewerDatabase: The database's version is unknown to this program.
-        Unavailable: The database does not answer.
+        Unavailable: The database does not answer, or this role may not change its schema.
     """
     config = _config()
     head = ScriptDirectory.from_config(config).get_current_head()
@@ -39,8 +42,21 @@ def upgrade(engine: Engine) -> None:
             _refuse_newer(config, current)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            crash_point("store.migrate.before_commit")
     except OperationalError as error:
         raise Unavailable(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != NOT_ALLOWED:
+            raise
+        message = f"this role may not bring the database to version {head}; start the server first"
+        raise Unavailable(message) from error
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """Return the database's version, None without one, and this program's; nothing is changed."""
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current, ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -143,7 +144,8 @@ class TrialRow(Base):
     latency: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     seed: Mapped[int] = mapped_column(BIG)
     attempt: Mapped[int] = mapped_column(default=0)
-    # Attempts that a worker gave back in order; they are none of those that a trial fails after.
+    # Attempts that are none of those that a trial fails after: a worker gave them back in order, or a later
+    # one got farther.
     released: Mapped[int] = mapped_column(default=0)
     # The worker that holds, or held, the trial.
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"))
@@ -154,6 +156,10 @@ class TrialRow(Base):
     versions: Mapped[dict[str, Any]]
     error: Mapped[str | None]
     artifacts: Mapped[dict[str, Any]]
+    # Epoch and sha256 of the last states that training can go on from, the newest first; NULL once it ended.
+    checkpoints: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    # The last epoch that any attempt stored a checkpoint of.
+    furthest_checkpoint: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -277,9 +283,13 @@ class WorkerRow(Base):
     heartbeat_at: Mapped[float]
     started_at: Mapped[datetime]
     has_left: Mapped[bool] = mapped_column(default=False)
+    # It was told to end, and finishes or gives back what it holds.
+    is_draining: Mapped[bool] = mapped_column(default=False)
     measures_only: Mapped[bool] = mapped_column(default=False)
     # Why its machine is too noisy to measure latency; NULL where it is quiet.
     noise: Mapped[str | None]
+    # The token it registered with; NULL for a worker on the database itself.
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("tokens.id"))
 
 
 class MeasurementRow(Base):
@@ -333,15 +343,62 @@ class MeasurementRequestRow(Base):
 
 
 class TokenRow(Base):
-    """A token, stored as its sha256 alone."""
+    """A token, stored as its sha256 alone; none is ever deleted, since workers and the audit log name it."""
 
     __tablename__ = "tokens"
+    __table_args__ = (
+        # Among those that were not revoked a name means one token.
+        Index(
+            "ix_tokens_living_name",
+            "name",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
     role: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    # To some minutes.
+    last_used_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A browser that logged in with a token; it ends with the token, at its time, or by logging out."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    # Of the cookie's random value.
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class AuditRow(Base):
+    """Who did what; rows are only ever added."""
+
+    __tablename__ = "audit"
+    __table_args__ = NEVER_REUSED
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    at: Mapped[datetime]
+    # The token's name, or who works on the data folder itself; "" where nobody was let in.
+    actor: Mapped[str]
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("tokens.id"))
+    role: Mapped[str] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(40))
+    target: Mapped[str]
+    # Of the HTTP answer; NULL where there was none.
+    status: Mapped[int | None]
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    address: Mapped[str | None]
 
 
 class ArtifactRow(Base):

@@ -6,7 +6,7 @@ from sqlalchemy import Row, RowMapping
 
 from nas_service.store.models import StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
-from nas_service.trials import Forbidden, Lease, Repeat, Study, Trial
+from nas_service.trials import Checkpoint, Forbidden, Lease, Repeat, Study, Trial
 
 STUDY = table(StudyRow)
 TRIAL = table(TrialRow)
@@ -29,7 +29,9 @@ def study_from(row: RowMapping) -> Study:
 
 def trial_from(row: RowMapping) -> Trial:
     """Return a trial; the row was written by us, so it is not validated again."""
-    return Trial.model_construct(**{name: row[name] for name in TRIAL_FIELDS})
+    values = {name: row[name] for name in TRIAL_FIELDS}
+    values["checkpoints"] = tuple(Checkpoint(**kept) for kept in row["checkpoints"] or ())
+    return Trial.model_construct(**values)
 
 
 def repeat_from(row: Row[Any]) -> Repeat:

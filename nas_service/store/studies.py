@@ -1,10 +1,12 @@
 """Operations on studies and their trials, each within the caller's transaction."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
 
+from nas_service.crash_points import crash_point
 from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, Stale
 from nas_service.ledger import endings
 from nas_service.ledger.proposals import free_budget
@@ -17,6 +19,27 @@ from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
 from search_spaces import Architecture, resolve_space
 
 STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
+# What lists show of a trial; the rest of a row is ten times as large.
+LISTED_COLUMNS = tuple(
+    TRIAL.c[name]
+    for name in (
+        "id",
+        "study_id",
+        "number",
+        "state",
+        "reason",
+        "space_version",
+        "excluded",
+        "metrics",
+        "violations",
+        "latency",
+        "worker",
+        "attempt",
+        "finished_at",
+        "architecture_hash",
+    )
+)
+NUMBERS_A_STATEMENT = 500
 # From which states a request may lead to which.
 MOVES: dict[str, tuple[tuple[StudyState, ...], StudyState]] = {
     "pause": (("running",), "paused"),
@@ -46,6 +69,7 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
     study_id: int = connection.execute(insert(StudyRow).values(values).returning(STUDY.c.id)).scalar_one()
     spaces.insert_version(connection, study_id, 1, resolve_space(spec.space))
     events.append(connection, study_id, ("study.created", {"name": spec.name}))
+    crash_point("store.study.created")
     return study_id
 
 
@@ -89,6 +113,8 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
     else:
         connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(state=target, reason=""))
         events.append(connection, study_id, ("study.state", {"state": target}))
+        # What ran on while it was paused may have used the budget up.
+        endings.end_if_done(connection, {**study, "state": target, "reason": ""})
 
 
 def change_space(
@@ -187,25 +213,61 @@ def enqueue_trial(
     connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(counters))
     data = {"trial": row["id"], "number": row["number"], "state": "waiting"}
     events.append(connection, study_id, ("trial.enqueued", data))
+    crash_point("store.trial.enqueued")
     return trial_from(row)
 
 
-def read_trials(
+def read_page(
     connection: Connection,
     study_id: int,
     *,
-    state: TrialState | None = None,
-    order: ColumnElement[Any] | None = None,
-    offset: int = 0,
-    limit: int | None = None,
-) -> list[Trial]:
-    """Return trials of a study, by number unless ordered otherwise."""
-    query = select(*TRIAL_COLUMNS).where(TRIAL.c.study_id == study_id)
+    state: TrialState | None,
+    newest_first: bool,
+    behind: int | None,
+    limit: int,
+) -> list[RowMapping]:
+    """Return what lists show of trials, by number.
+
+    Args:
+        connection: Reads the trials.
+        study_id: Whose trials.
+        state: Only trials in this state.
+        newest_first: From the highest number down.
+        behind: The number behind which to begin.
+        limit: At most so many.
+    """
+    query = select(*LISTED_COLUMNS).where(TRIAL.c.study_id == study_id).limit(limit)
     query = query.where(TRIAL.c.state == state) if state else query
-    ordering = [TRIAL.c.number] if order is None else [order, TRIAL.c.number]
-    query = query.order_by(*ordering).offset(offset)
-    query = query.limit(limit) if limit is not None else query
-    return [trial_from(row) for row in connection.execute(query).mappings()]
+    if behind is not None:
+        query = query.where(TRIAL.c.number < behind if newest_first else TRIAL.c.number > behind)
+    query = query.order_by(TRIAL.c.number.desc() if newest_first else TRIAL.c.number)
+    return list(connection.execute(query).mappings())
+
+
+def read_numbers(
+    connection: Connection, study_id: int, numbers: Sequence[int], *, state: TrialState | None = None
+) -> list[RowMapping]:
+    """Return what lists show of the trials of some numbers, in their order.
+
+    Those that do not exist or are in another state are left out.
+    """
+    found: dict[int, RowMapping] = {}
+    query = select(*LISTED_COLUMNS).where(TRIAL.c.study_id == study_id)
+    query = query.where(TRIAL.c.state == state) if state else query
+    for begin in range(0, len(numbers), NUMBERS_A_STATEMENT):
+        chosen = query.where(TRIAL.c.number.in_(numbers[begin : begin + NUMBERS_A_STATEMENT]))
+        found |= {row["number"]: row for row in connection.execute(chosen).mappings()}
+    return [found[number] for number in numbers if number in found]
+
+
+def read_architectures(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the networks of some trials by trial id."""
+    found: dict[int, dict[str, Any]] = {}
+    for begin in range(0, len(trial_ids), NUMBERS_A_STATEMENT):
+        chosen = TRIAL.c.id.in_(trial_ids[begin : begin + NUMBERS_A_STATEMENT])
+        rows = connection.execute(select(TRIAL.c.id, TRIAL.c.architecture).where(chosen))
+        found |= {row.id: row.architecture for row in rows}
+    return found
 
 
 def read_trial(connection: Connection, condition: ColumnElement[bool]) -> Trial | None:
@@ -263,6 +325,7 @@ def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:
         "reason": "the study was cancelled",
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
+        "checkpoints": None,
         "revision": study["revision"],
     }
     count = connection.execute(update(TRIAL).where(unfinished).values(values)).rowcount

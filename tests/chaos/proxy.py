@@ -11,7 +11,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._is_cut = False
+        self.is_cut = False
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -36,10 +36,10 @@ class Proxy:
 
     def cut_for(self, seconds: float) -> None:
         """Break all connections and refuse new ones for so long; returns when it is over."""
-        self._is_cut = True
+        self.is_cut = True
         self._loop.call_soon_threadsafe(self._break_all)
         threading.Event().wait(seconds)
-        self._is_cut = False
+        self.is_cut = False
 
     async def _close(self) -> None:
         self._server.close()
@@ -56,7 +56,7 @@ class Proxy:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        if self._is_cut:
+        if self.is_cut:
             writer.transport.abort()
             return
         try:
@@ -65,7 +65,9 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers.add(back)
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        # The end of the test cancels what is still open.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ import pytest
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, Search, StudySpec, Training
-from nas_service.trials import EpochReport, Lease, Outcome, Proposal, WorkerInfo
+from nas_service.trials import Checkpoint, EpochReport, Lease, Outcome, Proposal, WorkerInfo
 from search_spaces import RandomTrial, analyse, resolve_space
 from search_spaces.versions import carried
 
@@ -317,6 +317,48 @@ class LedgerContract:
         assert work.trial is not None
         assert work.trial.id == lease.trial_id
 
+    def test_a_heartbeat_under_way_does_not_renew_a_lease_that_was_given_back(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "one"), [make_proposal(1)]).leases[0]
+        ledger.release(lease)
+        assert ledger.heartbeat(lease) == "lost"
+        assert ledger.report(lease, EpochReport(epoch=1, accuracy=0.5)) == "lost"
+        work = ledger.next_work(join(ledger, "two"))
+        assert work.trial is not None
+        assert work.trial.id == lease.trial_id
+
+    def test_a_late_release_takes_nothing_from_the_next_worker(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        old = ledger.reserve(study, join(ledger, "late"), [make_proposal(1)]).leases[0]
+        expire(old)
+        new = ledger.next_work(join(ledger, "prompt"), study_id=study).lease
+        assert new is not None
+        ledger.release(old)
+        assert ledger.heartbeat(new) == "continue"
+        assert ledger.next_work(join(ledger, "third"), study_id=study).kind == "propose"
+
+    def test_a_lease_that_has_not_run_out_is_not_taken_over(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "one"), [make_proposal(1)]).leases[0]
+        assert ledger.next_work(join(ledger, "two"), study_id=study).kind == "propose"
+        assert ledger.heartbeat(lease) == "continue"
+
+    def test_a_study_whose_budget_was_used_up_while_it_was_paused_ends_when_it_is_resumed(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        service.pause(study)
+        ledger.complete(lease, outcome(1))
+        assert service.study(study).state == "paused"
+        assert service.resume(study).state == "finished"
+
     def test_a_worker_that_rejoins_loses_the_leases_of_its_earlier_life(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
@@ -413,6 +455,16 @@ class LedgerContract:
         assert second.attributes == {"parents:0": [1, 2]}
         assert ledger.changes(study, second.revision).trials == []
 
+    def test_changes_hold_a_trial_that_was_taken_over(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger, "late"), [make_proposal(1)]).leases[0]
+        before = ledger.changes(study, 0)
+        expire(lease)
+        ledger.next_work(join(ledger, "prompt"), study_id=study)
+        assert [trial.worker for trial in ledger.changes(study, before.revision).trials] == ["prompt"]
+
     def test_a_study_of_nothing_feasible_ends_with_the_binding_limit(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
@@ -440,6 +492,7 @@ class LedgerContract:
 
     def test_give_up_ends_a_study_with_its_reason(self, ledger: Ledger, service: Service) -> None:
         study = service.create_study(make_spec()).study
+        ledger.join_study(study, join(ledger))
         ledger.give_up(study, "hopeless")
         view = service.study(study)
         assert (view.state, view.reason) == ("failed", "hopeless")
@@ -448,6 +501,175 @@ class LedgerContract:
         first, second = ledger.put_artifact(b"weights"), ledger.put_artifact(b"weights")
         assert first == second
         assert service.artifact_path(first).read_bytes() == b"weights"
+
+    def test_an_attempt_leaves_its_checkpoints_to_the_next(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        kept = [
+            Checkpoint(epoch=epoch, sha256=ledger.put_artifact(b"state %d" % epoch)) for epoch in (1, 3, 9)
+        ]
+        for checkpoint in (*kept, kept[-1]):
+            ledger.checkpoint(lease, checkpoint)
+        expire(lease)
+        work = ledger.next_work(worker)
+        assert work.trial is not None
+        assert work.lease is not None
+        assert work.trial.checkpoints == (kept[2], kept[1])
+        assert work.trial.checkpoint == kept[2]
+        assert ledger.fetch_artifact(kept[2].sha256).read_bytes() == b"state 9"
+        # The newest was of no use: what follows the one before it replaces it.
+        again = Checkpoint(epoch=4, sha256=ledger.put_artifact(b"state 4"))
+        ledger.checkpoint(work.lease, again)
+        assert service.trial(lease.trial_id).checkpoints == (again, kept[1])
+
+    def test_a_checkpoint_of_a_late_worker_or_of_no_file_is_not_taken(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        checkpoint = Checkpoint(epoch=3, sha256=ledger.put_artifact(b"state"))
+        with pytest.raises(LedgerRefused, match="not stored"):
+            ledger.checkpoint(lease, Checkpoint(epoch=3, sha256="0" * 64))
+        expire(lease)
+        taken = ledger.next_work(worker).lease
+        assert taken is not None
+        with pytest.raises(LeaseLost):
+            ledger.checkpoint(lease, checkpoint)
+        assert service.trial(lease.trial_id).checkpoint is None
+        ledger.complete(taken, outcome(1))
+        with pytest.raises(LeaseLost):
+            ledger.checkpoint(taken, checkpoint)
+
+    @pytest.mark.parametrize("ending", ["complete", "cancelled", "lost"])
+    def test_a_trial_that_has_ended_keeps_no_checkpoint(
+        self,
+        ending: str,
+        ledger: Ledger,
+        service: Service,
+        make_proposal: MakeProposal,
+        expire: Callable[[Lease], None],
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        sha256 = ledger.put_artifact(b"state")
+        ledger.checkpoint(lease, Checkpoint(epoch=3, sha256=sha256))
+        if ending == "complete":
+            ledger.complete(lease, outcome(1))
+        elif ending == "cancelled":
+            service.cancel(study)
+        else:
+            while lease is not None:
+                expire(lease)
+                lease = ledger.next_work(worker).lease  # type: ignore[assignment]
+        (trial,) = ledger.changes(study, 0).trials
+        assert (trial.checkpoints, trial.state) == ((), "complete" if ending == "complete" else "failed")
+        assert (
+            trial.reason
+            == {
+                "complete": None,
+                "cancelled": "the study was cancelled",
+                "lost": "lost 3 workers after epoch 3",
+            }[ending]
+        )
+        # What nobody needs any more is handed out to nobody.
+        with pytest.raises(LedgerRefused):
+            ledger.fetch_artifact(sha256)
+
+    def test_workers_read_no_artifact_but_the_checkpoints_of_running_trials(
+        self, ledger: Ledger, service: Service
+    ) -> None:
+        weights = ledger.put_artifact(b"weights")
+        for sha256 in (weights, "0" * 64, "../nas.db"):
+            with pytest.raises(LedgerRefused):
+                ledger.fetch_artifact(sha256)
+
+    def test_a_damaged_file_is_no_checkpoint(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        sha256 = ledger.put_artifact(b"state")
+        ledger.checkpoint(lease, Checkpoint(epoch=3, sha256=sha256))
+        service.artifact_path(sha256).write_bytes(b"stale")
+        with pytest.raises(LedgerRefused, match="damaged"):
+            ledger.fetch_artifact(sha256)
+
+    def test_workers_lost_before_an_attempt_that_got_farther_do_not_count(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=1))).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+
+        def lose(reached: int) -> Lease | None:
+            """Train to an epoch, store it, vanish."""
+            ledger.report(lease, EpochReport(epoch=reached, accuracy=0.5))
+            sha256 = ledger.put_artifact(b"state %d" % reached)
+            ledger.checkpoint(lease, Checkpoint(epoch=reached, sha256=sha256))
+            expire(lease)
+            return ledger.next_work(worker).lease
+
+        for epoch in (2, 4, 5, 6, 7):
+            taken = lose(epoch)
+            assert taken is not None
+            lease = taken
+        assert lease.attempt == 6
+        # From here on none gets farther than epoch 7: the losses of the fifth attempt and of two more.
+        attempts = []
+        while (taken := lose(7)) is not None:
+            lease = taken
+            attempts.append(lease.attempt)
+        assert attempts == [7]
+        assert service.trial(lease.trial_id).reason == "lost 3 workers after epoch 7"
+
+    def test_a_trial_says_from_where_it_went_on_and_why(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal, expire: Callable[[Lease], None]
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        worker = join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        said = []
+
+        def take_over() -> Lease:
+            said.append(service.trial(lease.trial_id).reason)
+            taken = ledger.next_work(worker).lease
+            assert taken is not None
+            said.append(service.trial(lease.trial_id).reason)
+            return taken
+
+        expire(lease)
+        lease = take_over()
+        ledger.report(lease, EpochReport(epoch=4, accuracy=0.5, resumed_from=3))
+        said.append(service.trial(lease.trial_id).reason)
+        ledger.release(lease)
+        lease = take_over()
+        ledger.report(lease, EpochReport(epoch=4, accuracy=0.5, resumed_from=3))
+        ledger.complete(lease, outcome(1, state="pruned", reason="stopped early after epoch 4"))
+        assert said == [
+            None,
+            "started again after a lost worker",
+            "resumed from epoch 3 after a lost worker",
+            "given back by its worker",
+            "started again after its worker gave it back",
+        ]
+        assert service.trial(lease.trial_id).reason == (
+            "stopped early after epoch 4; resumed from epoch 3 after its worker gave it back"
+        )
+
+    def test_a_latency_is_kept_with_the_first_epoch(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec()).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        latency = {"median_ms": 1.5, "is_predicted": True}
+        ledger.report(lease, EpochReport(epoch=1, accuracy=0.1, latency=latency))
+        trial = service.trial(lease.trial_id)
+        assert (trial.latency, trial.predicted) == (latency, ["latency_ms"])
 
     def test_a_data_set_is_fetched_by_its_hash(self, ledger: Ledger, service: Service) -> None:
         from nas_service.datasets import load_dataset
@@ -461,3 +683,13 @@ class LedgerContract:
         worker = join(ledger)
         ledger.leave(worker)
         assert [view.state for view in service.workers()] == ["stopped"]
+
+    def test_a_worker_that_was_told_to_end_is_listed_as_draining_until_it_has_left(
+        self, ledger: Ledger, service: Service
+    ) -> None:
+        worker = join(ledger)
+        states = []
+        for step in (ledger.draining, ledger.leave, lambda _: join(ledger)):
+            step(worker)
+            states.append(service.workers()[0].state)
+        assert states == ["draining", "stopped", "idle"]

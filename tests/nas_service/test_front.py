@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nas_service.front import (
+    Growth,
     crowding_distances,
-    history,
     hypervolume,
     knee,
     minimised,
@@ -62,9 +62,27 @@ def test_hypervolume_of_two_steps() -> None:
 def test_the_history_ends_at_the_hypervolume_and_never_falls(points: np.ndarray) -> None:
     directions: list[Goal] = ["min"] * points.shape[1]
     reference = [7.0] * points.shape[1]
-    volumes = history(points, reference, directions)
+    growth = Growth(reference, directions)
+    growth.add(points)
+    volumes = [volume for _, volume in growth.steps]
     assert volumes == sorted(volumes)
-    assert volumes[-1] == pytest.approx(hypervolume(points, reference, directions))
+    assert growth.volume == pytest.approx(hypervolume(points, reference, directions))
+
+
+@given(POINTS, st.integers(0, 25))
+def test_a_history_in_pieces_is_the_history_of_the_whole(points: np.ndarray, cut: int) -> None:
+    directions: list[Goal] = ["min"] * points.shape[1]
+    reference = [5.0] * points.shape[1]
+    whole, pieces = Growth(reference, directions), Growth(reference, directions)
+    whole.add(points)
+    for part in (points[:cut], points[cut:]):
+        pieces.add(part)
+    assert pieces.steps == whole.steps
+    volumes = [hypervolume(points[:count], reference, directions) for count in range(len(points) + 1)]
+    changed = [
+        count for count in range(1, len(volumes)) if volumes[count] != pytest.approx(volumes[count - 1])
+    ]
+    assert [count for count, _ in whole.steps] == changed
 
 
 def test_the_ends_of_a_front_are_infinitely_lonely() -> None:

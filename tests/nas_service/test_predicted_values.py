@@ -10,7 +10,6 @@ from nas_service.cli.main import run
 from nas_service.constraints import side_of
 from nas_service.dashboard import figures
 from nas_service.dashboard.cloud import Cloud
-from nas_service.dashboard.history import all_trials
 from nas_service.ledger.sql import SqlLedger
 from nas_service.measurements import Measurement
 from nas_service.server import serving
@@ -98,9 +97,14 @@ def test_pages_say_it_and_leave_out_what_was_not_predicted(
 
 def test_points_that_stand_where_they_were_predicted_are_hollow(service: Service, study: int) -> None:
     front = service.front(study)
-    on_front = {front.front[0].trial}
-    cloud = Cloud.of(
-        all_trials(service, service.study(study)), on_front=on_front, x="latency_ms", y="accuracy"
+    on_front = {front.front[0].number}
+    cloud = Cloud.read(
+        service,
+        service.study(study),
+        on_front=on_front,
+        x="latency_ms",
+        y="accuracy",
+        show={"dominated"},
     )
     dominated = figures._points(
         "dominated", cloud.dominated, "latency_ms", "accuracy", color="red", symbol="circle", size=5

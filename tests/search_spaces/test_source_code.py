@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from search_spaces import Architecture, RandomTrial, SearchSpaceError, families
+from search_spaces.lowering import lower
 from search_spaces.modules import build
 from search_spaces.source_code import write_source
 from search_spaces.source_code.parts import parts_of
-from search_spaces.lowering import lower
 
 SHAPES = [(1, 28, 28), (3, 64), (1, 12, 12, 12)]
 ALLOWED = {"json", "collections", "pathlib", "torch", "torch.nn.functional"}
@@ -68,7 +68,10 @@ def test_the_file_loads_the_weights_beside_it_without_this_project(tmp_path: Pat
         "assert not [name for name in sys.modules if name.startswith(('search_spaces', 'nas_service', 'workers'))]"
     )
     subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, env={"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env={"OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     with torch.no_grad():
         assert torch.equal(torch.load(tmp_path / "logits.pt", weights_only=True), network(x))

@@ -1,6 +1,7 @@
 """What only a GPU can show: the captured step, several candidates on streams, memory that runs out."""
 
 import threading
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from workers.data.arrays import TrainingData
 from workers.devices import candidates_at_once, chosen_device, device_name, own_stream, resident, usable_on
 from workers.second_try import SMALL, WHOLE, Form, within_memory
 from workers.training.captured_step import WARM_UP_STEPS, CapturedStep
+from workers.training.state import TrainingState, Uninterrupted
 from workers.training.trainer import TrainingResult, train
 
 pytestmark = [
@@ -112,6 +114,58 @@ def test_deterministic_training_repeats_itself_to_the_bit(
     recipe = Recipe(deterministic=True, dropout=0.1, augmentation=AUGMENTED)
     states = [trained(multi_scale, resident_digits, recipe, epochs=2)[1] for _ in range(2)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+class Handed(Uninterrupted):
+    """Hands one state over, and keeps the last that it is offered."""
+
+    def __init__(self, *earlier: TrainingState) -> None:
+        self.states, self.last = earlier, TrainingState()
+
+    def earlier(self) -> Iterable[TrainingState]:
+        return self.states
+
+    def offer(self, state: TrainingState, *, is_last: bool = False) -> None:
+        self.last = state
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop", "adagrad"])
+def test_a_captured_training_goes_on_from_a_state_to_equal_bits(
+    optimizer: str,
+    multi_scale: Architecture,
+    resident_digits: TrainingData,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "optimizer": optimizer,
+            "learning_rate": 0.005,
+            "deterministic": True,
+            "dropout": 0.1,
+            "augmentation": AUGMENTED,
+        }
+    )
+    whole = trained(multi_scale, resident_digits, recipe, epochs=4)[1]
+    first = Handed()
+
+    def run(continuity: Handed, stop_behind: int) -> dict[str, torch.Tensor]:
+        with own_stream(GPU):
+            network = build(multi_scale, seed=1).to(GPU)
+            train(
+                network,
+                resident_digits,
+                recipe,
+                epochs=4,
+                seed=1,
+                on_epoch=lambda report: "stop" if report.epoch == stop_behind else "continue",
+                continuity=continuity,
+            )
+            return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+
+    run(first, 2)
+    resumed = run(Handed(first.last), 4)
+    assert "not captured" not in caplog.text
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
 def test_candidates_on_streams_of_their_own_end_with_the_bits_they_have_alone(

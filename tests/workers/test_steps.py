@@ -14,6 +14,7 @@ from workers.training.captured_step import CapturedStep
 from workers.training.determinism import deterministic_algorithms
 from workers.training.optimisation import make_optimizer
 from workers.training.regularisation import dropout_drawn_from
+from workers.training.state import Parts, TrainingState
 from workers.training.step import TrainingStep
 from workers.training.steps import DeviceSteps
 from workers.training.trainer import train, validate
@@ -148,3 +149,37 @@ def test_the_switch_of_determinism_is_where_each_thread_needs_it_and_then_back()
     assert len(seen) == 300
     assert all(wanted == enabled for wanted, enabled in seen)
     assert torch.are_deterministic_algorithms_enabled() == before
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_steps_on_the_device_go_on_from_a_state_to_equal_bits(
+    optimizer: str, multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    recipe = Recipe.model_validate({"optimizer": optimizer, "deterministic": True, "augmentation": AUGMENTED})
+
+    def begin(seed: int) -> tuple[DeviceSteps, Parts]:
+        network = build(multi_scale, seed=1)
+        network.train()
+        draws = torch.Generator().manual_seed(seed)
+        made = make_optimizer(network, recipe)
+        # As on a GPU: all groups share one number that lies in the device's memory.
+        rate = torch.tensor(0.01)
+        for group in made.param_groups:
+            group["lr"] = rate
+        step = TrainingStep(network, made, recipe, axes=2, draws=draws)
+        steps = DeviceSteps(step, made, digits_data, recipe, batch_size=64, seed=seed, draws=draws)
+        return steps, Parts(network, made, {"dropout": draws, **steps.generators}, seed)
+
+    steps, parts = begin(5)
+    steps.epoch(lambda number: 0.01)
+    state = TrainingState(epoch=1, tensors=parts.tensors())
+    steps.epoch(lambda number: 0.02)
+    # Another seed: whatever is not put back shows.
+    resumed, own = begin(6)
+    own.restore(state)
+    groups = own.optimizer.param_groups
+    assert all(group["lr"] is groups[0]["lr"] for group in groups)
+    resumed.epoch(lambda number: 0.02)
+    ours, theirs = own.tensors(), parts.tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -120,13 +120,14 @@ def test_a_result_is_delivered_once_through_outages(service: Service, tmp_path: 
 def test_a_left_over_result_is_delivered_or_dropped_by_the_next_life(
     attempt: int, service: Service, ledger: SqlLedger, tmp_path: Path, make_proposal: object
 ) -> None:
-    from workers.spool import Spool
+    from workers.spool import Finished, Spool
 
     study = service.create_study(small_study(budget=Budget(trials=1), constraints={})).study
     worker = ledger.register(WorkerInfo(name="worker", host="here", pid=1)).worker_id
     lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]  # type: ignore[operator]
     stale = lease.model_copy(update={"attempt": attempt})
-    Spool(tmp_path).put(stale, Outcome(report_id="report-old", state="complete", metrics={"accuracy": 0.123}))
+    outcome = Outcome(report_id="report-old", state="complete", metrics={"accuracy": 0.123})
+    Spool(tmp_path).put(Finished(stale, outcome, {}))
     work(ledger, study, tmp_path)
     assert list(tmp_path.glob("*.json")) == []
     is_delivered = service.trial(lease.trial_id).metrics["accuracy"] == 0.123

@@ -9,8 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nas_service import __version__
-from search_spaces.deployment import DeployedNetwork
 from nas_service.preprocessing import Preprocessing
+from search_spaces.deployment import DeployedNetwork
 from workers.export.preprocessing import preprocessing_of
 from workers.export.trained import Trained
 

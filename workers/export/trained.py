@@ -64,9 +64,7 @@ def read_trained(service: Service, study: str, number: int) -> Trained:
             f"exported, see: nas study front {found.study}"
         )
     files = [_artifact(service, trial, kind) for kind in ("architecture", "weights")]
-    dataset = load_dataset(
-        service.settings.datasets_folder / f"{found.dataset_sha256}.safetensors", found.spec.dataset
-    )
+    dataset = load_dataset(service.stores.datasets.path(found.dataset_sha256), found.spec.dataset)
     spec = found.spec
     return Trained(
         study=found,

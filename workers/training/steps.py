@@ -21,6 +21,10 @@ Rates = Callable[[int], float]
 class Steps(Protocol):
     """Takes the steps of one candidate, an epoch at a time."""
 
+    @property
+    def generators(self) -> dict[str, torch.Generator]:
+        """What order and augmentation are drawn from, by name."""
+
     def epoch(self, rates: Rates) -> Tensor:
         """Take all steps of an epoch and return the sum of their losses, without waiting for it."""
 
@@ -44,6 +48,10 @@ class HostSteps:
         self._step, self._optimizer = step, optimizer
         self._data, self._recipe, self._batch_size = data, recipe, batch_size
         self._generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def generators(self) -> dict[str, torch.Generator]:
+        return {"batches": self._generator}
 
     def epoch(self, rates: Rates) -> Tensor:
         recipe = self._recipe
@@ -99,6 +107,10 @@ class DeviceSteps:
         # A second forward pass puts draws back, which a graph cannot hold.
         host = torch.device("cpu")
         self._advance = CapturedStep(self._whole, generators, host if recipe.checkpointing else data.device)
+
+    @property
+    def generators(self) -> dict[str, torch.Generator]:
+        return {"order": self._order, "augmentation": self._generator}
 
     def epoch(self, rates: Rates) -> Tensor:
         size = len(self._members)

@@ -21,6 +21,7 @@ from workers.training.losses import chance_loss, validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer
 from workers.training.precision import MEMORY_FORMATS, uses_bf16
 from workers.training.regularisation import classifier_dropout, dropout_drawn_from
+from workers.training.state import Continuity, Overdue, Parts, TrainingState, Uninterrupted
 from workers.training.step import TrainingStep
 from workers.training.steps import DeviceSteps, HostSteps, Steps
 
@@ -30,6 +31,10 @@ MIN_STEPS = 8
 # Training has failed when its loss is so many times that of a guess.
 EXPLOSION = 1e4
 PLAIN = Recipe()
+# How training ends before its last epoch.
+Cut = Literal["pruned", "stopped", "lost"]
+CUTS: dict[Instruction, Cut] = {"prune": "pruned", "stop": "stopped", "lost": "lost"}
+UNINTERRUPTED = Uninterrupted()
 
 
 class Diverged(ArithmeticError):
@@ -38,9 +43,12 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """How training ended; figures are those of the last epoch, which no choice among epochs has flattered."""
+    """How training ended; figures are those of the last epoch, which no choice among epochs has flattered.
 
-    ending: Literal["complete", "pruned", "stopped", "lost"]
+    Epochs, examples and seconds are those of all attempts whose work is in the network.
+    """
+
+    ending: Literal["complete"] | Cut
     accuracy: float
     epochs: int
     trained_examples: int
@@ -58,6 +66,7 @@ def train(
     seed: int,
     on_epoch: Callable[[EpochReport], Instruction],
     pieces: int = 1,
+    continuity: Continuity = UNINTERRUPTED,
 ) -> TrainingResult:
     """Train a network in place, on the device where its parameters are.
 
@@ -69,8 +78,10 @@ def train(
         recipe: Optimiser, schedule, loss, augmentation, precision.
         epochs: How many, unless `on_epoch` ends it earlier.
         seed: Of batches' order, augmentation and dropout.
-        on_epoch: Told each epoch's figures; its answer says whether to go on.
+        on_epoch: Told each epoch's figures; its answer says whether to go on. Behind the last epoch only
+            "lost" counts: what is finished is kept.
         pieces: Into so many pieces each batch is cut, where memory is short.
+        continuity: Where an earlier attempt came to, and who is told how far this one is.
 
     Raises:
         Diverged: The loss became NaN, infinite or huge; the message names the epoch.
@@ -83,7 +94,7 @@ def train(
         dropout_drawn_from(draws, network),
         classifier_dropout(network, recipe.dropout, draws),
     ):
-        run = _Run(network, data.to(device), recipe, epochs, seed, pieces, draws)
+        run = _Run(network, data.to(device), recipe, epochs, seed, pieces, draws, continuity)
         with run.in_fast_forms(), closing(run.advance):
             return run.until_told(on_epoch)
 
@@ -98,6 +109,7 @@ class _Run:
         seed: int,
         pieces: int,
         draws: torch.Generator,
+        continuity: Continuity,
     ) -> None:
         axes = data.train.examples.dim() - 2
         memory_format = MEMORY_FORMATS.get(axes)
@@ -116,6 +128,10 @@ class _Run:
             if data.device.type == "cpu"
             else DeviceSteps(step, optimizer, data, recipe, draws=draws, **sizes)
         )
+        self.continuity = continuity
+        self.parts = Parts(self.network, optimizer, {"dropout": draws, **self.advance.generators}, seed)
+        # Before the first step: what a graph captures are the tensors that are there by then.
+        self.start = self.last = self.parts.restore_first(continuity.earlier())
 
     def in_fast_forms(self) -> AbstractContextManager[None]:
         """Train grouped convolutions in a CPU's fastest forms, unless equal runs must have equal bits."""
@@ -125,25 +141,43 @@ class _Run:
         return fast_convolutions(self.network, batch, is_bf16=uses_bf16(self.recipe, self.axes))
 
     def until_told(self, on_epoch: Callable[[EpochReport], Instruction]) -> TrainingResult:
-        started = perf_counter()
-        endings: dict[Instruction, Literal["pruned", "stopped", "lost"]] = {
-            "prune": "pruned",
-            "stop": "stopped",
-            "lost": "lost",
-        }
-        accuracy, trained, epoch = 0.0, 0, 0
-        ending: Literal["complete", "pruned", "stopped", "lost"] = "complete"
-        for epoch in range(1, self.epochs + 1):
-            report = self.train_epoch(epoch)
-            accuracy = report.accuracy or 0.0
-            trained += self.steps * self.batch_size
-            instruction = on_epoch(report)
-            if instruction != "continue" and (epoch < self.epochs or instruction != "prune"):
-                ending = endings[instruction]
-                break
+        self.began = perf_counter() - self.last.seconds
+        ending = None
+        while ending is None and self.last.epoch < self.epochs:
+            ending = self.one_more(on_epoch)
+        last = self.last
+        seconds = perf_counter() - self.began
         return TrainingResult(
-            ending, accuracy, epoch, trained, perf_counter() - started, self.validation_batch
+            ending or "complete",
+            last.accuracy,
+            last.epoch,
+            last.trained_examples,
+            seconds,
+            self.validation_batch,
         )
+
+    def one_more(self, on_epoch: Callable[[EpochReport], Instruction]) -> Cut | None:
+        """Train an epoch and say how training ends behind it; None if it goes on, or is complete."""
+        try:
+            report = self.train_epoch(self.last.epoch + 1)
+        except Overdue:
+            self.continuity.offer(self.last, is_last=True)
+            return "stopped"
+        self.last = TrainingState(
+            epoch=report.epoch,
+            accuracy=report.accuracy or 0.0,
+            trained_examples=self.last.trained_examples + self.steps * self.batch_size,
+            seconds=perf_counter() - self.began,
+            tensors=self.parts.tensors(),
+        )
+        instruction = on_epoch(report)
+        if instruction == "lost":
+            return "lost"
+        if report.epoch == self.epochs:
+            return None
+        if instruction != "prune":
+            self.continuity.offer(self.last, is_last=instruction == "stop")
+        return CUTS.get(instruction)
 
     def train_epoch(self, epoch: int) -> EpochReport:
         started = perf_counter()
@@ -158,9 +192,12 @@ class _Run:
             validation_loss=held_out_loss if math.isfinite(held_out_loss) else None,
             accuracy=accuracy,
             seconds=perf_counter() - started,
+            resumed_from=self.start.epoch or None if epoch == self.start.epoch + 1 else None,
         )
 
     def _rate(self, epoch: int, number: int) -> float:
+        if self.continuity.is_overdue():
+            raise Overdue
         progress = ((epoch - 1) * self.steps + number) / (self.epochs * self.steps)
         return learning_rate(self.recipe, progress)
 

@@ -106,6 +106,8 @@ def test_a_position_that_is_none_is_ignored(http: httpx.Client, last: str) -> No
 
 def test_a_silent_stream_says_that_it_lives(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tails, "HEARTBEAT_S", 0.05)
+    # A look at the list that finds nothing is no sign of life.
+    monkeypatch.setattr(tails, "POLL_S", 0.001)
     with http.stream("GET", STREAM) as answer:
         comments = (line for line in answer.iter_lines() if line.startswith(":"))
         assert next(comments)

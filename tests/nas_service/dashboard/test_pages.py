@@ -7,7 +7,7 @@ import pytest
 from httpx import Client
 
 from nas_service.dashboard import plotly_script
-from nas_service.dashboard.history import all_trials
+from nas_service.dashboard.history import trials_of
 from nas_service.service import Service
 
 EVIL = '<img src=x onerror="window.pwned=1">'
@@ -204,12 +204,13 @@ def test_a_large_figure_is_compressed(client: Client, mixed_search: Any) -> None
 
 def test_what_has_ended_is_kept_and_what_is_new_is_seen(service: Service, mixed_search: Any) -> None:
     study = service.study(mixed_search.study)
-    before = all_trials(service, study, page_size=5)
-    assert [trial.number for trial in before] == list(range(study.trials.complete + 18))
+    count = study.trials.complete + 18
+    before = trials_of(service, study, range(count + 1))
+    assert [trial.number for trial in before] == list(range(count))
     new = mixed_search.end("complete", 0.96, 0.2)
-    after = all_trials(service, study, page_size=5)
+    after = trials_of(service, study, range(count + 1))
     assert [trial.id for trial in after] == [*(trial.id for trial in before), new]
-    # The object of a page that is kept comes back itself.
+    # What is kept comes back itself.
     assert after[0] is before[0]
 
 

@@ -1,0 +1,115 @@
+"""The study page in a headless Chromium: how soon it is usable, how smoothly it follows."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-extensions "
+    "--disable-features=PreloadTopChromeWebUI,SpareRendererForSitePerProcess"
+)
+PATIENCE_MS = 60_000
+# Notes the longest time between two frames since `nasLongest` was last set to 0.
+FRAMES = """
+window.nasLongest = 0;
+let before = performance.now();
+const look = (now) => {
+  window.nasLongest = Math.max(window.nasLongest, now - before);
+  before = now;
+  requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
+# Trained trials as the page shows them.
+TRAINED = "Number(document.querySelector('.tile.main dd').firstChild.textContent.replaceAll(',', ''))"
+
+
+def measure_page(
+    address: str, token: str, study: int, finish_one: Callable[[], None], *, loads: int, updates: int
+) -> dict[str, Any]:
+    """Return times of the study page in milliseconds.
+
+    Usable means that the page stands, its plot is drawn and its connection is live. An update runs from
+    when a trial's end is in the database until the page shows it. Frames are those of such updates.
+
+    Args:
+        address: The server's.
+        token: Its token.
+        study: Whose page.
+        finish_one: Ends one trial of the study.
+        loads: How often to load the page, each time in a new profile.
+        updates: How many updates to wait for.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
+        try:
+            found = [_load(browser, address, token, study) for _ in range(loads)]
+            delays, frames = _follow(browser, address, token, study, finish_one, updates)
+        finally:
+            browser.close()
+    usable = [seconds for seconds, _ in found]
+    return {
+        "html_bytes": found[0][1],
+        "usable_ms_first": round(1000 * usable[0], 1),
+        "usable_ms_median": round(1000 * median(usable), 1),
+        "usable_ms_worst": round(1000 * max(usable), 1),
+        "update_ms_median": round(1000 * median(delays), 1),
+        "update_ms_worst": round(1000 * max(delays), 1),
+        "longest_frame_ms": round(max(frames), 1),
+        "loads": loads,
+        "updates": updates,
+    }
+
+
+def _load(browser: Browser, address: str, token: str, study: int) -> tuple[float, int]:
+    page = _page(browser, token)
+    begun = time.perf_counter()
+    answer = page.goto(f"{address}/studies/{study}", wait_until="commit")
+    _until_usable(page)
+    seconds = time.perf_counter() - begun
+    assert answer is not None
+    size = len(answer.body())
+    page.context.close()
+    return seconds, size
+
+
+def _follow(
+    browser: Browser, address: str, token: str, study: int, finish_one: Callable[[], None], updates: int
+) -> tuple[list[float], list[float]]:
+    page = _page(browser, token)
+    page.goto(f"{address}/studies/{study}", wait_until="commit")
+    _until_usable(page)
+    delays, frames = [], []
+    for _ in range(updates):
+        # Until the refresh before is over.
+        page.wait_for_timeout(1500)
+        shown = page.evaluate(TRAINED)
+        page.evaluate("window.nasLongest = 0")
+        finish_one()
+        begun = time.perf_counter()
+        page.wait_for_function(f"{TRAINED} > {shown}", polling="raf")
+        delays.append(time.perf_counter() - begun)
+        page.wait_for_timeout(1000)
+        frames.append(page.evaluate("window.nasLongest"))
+    page.context.close()
+    return delays, frames
+
+
+def _page(browser: Browser, token: str) -> Page:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, extra_http_headers={"Authorization": f"Bearer {token}"}
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(FRAMES)
+    return context.new_page()
+
+
+def _until_usable(page: Page) -> None:
+    page.locator("#pareto[data-ready]").wait_for(state="attached")
+    page.locator("#live[data-state=live]").wait_for(state="attached")
+    page.locator("#trials tbody tr").first.wait_for(state="attached")
