@@ -107,7 +107,7 @@ class ExportedNetwork:
             yield path.name, self._checked(path.name, read_image(path))
 
     def _checked(self, name: str, examples: NDArray[Any]) -> NDArray[Any]:
-        """Return (N, C, *S); one example without its first axis, and images with channels last, are taken too."""
+        """Return (N, C, *S); a lone example without its first axis and channels last are taken too."""
         wanted = self.preprocessing.input_shape
         for candidate in (examples, examples[None], examples[:, None] if examples.ndim > 1 else examples):
             if candidate.shape[1:] == wanted:

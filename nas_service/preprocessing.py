@@ -28,14 +28,17 @@ class Preprocessing:
     def from_dict(cls, data: dict[str, Any]) -> "Preprocessing":
         """Return what `to_dict` wrote; raises `ValueError` naming what is missing or wrong."""
         try:
-            values = {name: data[name] for name in cls.__slots__}
+            values: dict[str, Any] = {name: data[name] for name in cls.__slots__}
         except (KeyError, TypeError) as error:
             raise ValueError(f"preprocessing lacks {error}") from error
         if values["normalisation"] not in NORMALISATIONS:
             allowed = ", ".join(NORMALISATIONS)
             raise ValueError(f"normalisation is {values['normalisation']!r}; allowed: {allowed}")
         lists = ("input_shape", "mean", "deviation", "classes")
-        return cls(**{name: tuple(value) if name in lists else value for name, value in values.items()})
+        made: dict[str, Any] = {
+            name: tuple(value) if name in lists else value for name, value in values.items()
+        }
+        return cls(**made)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-compatible data."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from search_spaces import Architecture
 from search_spaces.modules import build
+from search_spaces.modules.network import Network
 
 
 def weights_file(network: nn.Module, architecture: Architecture) -> bytes:
@@ -20,8 +21,9 @@ def architecture_file(architecture: Architecture) -> bytes:
     return json.dumps(architecture.to_dict(), indent=2).encode() + b"\n"
 
 
-def read_network(architecture: bytes, weights: bytes) -> nn.Module:
+def read_network(architecture: bytes, weights: bytes) -> Network:
     """Return the network of the two files, ready for inference."""
     network = build(Architecture.from_dict(json.loads(architecture)))
     network.load_state_dict(load(weights))
-    return network.eval()
+    network.eval()
+    return network

@@ -51,7 +51,7 @@ def read_images(archive: ZipFile, name: str, where: str) -> Dataset:
 
 
 def read_image(path: Path) -> Array:
-    """Return one picture as (C, H, W) of uint8, grey or colour; raises `InvalidInput` if it cannot be read."""
+    """Return one picture as (C, H, W) of uint8, grey or colour; raises `InvalidInput` if it is unreadable."""
     return _decode(_File(PurePosixPath(path.name), partial(_content, path)))
 
 

@@ -29,7 +29,7 @@ class Part:
                 yield member
 
     def inputs(self, graph: Graph) -> list[int]:
-        """Return the nodes outside that it reads, in the order of reading; `INPUT` for the network's input."""
+        """Return the nodes outside that it reads, in the order of reading; `INPUT` is the network's input."""
         inside = set(self.nodes())
         read = (source for node in self.nodes() for source in graph.nodes[node].inputs)
         return list(dict.fromkeys(source for source in read if source not in inside))

@@ -39,7 +39,7 @@ def load(path: str | Path = Path(__file__).with_name("weights.safetensors")) -> 
 
 
 def write_source(architecture: Architecture, preamble: Sequence[str] = ()) -> str:
-    """Return a module with a class `Network` and `load`, whose logits have the same bits as the torch module's.
+    """Return a module with a class `Network` and `load`; its logits have the bits of the torch module's.
 
     Its parameters carry the names of that module's state dict.
 
@@ -169,7 +169,7 @@ class _Writer:
         yield f"return {', '.join(names[node] for node in results)}"
 
     def _argument_names(self, part: Part, inputs: list[int]) -> dict[int, str]:
-        """Name what `forward` takes, in the order of the call: x where it is one, else by where it comes from."""
+        """Name what `forward` takes, in the order of the call: x where it is one, else by its origin."""
         if len(inputs) == 1:
             return {inputs[0]: "x"}
         depth = len(part.path) - 1

@@ -1,1 +1,1 @@
-"""From a trained candidate to files that run elsewhere, each verified against the network that was trained."""
+"""From a trained candidate to files that run elsewhere, each verified against the trained network."""

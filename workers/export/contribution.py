@@ -18,7 +18,7 @@ class Contribution:
 
 
 def contributions(trained: Trained) -> list[Contribution]:
-    """Silence each branch of stages with several in turn: its map becomes its own mean over the test part's batch.
+    """Silence each branch that has company in turn: its map becomes its own mean over the batch.
 
     A mean keeps what follows within the range that it was trained for, so that the loss is that of what the
     branch tells, not of a strange input (mean ablation).

@@ -4,16 +4,18 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from nas_service.errors import Conflict, ServiceError
 from search_spaces.modules.network import Network
@@ -48,6 +50,16 @@ network = build(Architecture.from_dict(json.loads((FOLDER / "architecture.json")
 network.load_state_dict(load_file(FOLDER / "weights.safetensors"))
 network.eval()
 '''
+
+
+CHECK = """
+import sys, torch, model
+from safetensors.torch import load_file
+torch.set_num_threads(int(sys.argv[2]))
+known = load_file(sys.argv[1])
+with torch.no_grad():
+    assert torch.equal(model.load()(known["x"]), known["logits"]), "the logits differ"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +190,8 @@ class _Writing:
         drop = exact - found.accuracy
         if drop > NOTABLE_DROP:
             self.remarks.append(
-                f"8 bits cost {100 * drop:.2f} points of test accuracy ({100 * found.accuracy:.2f} instead of "
-                f"{100 * exact:.2f} %)"
+                f"8 bits cost {100 * drop:.2f} points of test accuracy "
+                f"({100 * found.accuracy:.2f} instead of {100 * exact:.2f} %)"
             )
         self._put_onnx("model-int8.onnx", model)
 
@@ -266,15 +278,24 @@ class _Writing:
 
 
 def _check_code(trained: Trained, folder: Path) -> None:
-    """Run the written module with the written weights; its logits must have the same bits."""
-    path = folder / "model.py"
-    names: dict[str, Any] = {"__file__": str(path), "__name__": "model"}
-    exec(compile(path.read_text(), str(path), "exec"), names)
-    network = names["load"]()
+    """Run the written module with the written weights in a process of its own: its logits must have the bits.
+
+    Raises:
+        Mismatch: They have not, or it does not run.
+    """
     inputs, _ = next(trained.batches(trained.test))
+    # Bits depend on the order in memory: both sides get the plain one.
+    inputs = inputs.contiguous()
     with torch.no_grad():
-        if not torch.equal(network(inputs), trained.network(inputs)):
-            raise Mismatch("model.py does not compute the bits of what was trained")
+        expected = trained.network(inputs)
+    with tempfile.TemporaryDirectory() as name:
+        save_file({"x": inputs, "logits": expected.contiguous()}, Path(name) / "check")
+        command = [sys.executable, "-c", CHECK, str(Path(name) / "check"), str(torch.get_num_threads())]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise Mismatch(f"model.py does not compute the bits of what was trained: {last}")
 
 
 def _json(data: object) -> bytes:

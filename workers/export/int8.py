@@ -18,7 +18,7 @@ SEED = 0
 
 
 def quantised(trained: Trained, model: bytes) -> bytes:
-    """Return an 8-bit model: weights a scale an output channel, activations unsigned, ranges from training data.
+    """Return an 8-bit model: weights with a scale an output channel, activations unsigned.
 
     Source: Jacob et al. 2018, arXiv:1712.05877, as ONNX Runtime's QDQ format stores it.
 

@@ -19,7 +19,7 @@ Inference = Callable[[NDArray[np.float32]], Logits]
 
 
 def onnx_file(trained: Trained, network: DeployedNetwork) -> bytes:
-    """Return a single-file model with input "input" (batch, C, *S), output "logits", and what it is inside."""
+    """Return a single-file model from "input" (batch, C, *S) to "logits", with what it is inside."""
     model = onnx.load_from_string(network.to_onnx())
     onnx.helper.set_model_props(model, _properties(trained, preprocessing_of(trained)))
     return bytes(model.SerializeToString())

@@ -63,13 +63,13 @@ def read_trained(service: Service, study: str, number: int) -> Trained:
             f"trial {number} of study {found.study} is {trial.state}{reason}; only complete trials can be "
             f"exported, see: nas study front {found.study}"
         )
-    files = [_artifact(service, trial, kind) for kind in ("architecture", "weights")]
+    architecture, weights = (_artifact(service, trial, kind) for kind in ("architecture", "weights"))
     dataset = load_dataset(service.stores.datasets.path(found.dataset_sha256), found.spec.dataset)
     spec = found.spec
     return Trained(
         study=found,
         trial=trial,
-        network=read_network(*files),
+        network=read_network(architecture, weights),
         dataset=dataset,
         data=training_data(dataset, spec.training.validation_share, spec.search.seed),
         test=held_out_part(dataset),

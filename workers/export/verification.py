@@ -51,7 +51,7 @@ def verified(trained: Trained, run: Inference, name: str) -> Agreement:
     bound = MOST_DIFFERENCE * max(1.0, float(trained.test_logits.abs().max()))
     if found.disagreements or not found.largest_difference <= bound:
         raise Mismatch(
-            f"{name} does not compute what was trained: {found.disagreements} of {found.examples} test examples "
-            f"differ in top-1, the largest logit difference is {found.largest_difference:.2g}"
+            f"{name} does not compute what was trained: {found.disagreements} of {found.examples} test "
+            f"examples differ in top-1, the largest logit difference is {found.largest_difference:.2g}"
         )
     return found

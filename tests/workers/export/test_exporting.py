@@ -129,7 +129,7 @@ def test_a_mismatch_fails_the_export_and_leaves_nothing(
 ) -> None:
     exact = exporting.inference
     monkeypatch.setattr(exporting, "inference", lambda model: lambda x: exact(model)(x) + 0.01)
-    with pytest.raises(Mismatch, match="largest logit difference is 0.01"):
+    with pytest.raises(Mismatch, match=r"largest logit difference is 0\.01"):
         export(trained, destination, Options(formats=("torch", "onnx")))
     assert not destination.exists()
     assert list(destination.parent.iterdir()) == []
