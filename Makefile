@@ -6,7 +6,7 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test test-ray fuzz audit bench soak mutants images doctor clean
+.PHONY: help install run check test test-ray soak mutants fuzz audit bench images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

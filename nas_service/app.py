@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import partial
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
@@ -24,13 +23,16 @@ from nas_service.api import (
     measurements,
     studies,
     telemetry,
+    tokens,
     trials,
     workers,
 )
 from nas_service.api.access_log import AccessLog
-from nas_service.api.auth import Access, ensure_token, is_registered, register_token
+from nas_service.api.auth import Access, ensure_token, register_token
+from nas_service.api.gate import Gate
 from nas_service.api.guard import Guard
 from nas_service.api.openapi import describe
+from nas_service.api.policy import Policies, confirm
 from nas_service.api.tail import Tail
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
@@ -50,6 +52,7 @@ API_ROUTERS = (
     ledger.router,
     ledger.artifact_router,
     measurements.router,
+    tokens.router,
 )
 
 
@@ -64,14 +67,18 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(settings),
+        # The second lock: a route answers only whom the gate let through to it.
+        dependencies=[Depends(confirm)],
     )
     app.state.settings = settings
     app.state.metrics = telemetry.new_registry()
     # Set by a server that was told to end: /readyz then sends requests elsewhere.
     app.state.is_ending = False
     app.state.readers = asyncio.Semaphore(datasets.READERS)
-    app.add_middleware(Guard, settings=settings)
+    app.state.failed_logins = login.failed_logins()
     # The last one added is the first one asked.
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Guard, settings=settings)
     app.add_middleware(AccessLog, requests=telemetry.Requests(app.state.metrics))
     errors.install(app)
     app.add_exception_handler(conditional.NotModified, conditional.not_modified)
@@ -82,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     app.include_router(dashboard.router)
     app.mount("/static", StaticFiles(directory=dashboard.STATIC), name="static")
+    app.state.policies = Policies(app.routes)
     describe(app)
     return app
 
@@ -93,7 +101,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         register_token(service.engine, ensure_token(settings.data_home))
         app.state.service = service
         app.state.ledger = SqlLedger(service.engine, settings=settings)
-        app.state.access = Access(partial(is_registered, service.engine))
+        app.state.access = Access(service.engine)
         app.state.tail = Tail(service.events, service.latest_event)
         app.state.metrics.register(telemetry.OfRows(Counts(service.engine, settings.lease_s).read))
         app.state.metrics.register(telemetry.OfProcess(lambda: app.state.tail.streams, service.engine))
@@ -107,6 +115,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             with suppress(asyncio.CancelledError):
                 await following
             await warming
+            await app.state.access.close()
             service.close()
 
     return lifespan

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.connection import SHA256, Connection, Damaged, NoRoom, Refused, Unreachable, is_loopback
 from nas_service.descriptions import ArchitectureView
 from nas_service.errors import NotFound, ServerUnreachable, ServiceError, Unavailable
@@ -238,6 +239,25 @@ class Client:
     def devices(self) -> list[DeviceView]:
         """List where latency was, or is to be, measured."""
         return self._get(list[DeviceView], "/devices")
+
+    # Access
+
+    def tokens(self) -> list[TokenView]:
+        """List all tokens ever made, the newest first."""
+        return self._get(list[TokenView], "/tokens")
+
+    def create_token(self, wanted: TokenCreate) -> NewToken:
+        """Make a token; what is returned is the only place that ever shows it."""
+        return self._send(NewToken, "POST", "/tokens", json=wanted.model_dump(mode="json"))
+
+    def revoke_token(self, token_id: int) -> TokenView:
+        """Make a token good for nothing; servers refuse it within two seconds."""
+        return self._send(TokenView, "POST", f"/tokens/{token_id}:revoke", may_repeat=True)
+
+    def audit(self, *, page_size: int = 50, page_token: str | None = None) -> Page[AuditEntry]:
+        """List who did what, the newest first."""
+        query = _given(page_size=page_size, page_token=page_token)
+        return self._get(Page[AuditEntry], "/audit", query)
 
     def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
         """Return the events behind a sequence number."""

@@ -1,6 +1,6 @@
 """The figures of all trials of a study as arrays: what fronts, orders and plots are made of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -85,7 +85,14 @@ class Columns:
             return replace(self, revision=revision)
         places, *news = (np.concatenate(column) for column in zip(*parts, strict=True))
         size = max(len(self), int(places.max()) + 1)
-        olds = (self.ids, self.states, self.feasible, self.excluded, self.finished, self.metrics)
+        olds: Sequence[NDArray[Any]] = (
+            self.ids,
+            self.states,
+            self.feasible,
+            self.excluded,
+            self.finished,
+            self.metrics,
+        )
         columns = (_placed(old, new, places, size) for old, new in zip(olds, news, strict=True))
         return Columns(revision, *columns)
 

@@ -5,7 +5,8 @@ ServiceError
 ├── NotFound                no such study, trial, data set, family or worker
 ├── Conflict                the thing exists but is in the wrong state
 │   └── Stale               it has changed since the caller looked
-├── AccessDenied            the token is missing, wrong, or not enough
+├── AccessDenied            the token is missing, unknown, revoked or expired
+│   └── Forbidden           the token is good, but its role does not allow this
 └── Unavailable             the database or the file store does not answer; try again
     ├── ServerUnreachable   nothing answers at the server's address
     ├── StorageFull         there is no room to store anything more
@@ -58,6 +59,10 @@ class Stale(Conflict):
 
 class AccessDenied(ServiceError):
     """The server wants a token, or another one."""
+
+
+class Forbidden(AccessDenied):
+    """The token is good, but not for this."""
 
 
 class Unavailable(ServiceError):

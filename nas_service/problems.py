@@ -11,6 +11,7 @@ from nas_service.errors import (
     AccessDenied,
     Conflict,
     FieldError,
+    Forbidden,
     InvalidInput,
     NotFound,
     ServiceError,
@@ -19,7 +20,14 @@ from nas_service.errors import (
     Unavailable,
     field_error,
 )
-from nas_service.ledger.protocol import LeaseLost, LedgerFull, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import (
+    LeaseLost,
+    LedgerFull,
+    LedgerRefused,
+    LedgerUnavailable,
+    NameTaken,
+    NotYours,
+)
 from search_spaces.errors import SearchSpaceError
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,11 +79,14 @@ class Cause:
 CAUSES = (
     Cause(InvalidInput, 422, "invalid-input", "The input is invalid"),
     Cause(SearchSpaceError, 422, "invalid-architecture", "The architecture or search space is invalid"),
+    Cause(NotYours, 403, "not-yours", "The worker belongs to another token"),
+    Cause(NameTaken, 409, "name-taken", "A living worker has this name"),
     Cause(LedgerRefused, 422, "refused", "The call is refused"),
     Cause(NotFound, 404, "not-found", "There is no such thing"),
     Cause(LeaseLost, 409, "lease-lost", "The trial belongs to another attempt"),
     Cause(Stale, 412, "stale", "It has changed meanwhile"),
     Cause(Conflict, 409, "conflict", "The state forbids this"),
+    Cause(Forbidden, 403, "forbidden", "The token's role does not allow this"),
     Cause(AccessDenied, 401, "access-denied", "A token is needed"),
     Cause(StorageFull, 507, "storage-full", "There is no room to store more"),
     Cause(LedgerFull, 507, "ledger-full", "There is no room to store more"),
@@ -108,7 +119,7 @@ def problem_of(error: Exception, cause: Cause) -> Problem:
 def service_error(problem: Problem) -> ServiceError:
     """Return the service's exception that `problem` stands for."""
     if problem.status in (401, 403):
-        return AccessDenied(problem.detail)
+        return (AccessDenied if problem.status == 401 else Forbidden)(problem.detail)
     if problem.status in (404, 409, 412, 503, 507):
         kinds = {404: NotFound, 409: Conflict, 412: Stale, 503: Unavailable, 507: StorageFull}
         return kinds[problem.status](problem.detail)

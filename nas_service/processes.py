@@ -165,6 +165,7 @@ def server_slot(settings: Settings, *, log: Path | None = None) -> Slot:
             "NAS_HOME": str(settings.data_home),
             "NAS_HOST": settings.host,
             "NAS_PORT": str(settings.port),
+            "NAS_BEHIND_PROXY": str(int(settings.behind_proxy)),
         },
         log=log,
     )

@@ -15,6 +15,7 @@ from types import FrameType
 import uvicorn
 
 from nas_service import __version__, logs
+from nas_service.api.binding import check_binding
 from nas_service.app import create_app
 from nas_service.errors import InvalidInput, ServiceError
 from nas_service.service import Service
@@ -32,6 +33,7 @@ class Server(uvicorn.Server):
     """A server that ends its event streams before it waits for connections to close."""
 
     def __init__(self, settings: Settings) -> None:
+        check_binding(settings)
         self._app = create_app(settings)
         self._delay_s = settings.shutdown_delay_s
         self._ends_at = math.inf
@@ -46,6 +48,11 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="on",
                 server_header=False,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
+                # What clients say of themselves counts behind a proxy alone, and there the proxy's word.
+                proxy_headers=settings.behind_proxy,
+                forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
         )
@@ -82,7 +89,8 @@ class Server(uvicorn.Server):
     def address(self) -> str:
         """Where the running server listens."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self.config.is_ssl else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @contextmanager
     def in_thread(self) -> Iterator[str]:

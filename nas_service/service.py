@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nas_service import preflight
+from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.columns import Columns
 from nas_service.constraints import violations
 from nas_service.datasets import canonical_content, digits, summarised
@@ -29,7 +30,7 @@ from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
 from nas_service.standings import Standings
-from nas_service.store import catalogue, devices, events, spaces, studies
+from nas_service.store import audit, catalogue, devices, events, spaces, studies, tokens
 from nas_service.store.engine import close, is_full, make_engine, reading, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
@@ -86,7 +87,7 @@ class Service:
         self._summaries = Summaries()
 
     @classmethod
-    def open(cls, settings: Settings, *, migrate: bool = True) -> "Service":
+    def open(cls, settings: Settings, *, migrate: bool = True) -> Self:
         """Connect, and bring the database up to date."""
         engine = make_engine(settings.resolved_database_url)
         if migrate:
@@ -390,6 +391,34 @@ class Service:
         """List where latency was, or is to be, measured."""
         with self._reading() as connection:
             return devices.read_devices(connection, self._workers(connection))
+
+    # Access
+
+    def tokens(self) -> list[TokenView]:
+        """List all tokens ever made, the newest first."""
+        with self._reading() as connection:
+            return tokens.read_tokens(connection)
+
+    def create_token(self, wanted: TokenCreate) -> NewToken:
+        """Make a token; what is returned is the only place that ever shows it."""
+        with self._writing() as connection:
+            return tokens.insert_token(connection, wanted)
+
+    def revoke_token(self, token_id: int) -> TokenView:
+        """Make a token good for nothing; servers refuse it within two seconds."""
+        with self._writing() as connection:
+            return tokens.revoke(connection, token_id)
+
+    def audit(self, *, page_size: int = 50, page_token: str | None = None) -> Page[AuditEntry]:
+        """List who did what, the newest first."""
+        size = _page_size(page_size)
+        below = decode_token(page_token, "audit") if page_token else None
+        with self._reading() as connection:
+            rows = audit.read(connection, below=below, limit=size + 1)
+        more = len(rows) > size
+        return Page[AuditEntry](
+            items=rows[:size], next_page_token=encode_token("audit", rows[size - 1].id) if more else None
+        )
 
     def events(self, after: int = 0, study_id: int | None = None, limit: int = 500) -> list[EventView]:
         """Return the events behind a sequence number."""

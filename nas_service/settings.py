@@ -27,6 +27,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     # Further names, separated by commas, that clients may reach the server by (a proxy, a DNS name).
     allowed_hosts: str = ""
+    # PEM files; with them the server speaks https.
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    # Whoever dials from elsewhere comes through a proxy, or a network, that keeps tokens secret.
+    behind_proxy: bool = False
+    # Whose X-Forwarded-For and -Proto are believed behind a proxy: addresses and networks, by commas.
+    trusted_proxies: str = "127.0.0.1,::1"
+    # Event streams that one token, or one address without one, may hold open: half of what a server follows.
+    max_streams_each: int = Field(default=250, ge=1)
     # A worker that has not been heard of for this long has lost its trial.
     lease_s: float = Field(default=60.0, gt=0.0)
     max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from nas_service.devices import checked_device, checked_remote
 from nas_service.studies import StudySpec, StudyState
@@ -154,9 +154,9 @@ class Study(Value):
 class Lease(Value):
     """The right to write one trial: every write is guarded by `attempt`, so a late one changes nothing."""
 
-    trial_id: int
-    attempt: int
-    worker_id: int
+    trial_id: StrictInt
+    attempt: StrictInt
+    worker_id: StrictInt
 
 
 class WorkerInfo(Value):
@@ -164,7 +164,7 @@ class WorkerInfo(Value):
 
     name: str = Field(min_length=1, max_length=200)
     host: str
-    pid: int
+    pid: StrictInt
     # What it measures latency on: "cpu", "cuda" (which has a cpu too), or the name of a device.
     device: str = Field(default="cpu", max_length=63)
     versions: dict[str, str] = {}

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable, NotAdmitted
 from nas_service.trials import Lease, Outcome
 from workers.patience import Patience
 from workers.spool import Finished, Spool
@@ -61,6 +61,9 @@ class Delivery:
             crash_point("worker.artifacts_stored")
             self._patience.call(lambda: self._ledger.complete(lease, finished.outcome), even_at_end=True)
             crash_point("worker.delivered")
+        except NotAdmitted:
+            # With another token the same result is delivered.
+            raise
         except (LeaseLost, LedgerRefused) as error:
             log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
         except LedgerUnavailable:

@@ -103,8 +103,13 @@ def check_spool(settings: Settings) -> list[Check]:
     if damaged:
         return [fail("spool", f"{len(damaged)} damaged in {folder}", "their trials are trained again")]
     if waiting:
-        names = ", ".join(sorted({path.parent.name for path in waiting}))
-        return [warn("spool", f"{len(waiting)} results wait to be delivered", f"start again: {names}")]
+        return [
+            warn(
+                "spool",
+                f"results that wait to be delivered: {len(waiting)}",
+                "any worker started here does that",
+            )
+        ]
     return [ok("spool", "no result waits to be delivered")]
 
 

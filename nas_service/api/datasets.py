@@ -32,6 +32,7 @@ UPLOAD_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
+                    "additionalProperties": False,
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "name": {"type": "string"},
@@ -76,7 +77,9 @@ async def upload_dataset(
             name = name or named
         # Each may take as much memory as a data set has, and waiting must not hold the threads of others.
         async with request.app.state.readers:
-            return await run_in_threadpool(service.add_dataset, path, name)
+            dataset = await run_in_threadpool(service.add_dataset, path, name)
+    request.state.target = f"datasets/{dataset.name}"
+    return dataset
 
 
 async def _store_form_file(request: Request, settings: Settings, folder: Path) -> tuple[Path, str | None]:

@@ -4,8 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
+from nas_service.access import Role
+from nas_service.api.actor import Actor
 from nas_service.api.tail import Tail
 from nas_service.ledger.protocol import Ledger
+from nas_service.ledger.scoped import ScopedLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
 
@@ -19,8 +22,12 @@ def _service(request: Request) -> Service:
 
 
 def _ledger(request: Request) -> Ledger:
-    ledger: Ledger = request.app.state.ledger
-    return ledger
+    actor: Actor = request.state.actor
+    assert actor.token_id is not None, "the ledger's policy demands a token"
+    state = request.app.state
+    return ScopedLedger(
+        state.ledger, state.service.engine, actor.token_id, reaches_all=actor.role is Role.admin
+    )
 
 
 def _settings(request: Request) -> Settings:

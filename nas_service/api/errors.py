@@ -124,7 +124,7 @@ def _field(entry: dict[str, object]) -> ProblemField:
     return ProblemField(
         # The first part says where the value stood: body, path or query.
         pointer="".join(f"/{part}" for part in location[1:]),
-        message=str(entry["msg"]),
+        message=str(entry["msg"]).removeprefix("Value error, "),
         allowed=str(expected) if expected is not None else None,
     )
 

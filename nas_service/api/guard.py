@@ -1,4 +1,4 @@
-"""What every request must pass before any route sees it: host, origin, token. And headers on every answer.
+"""What every request must pass before anything else: its host and origin. And headers on every answer.
 
 The rules hold on loopback too, since any web page a person visits can send requests there.
 """
@@ -6,24 +6,20 @@ The rules hold on loopback too, since any web page a person visits can send requ
 import ipaddress
 import logging
 from collections.abc import Mapping
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nas_service.api.auth import presented_token
+from nas_service.api.admission import SAFE_METHODS
 from nas_service.api.errors import refusal, respond, unexpected
 from nas_service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# All that is ever open off loopback.
-PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/login"})
-PUBLIC_FOLDER = "/static/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 HEADERS: Mapping[str, str] = {
@@ -42,16 +38,6 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind to can be reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Guard:
     """Middleware that lets nothing through but what its rules name."""
 
@@ -59,8 +45,6 @@ class Guard:
         self._app = app
         named = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
         self._names = LOOPBACK_NAMES | named | {settings.host.lower()}
-        # Named hosts mean a proxy in front: loopback no longer says who asks.
-        self._is_open = is_loopback(settings.host) and not named
         self._is_wildcard = settings.host in ("0.0.0.0", "::")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +69,7 @@ class Guard:
 
         request = Request(scope, receive)
         try:
-            refused = await self._refused(request)
+            refused = self._refused(request)
             await (refused or self._app)(scope, receive, send_with_headers)
         except ClientDisconnect:
             log.info("the client left before its request was read")
@@ -94,7 +78,7 @@ class Guard:
             if not started:
                 await answer(scope, receive, send_with_headers)
 
-    async def _refused(self, request: Request) -> Response | None:
+    def _refused(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
         if not self._is_known(host):
             return respond(
@@ -102,11 +86,7 @@ class Guard:
             )
         if request.method not in SAFE_METHODS and _comes_from_elsewhere(request, host):
             return respond(refusal(403, "a page of another origin sent this request"))
-        if self._is_open or self._is_public(request.url.path):
-            return None
-        if await request.app.state.access.admits(presented_token(request)):
-            return None
-        return _please_log_in(request)
+        return None
 
     def _is_known(self, host: str) -> bool:
         name = _host_name(host)
@@ -115,30 +95,22 @@ class Guard:
         # A rebinding attack needs a name; an address in Host is the address that was dialled.
         return self._is_wildcard and _is_address(name)
 
-    @staticmethod
-    def _is_public(path: str) -> bool:
-        return path in PUBLIC_PATHS or (path.startswith(PUBLIC_FOLDER) and ".." not in path)
-
 
 def _comes_from_elsewhere(request: Request, host: str) -> bool:
     if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return True
     origin = request.headers.get("origin")
-    return origin is not None and _authority(origin) != host.lower()
+    return origin is not None and not _is_of(origin, host, request.url.scheme)
 
 
-def _please_log_in(request: Request) -> Response:
-    wants_page = "text/html" in request.headers.get("accept", "")
-    if request.method == "GET" and wants_page and not request.url.path.startswith("/api/"):
-        return RedirectResponse(f"/login?next={quote(request.url.path)}", status_code=303)
-    return respond(refusal(401, "a token is needed: 'Authorization: Bearer ...' (NAS_HOME/token has one)"))
-
-
-def _authority(origin: str) -> str | None:
+def _is_of(origin: str, host: str, scheme: str) -> bool:
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin)
     except ValueError:
-        return None
+        return False
+    # Behind a proxy whose headers are not trusted a page of https is taken for one of http: that is let pass.
+    is_weaker = scheme == "https" and parts.scheme != "https"
+    return parts.netloc.lower() == host.lower() and not is_weaker
 
 
 def _host_name(host: str) -> str:

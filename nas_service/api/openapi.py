@@ -53,8 +53,8 @@ def _describe_errors(operation: dict[str, Any]) -> None:
 
 
 def _describe_access(operation: dict[str, Any]) -> None:
-    # Workers always need a token; everybody else does where the server can be reached from elsewhere.
-    if "ledger" in operation.get("tags", []):
+    # Workers and admins always need a token; everybody else where the server can be reached from elsewhere.
+    if {"ledger", "access"} & set(operation.get("tags", [])):
         operation["security"] = [{"token": []}]
     elif "health" not in operation.get("tags", []):
         operation["security"] = [{}, {"token": []}]

@@ -61,6 +61,7 @@ async def create_study(
 
     def answer() -> Answer:
         if validate_only:
+            request.state.is_audited = False
             return 200, service.preflight(read_spec(body), samples).model_dump(mode="json")
         if idempotency_key is None:
             return launch()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nas_service.cli.local_service import LocalService
 from nas_service.client import Client
 from nas_service.service import Service
 from nas_service.settings import Settings
@@ -24,7 +25,7 @@ def connected(server: str | None) -> Iterator[Backend]:
         with Client(address) as client:
             yield client
         return
-    service = Service.open(Settings())
+    service = LocalService.open(Settings())
     try:
         yield service
     finally:

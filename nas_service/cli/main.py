@@ -5,7 +5,8 @@ Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5
 
 import os
 import sys
-from typing import cast
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 
@@ -20,12 +21,13 @@ from nas_service.cli import (
     family,
     search,
     study,
+    token,
     trial,
     up,
     worker,
 )
 from nas_service.cli.output import say
-from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError, Unavailable
+from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, ServiceError, Unavailable
 
 # Typer carries a copy of click and exports only leaves of its exceptions; what is raised are their bases.
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -54,6 +56,8 @@ app.command("describe")(describe.describe_file)
 app.add_typer(family.app, name="family")
 app.add_typer(worker.app, name="worker")
 app.add_typer(device.app, name="device")
+app.add_typer(token.app, name="token")
+app.command("audit")(token.audit)
 app.add_typer(database.app, name="db")
 app.add_typer(artifacts.app, name="artifacts")
 app.command("doctor")(doctor.doctor)
@@ -70,8 +74,17 @@ def _global_options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Show the version."
     ),
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token for a server; NAS_TOKEN otherwise.")
+    ] = None,
 ) -> None:
     """Hold the options that stand before a command."""
+    if token_file is None:
+        return
+    try:
+        os.environ["NAS_TOKEN"] = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(FieldError("/token-file", f"{token_file} cannot be read: {error}")) from error
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,6 +13,8 @@ from typing import Annotated
 import httpx
 import typer
 
+from nas_service.api.binding import check_binding
+from nas_service.cli.local_service import LocalService
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, FieldError, InvalidInput, ServiceError
 from nas_service.gpus import visible_gpus
@@ -27,7 +29,6 @@ from nas_service.pools import (
     default_slots,
 )
 from nas_service.processes import Slot, restart_ended, server_slot, stop
-from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.studies import Budget, Constraint, Objective, StudySpec, Training
 
@@ -63,6 +64,10 @@ def up(
         str | None, typer.Option(help="Address to listen on; any but loopback needs the token.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)] = None,
+    behind_proxy: Annotated[
+        bool,
+        typer.Option("--behind-proxy", help="A proxy or private network in front keeps tokens secret."),
+    ] = False,
     first_search: Annotated[
         bool, typer.Option("--first-search/--no-first-search", help="Search digits if there is no study.")
     ] = True,
@@ -92,8 +97,10 @@ def up(
 
     Ctrl-C ends all of it; the next `nas up` goes on where this one stopped.
     """
-    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    options = {"host": host, "port": port, "behind_proxy": behind_proxy or None}
+    given = {name: value for name, value in options.items() if value is not None}
     settings = Settings().model_copy(update=given)
+    check_binding(settings)
     ray = {
         "slots": slots,
         "slots_per_gpu": slots_per_gpu,
@@ -115,7 +122,7 @@ def _up(settings: Settings, pool: Pool, workers: int | None, *, first_search: bo
     logs = settings.data_home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     server = server_slot(settings, log=logs / "server.log")
-    service = Service.open(settings)
+    service = LocalService.open(settings)
     try:
         _refuse_taken_port(settings, server)
         if first_search and not service.studies(page_size=1).items:
@@ -128,7 +135,7 @@ def _up(settings: Settings, pool: Pool, workers: int | None, *, first_search: bo
 
 def demo() -> None:
     """Launch the first search again: handwritten digits under 50,000 parameters and 4 ms."""
-    service = Service.open(Settings())
+    service = LocalService.open(Settings())
     try:
         study = service.create_study(FIRST_SEARCH)
     finally:
@@ -212,7 +219,8 @@ def _wait_until_ready(settings: Settings, server: Slot, ends: list[int]) -> None
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline and not ends:
         with suppress(httpx.HTTPError):
-            if httpx.get(f"{_address(settings)}/readyz", timeout=1.0).is_success:
+            # Only asked whether it answers: the certificate names the host that others know it by.
+            if httpx.get(f"{_address(settings)}/readyz", timeout=1.0, verify=False).is_success:
                 return
         if not server.is_alive():
             raise ServiceError(f"the server ended at once; see {server.log}")
@@ -236,4 +244,4 @@ def _refuse_taken_port(settings: Settings, server: Slot) -> None:
 
 def _address(settings: Settings) -> str:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    return f"http://{host}:{settings.port}"
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from nas_service.api.actor import current_actor
 from nas_service.api.bodies import FormRoute
 from nas_service.api.errors import unexpected
 from nas_service.dashboard import plotly_script, wording
@@ -45,20 +46,20 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError:
-                return _error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+                return error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
             except HTTPException as error:
-                return _error_page(HTTPStatus(error.status_code), str(error.detail))
+                return error_page(error.status_code, str(error.detail))
             except OperationalError:
-                return _error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
+                return error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
             except (ServiceError, SearchSpaceError) as error:
                 cause = cause_of(error)
                 if cause is None:
                     raise
-                return _error_page(HTTPStatus(cause.status), str(error))
+                return error_page(cause.status, str(error))
             except ClientDisconnect:
                 raise
             except Exception as error:
-                return _error_page(HTTPStatus.INTERNAL_SERVER_ERROR, unexpected(error).detail)
+                return error_page(HTTPStatus.INTERNAL_SERVER_ERROR, unexpected(error).detail)
 
         return handle_with_pages
 
@@ -70,10 +71,10 @@ class PageFormRoute(PageRoute, FormRoute):
     max_body_bytes = 1024 * 1024
 
 
-def _error_page(status: HTTPStatus, detail: str) -> Response:
-    return render(
-        "error.html", status=status, title=status.phrase, detail=redacted(detail), request_id=request_id()
-    )
+def error_page(status: int, detail: str) -> Response:
+    """Return a page that says in words what went wrong."""
+    title = HTTPStatus(status).phrase
+    return render("error.html", status=status, title=title, detail=redacted(detail), request_id=request_id())
 
 
 @lru_cache
@@ -110,6 +111,8 @@ def _environment() -> Environment:
         "plotly_style_ids": plotly_script.style_ids,
         "active_states": ACTIVE_STATES,
         "static_version": _static_version(),
+        # Who looks at the page; None where nothing asks for that.
+        "who": current_actor.get,
     }
     return environment
 

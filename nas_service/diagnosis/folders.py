@@ -1,6 +1,5 @@
-"""The data folder and the artifacts in it."""
+"""The data folder, and where artifacts lie."""
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -8,8 +7,8 @@ import stat
 import time
 from pathlib import Path
 
-from nas_service.content import store_content
 from nas_service.diagnosis.check import Check, fail, ok, warn
+from nas_service.file_stores import open_stores
 from nas_service.settings import Settings
 from nas_service.store.engine import NETWORK_FILE_SYSTEMS, file_system
 
@@ -32,17 +31,18 @@ def check_artifacts(settings: Settings) -> list[Check]:
     """Return whether a file can be stored under its sha256, read back whole, and deleted."""
     if not settings.data_home.is_dir():
         return []
-    content = secrets.token_bytes(PROBE_BYTES)
+    where = settings.artifacts_url or settings.artifacts_folder
     started = time.perf_counter()
-    path = settings.artifacts_folder / store_content(settings.artifacts_folder, content)
+    store = open_stores(settings).artifacts
+    sha256 = store.put(secrets.token_bytes(PROBE_BYTES))
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = store.digest(sha256)
     finally:
-        path.unlink(missing_ok=True)
-    if found != hashlib.sha256(content).hexdigest():
-        return [fail("artifacts", f"{path.parent} gives back other bytes than it got", "check its disk")]
+        store.delete(sha256)
+    if found != sha256:
+        return [fail("artifacts", f"{where} gives back other bytes than it got", "check its disk")]
     took_ms = 1e3 * (time.perf_counter() - started)
-    return [ok("artifacts", f"{path.parent}: 1 MB written, read, checked and deleted in {took_ms:.0f} ms")]
+    return [ok("artifacts", f"{where}: 1 MB written, read, checked and deleted in {took_ms:.0f} ms")]
 
 
 def _room(home: Path) -> Check:

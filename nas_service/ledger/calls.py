@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Outcome, Proposal, Value
 
-RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+RowId = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 
 
 class Acquire(Value):

@@ -25,7 +25,8 @@ def remember(connection: Connection, lease: Lease, checkpoint: Checkpoint) -> No
     """
     if connection.execute(select(ARTIFACT).where(ARTIFACT.c.sha256 == checkpoint.sha256)).first() is None:
         raise LedgerRefused(f"the artifact {checkpoint.sha256[:12]} is not stored")
-    mine = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+    is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
+    mine = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
     # Locked, so that no other attempt begins between reading and writing.
     query = select(TRIAL.c.checkpoints, TRIAL.c.furthest_checkpoint).where(mine)
     row = connection.execute(query.with_for_update()).one_or_none()

@@ -49,7 +49,8 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         "lease_expires_at": None,
         "checkpoints": None,
     }
-    guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+    is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
+    guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
     study = _end_row(connection, before.study_id, outcome.state, guard, values)
     if study is None:
         raise LeaseLost(

@@ -30,7 +30,14 @@ from nas_service.ledger.calls import (
     Stored,
     Told,
 )
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import (
+    LeaseLost,
+    LedgerRefused,
+    LedgerUnavailable,
+    NameTaken,
+    NotAdmitted,
+    NotYours,
+)
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.problems import Problem, type_of
 from nas_service.redaction import redacted
@@ -214,4 +221,9 @@ def _ledger_error(problem: Problem) -> Exception:
     # A failure of the server says nothing of the call: what was trained must not be thrown away for it.
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.TOO_MANY_REQUESTS:
         return LedgerUnavailable(problem.detail)
+    for kind in (NotYours, NameTaken):
+        if problem.type == type_of(kind):
+            return kind(problem.detail)
+    if problem.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return NotAdmitted(problem.detail)
     return LedgerRefused(problem.detail)

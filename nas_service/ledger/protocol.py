@@ -25,7 +25,10 @@ class LedgerError(Exception):
     LedgerError
     ├── LedgerUnavailable   database or server away: the same call may be made again
     │   └── LedgerFull      no room to store it now: the same call may be made again
-    ├── LedgerRefused       the call is wrong (unknown id, bad value, bad token): repeating it cannot help
+    ├── LedgerRefused       the call is wrong (unknown id, bad value): repeating it cannot help
+    │   ├── NotAdmitted     the token is unknown, revoked, expired, or of another role
+    │   ├── NotYours        the worker belongs to another token
+    │   └── NameTaken       a living worker of another token has the name
     └── LeaseLost           another attempt owns the trial: abandon it
     """
 
@@ -40,6 +43,18 @@ class LedgerFull(LedgerUnavailable):
 
 class LedgerRefused(LedgerError):
     """The call is wrong and would be refused again."""
+
+
+class NotAdmitted(LedgerRefused):
+    """The token opens nothing here; with another one the same call may be right."""
+
+
+class NotYours(LedgerRefused):
+    """The worker belongs to another token."""
+
+
+class NameTaken(LedgerRefused):
+    """A living worker of another token has the name."""
 
 
 class LeaseLost(LedgerError):

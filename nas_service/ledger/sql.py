@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -26,7 +26,7 @@ from nas_service.ledger import (
     reporting,
     takeover,
 )
-from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable, NameTaken
 from nas_service.ledger.rungs import goes_on
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
@@ -38,6 +38,7 @@ from nas_service.store.models import (
     SeatRow,
     StudyAttributeRow,
     StudyRow,
+    TokenRow,
     TrialRow,
     WorkerRow,
     table,
@@ -68,7 +69,7 @@ from nas_service.trials import (
     WorkerInfo,
 )
 
-STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
+STUDY, TRIAL, WORKER, TOKEN = table(StudyRow), table(TrialRow), table(WorkerRow), table(TokenRow)
 SEAT = table(SeatRow)
 REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
 
@@ -76,27 +77,41 @@ REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(Stud
 class SqlLedger(SqlMeasurements):
     """`Ledger` on an SQLAlchemy engine; see the protocol for what each method promises."""
 
-    def register(self, worker: WorkerInfo) -> Registration:
+    def register(
+        self, worker: WorkerInfo, *, token_id: int | None = None, takes_any_name: bool = True
+    ) -> Registration:
+        """Join as in the protocol, by a token; raises `NameTaken`.
+
+        Args:
+            worker: What it says of itself.
+            token_id: Whose worker it is; None for one on this database.
+            takes_any_name: Also that of a living worker of another token.
+        """
         with self._writing() as connection:
             now = now_seconds(connection)
             values = {
                 **worker.model_dump(),
+                "token_id": token_id,
                 "heartbeat_at": now,
                 "started_at": datetime.now(UTC),
                 "has_left": False,
                 "is_draining": False,
             }
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            is_free = None if takes_any_name else _is_free(now - self._lease_s, token_id)
             statement = (
                 dialect.insert(WORKER)
                 .values(values)
                 .on_conflict_do_update(
                     index_elements=["name"],
                     set_={name: value for name, value in values.items() if name != "name"},
+                    where=is_free,
                 )
                 .returning(WORKER.c.id)
             )
-            worker_id = connection.execute(statement).scalar_one()
+            worker_id = connection.execute(statement).scalar()
+            if worker_id is None:
+                raise NameTaken(f"a living worker of another token is named {worker.name!r}; take another")
             self._expire_leases(connection, worker_id)
             events.append(connection, None, ("worker.joined", {"worker": worker.name}))
             crash_point("ledger.register.before_commit")
@@ -290,6 +305,7 @@ class SqlLedger(SqlMeasurements):
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
         until = now_seconds(connection) + self._lease_s
+        # One that was given back is not renewed by a heartbeat that was under way meanwhile.
         statement = update(TRIAL).where(_is_kept(lease)).values(lease_expires_at=until)
         return connection.execute(statement.returning(TRIAL.c.study_id)).scalar()
 
@@ -342,8 +358,17 @@ class SqlLedger(SqlMeasurements):
                 endings.drain_study(connection, study, "the budget of minutes is used up")
 
 
-def _holds(lease: Any) -> Any:
-    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")
+def _is_free(alive_since: ColumnElement[float], token_id: int | None) -> ColumnElement[bool]:
+    """Whether a worker's name may be taken by a token: its own, or that of a worker that lives no longer."""
+    is_over = TOKEN.c.revoked_at.is_not(None) | (TOKEN.c.expires_at <= datetime.now(UTC))
+    shut_out = WORKER.c.token_id.in_(select(TOKEN.c.id).where(is_over))
+    is_dead = WORKER.c.has_left | (WORKER.c.heartbeat_at < alive_since) | shut_out
+    return is_dead | (WORKER.c.token_id == token_id)
+
+
+def _holds(lease: Lease) -> Any:
+    is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
+    return (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
 
 
 def _is_kept(lease: Any) -> Any:

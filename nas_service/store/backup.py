@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text, update
 
 from nas_service.content import storage_error
-from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound
+from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, StorageFull
 from nas_service.store.engine import make_engine, writing
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
@@ -32,12 +32,13 @@ def backup(database: Path, target: Path, *, force: bool = False) -> None:
         force: Replace a file that is there.
 
     Raises:
-        Conflict: There is a file at `target`, or the copy turned out damaged.
+        Conflict: There is a file at `target`, or the database is damaged.
+        StorageFull: There is no room for the copy.
         NotFound: There is no database.
     """
     if not database.is_file():
         raise NotFound(f"there is no database at {database}")
-    with _claimed(target, force), _written(target) as part:
+    with _claimed(target, force), _written(target) as part, _told(database):
         _copy(database, part)
         problem = _problem_of(part)
         if problem:
@@ -53,13 +54,14 @@ def restore(source: Path, database: Path) -> Path | None:
     Raises:
         InvalidInput: `source` is no backup of this service, or damaged.
         Conflict: A server, worker or command has the database open.
+        StorageFull: There is no room for both.
         NewerDatabase: A newer program wrote the backup.
     """
     if not source.is_file():
         raise NotFound(f"there is no file at {source}")
     _refuse_foreign(source)
     database.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=database.parent, prefix=".restore-") as folder:
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix=".restore-") as folder, _told(database):
         fresh = Path(folder) / "nas.db"
         _copy(source, fresh)
         engine = make_engine(f"sqlite:///{fresh}")
@@ -164,6 +166,17 @@ def _copy(source: Path, target: Path) -> None:
         old.backup(new)
         # One file, without a log beside it.
         new.execute("PRAGMA journal_mode=DELETE")
+
+
+@contextmanager
+def _told(database: Path) -> Iterator[None]:
+    """Say in the service's words what SQLite finds wrong."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise StorageFull(f"there is no room for a copy of {database}") from error
+        raise Conflict(f"{database} cannot be copied: {error}") from error
 
 
 @contextmanager

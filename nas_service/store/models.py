@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -287,6 +288,8 @@ class WorkerRow(Base):
     measures_only: Mapped[bool] = mapped_column(default=False)
     # Why its machine is too noisy to measure latency; NULL where it is quiet.
     noise: Mapped[str | None]
+    # The token it registered with; NULL for a worker on the database itself.
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("tokens.id"))
 
 
 class MeasurementRow(Base):
@@ -340,15 +343,62 @@ class MeasurementRequestRow(Base):
 
 
 class TokenRow(Base):
-    """A token, stored as its sha256 alone."""
+    """A token, stored as its sha256 alone; none is ever deleted, since workers and the audit log name it."""
 
     __tablename__ = "tokens"
+    __table_args__ = (
+        # Among those that were not revoked a name means one token.
+        Index(
+            "ix_tokens_living_name",
+            "name",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
     role: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    # To some minutes.
+    last_used_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A browser that logged in with a token; it ends with the token, at its time, or by logging out."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    # Of the cookie's random value.
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class AuditRow(Base):
+    """Who did what; rows are only ever added."""
+
+    __tablename__ = "audit"
+    __table_args__ = NEVER_REUSED
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    at: Mapped[datetime]
+    # The token's name, or who works on the data folder itself; "" where nobody was let in.
+    actor: Mapped[str]
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("tokens.id"))
+    role: Mapped[str] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(40))
+    target: Mapped[str]
+    # Of the HTTP answer; NULL where there was none.
+    status: Mapped[int | None]
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    address: Mapped[str | None]
 
 
 class ArtifactRow(Base):

@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("nas_service", "workers", "search_spaces", "alembic")
 ON_SQLITE = "tests/nas_service/test_sql_ledger.py::TestSqlLedger::"
-GUARD = "tests/nas_service/api/test_guard.py::"
+DENIAL = "tests/security/access/test_s02_default_deny.py::"
+ORIGINS = "tests/security/access/test_s03_other_origins.py::"
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,22 @@ MUTANTS = (
     Mutant(
         "fence of heartbeats and reports",
         "nas_service/ledger/sql.py",
-        '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
+        "(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held",
         '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.state == "running")',
         (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing[sqlite]",),
     ),
     Mutant(
         "fence of results",
         "nas_service/ledger/endings.py",
-        '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
+        "(TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held",
         '(TRIAL.c.id == lease.trial_id) & (TRIAL.c.state == "running")',
         (ON_SQLITE + "test_an_expired_trial_is_taken_over_and_the_late_worker_changes_nothing[sqlite]",),
     ),
     Mutant(
         "a result counts for a running trial only",
         "nas_service/ledger/endings.py",
-        '(TRIAL.c.attempt == lease.attempt) & (TRIAL.c.state == "running")',
-        "(TRIAL.c.attempt == lease.attempt)",
+        '(TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")',
+        "(TRIAL.c.worker_id == lease.worker_id)",
         (ON_SQLITE + "test_the_same_report_twice_counts_once[sqlite]",),
     ),
     Mutant(
@@ -170,24 +171,24 @@ MUTANTS = (
     ),
     Mutant(
         "default-deny",
-        "nas_service/api/guard.py",
-        "if self._is_open or self._is_public(request.url.path):",
-        "if True:",
-        (GUARD + "test_nothing_but_the_public_routes_answers_outside_without_a_token",),
+        "nas_service/api/admission.py",
+        "if actor is None and self._is_open and not policy.needs_token:",
+        "if actor is None and not policy.needs_token:",
+        (DENIAL + "test_nothing_but_the_public_routes_answers_outside_without_a_token",),
     ),
     Mutant(
         "Host",
         "nas_service/api/guard.py",
         "if not self._is_known(host):",
         "if not host:",
-        (GUARD + "test_a_foreign_host_is_refused",),
+        (ORIGINS + "test_a_foreign_host_is_refused",),
     ),
     Mutant(
         "Origin",
         "nas_service/api/guard.py",
-        "return origin is not None and _authority(origin) != host.lower()",
+        "return origin is not None and not _is_of(origin, host, request.url.scheme)",
         "return False",
-        (GUARD + "test_pages_of_other_origins_change_nothing",),
+        (ORIGINS + "test_pages_of_other_origins_change_nothing",),
     ),
     Mutant(
         "sequence of events",

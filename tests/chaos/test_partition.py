@@ -51,7 +51,7 @@ def test_a_worker_whose_cable_is_pulled_loses_its_trial_and_finds_its_way_back(
     drill: Drill, wire: Cable
 ) -> None:
     # The address is not this machine's own alone: the server demands tokens of everybody now.
-    drill.run("nas_service.server:main", NAS_HOST=HERE, NAS_ALLOWED_HOSTS=HERE)
+    drill.run("nas_service.server:main", NAS_HOST=HERE, NAS_ALLOWED_HOSTS=HERE, NAS_BEHIND_PROXY="1")
     eventually(lambda: (drill.home / "token").exists())
     study = drill.launch(trials=3)
     far = far_worker(drill, wire, study)

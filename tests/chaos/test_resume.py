@@ -104,7 +104,7 @@ def test_an_epoch_that_takes_too_long_is_abandoned_for_the_one_before(
     service: Service, machines: Machines, check_rows: CheckRows
 ) -> None:
     # Some hundred steps an epoch: a few seconds.
-    study = launch(service, epochs=3, batch_size=2)
+    study = launch(service, epochs=3, batch_size=4)
     leaver = machines.worker("leaver", NAS_DRAIN_S="0")
     trial = eventually(lambda: in_training(service, study, behind=1))
     assert isinstance(trial, TrialView)
@@ -124,7 +124,7 @@ def test_an_epoch_that_takes_too_long_is_abandoned_for_the_one_before(
 def test_a_draining_worker_is_listed_as_such_and_dies_of_a_second_signal(
     service: Service, machines: Machines
 ) -> None:
-    study = launch(service, epochs=100, batch_size=2)
+    study = launch(service, epochs=100, batch_size=4)
     worker = machines.worker("worker", **NO_HURRY)
     eventually(lambda: in_training(service, study, behind=1))
     worker.terminate()

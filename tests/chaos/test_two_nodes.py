@@ -57,7 +57,8 @@ def nodes(service: Service, settings: Settings, tmp_path: Path) -> Iterator[TwoN
     cluster = Cluster(settings.data_home, tmp_path, LEASE_S)
     try:
         cluster.up(
-            *("--host", link.head_address, "--ray-address", link.head_address, "--slots", "1"),
+            *("--host", link.head_address, "--behind-proxy"),
+            *("--ray-address", link.head_address, "--slots", "1"),
             namespace=link.head,
         )
         yield TwoNodes(cluster, link)

@@ -492,6 +492,7 @@ class LedgerContract:
 
     def test_give_up_ends_a_study_with_its_reason(self, ledger: Ledger, service: Service) -> None:
         study = service.create_study(make_spec()).study
+        ledger.join_study(study, join(ledger))
         ledger.give_up(study, "hopeless")
         view = service.study(study)
         assert (view.state, view.reason) == ("failed", "hopeless")

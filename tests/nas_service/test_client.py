@@ -41,8 +41,9 @@ SPEC = StudySpec(
 @pytest.fixture(autouse=True)
 def _own_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_HOME", str(settings.data_home))
-    for name in ("NAS_SERVER", "NAS_TOKEN", "NAS_DATABASE_URL"):
+    for name in ("NAS_SERVER", "NAS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NAS_DATABASE_URL", settings.resolved_database_url)
 
 
 @pytest.fixture
@@ -59,7 +60,14 @@ def client(address: str) -> Iterator[Client]:
 
 def test_it_has_the_methods_of_the_service() -> None:
     for name, method in inspect.getmembers(Service, inspect.isfunction):
-        if name.startswith("_") or name in ("open", "close", "latest_event"):
+        if name.startswith("_") or name in (
+            "open",
+            "close",
+            "latest_event",
+            "columns",
+            "trials_of",
+            "warm_up",
+        ):
             continue
         ours = inspect.signature(getattr(Client, name))
         theirs = inspect.signature(method)
@@ -222,7 +230,7 @@ def test_an_address_that_is_none_is_said_so(server: str) -> None:
 def test_the_token_of_the_data_folder_is_used_on_this_machine_only(
     service: Service, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outside = settings.model_copy(update={"port": 0, "host": "0.0.0.0"})
+    outside = settings.model_copy(update={"port": 0, "host": "0.0.0.0", "behind_proxy": True})
     with serving(outside) as address:
         local = address.replace("0.0.0.0", "127.0.0.1")
         with Client(local) as client:

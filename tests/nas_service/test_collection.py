@@ -1,6 +1,7 @@
 """Collecting artifacts: what nothing refers to goes after the grace period, and nothing else ever does."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 
@@ -8,12 +9,13 @@ import pytest
 from ledger_contract import join, make_spec, outcome
 from sqlalchemy import text, update
 
+from nas_service.cli.main import run
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.store.collection import GRACE_S, WITHOUT_FILES, Collected, Flaw, collect, flaws
 from nas_service.store.engine import writing
 from nas_service.store.models import ArtifactRow, TrialRow, table
-from nas_service.trials import Proposal
+from nas_service.trials import Checkpoint, Proposal
 
 MakeProposal = Callable[..., Proposal]
 
@@ -149,3 +151,42 @@ def test_every_column_is_looked_at_but_those_that_hold_no_file() -> None:
     assert set(table(TrialRow).c.keys()) >= WITHOUT_FILES
     assert "artifacts" not in WITHOUT_FILES
     assert GRACE_S == 24 * 3600
+
+
+def test_the_commands_say_what_goes_and_what_is_wrong(
+    service: Service,
+    ledger: SqlLedger,
+    make_proposal: MakeProposal,
+    age: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(service.settings.data_home))
+    monkeypatch.setenv("NAS_DATABASE_URL", service.settings.resolved_database_url)
+    monkeypatch.delenv("NAS_ARTIFACTS_URL", raising=False)
+    used, old = ledger.put_artifact(b"used"), ledger.put_artifact(b"old")
+    trained(service, ledger, make_proposal(1), weights=used)
+    age(old)
+    for arguments in (["--dry-run"], []):
+        assert run(["artifacts", "collect", "--json", *arguments]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert (said["artifacts"], said["bytes"], said["kept"]) == (1, 3, 1)
+    assert run(["artifacts", "collect", "--older-than", "-1"]) == 2
+    assert run(["artifacts", "verify"]) == 0
+    (service.settings.artifacts_folder / used).write_bytes(b"others")
+    capsys.readouterr()
+    assert run(["artifacts", "verify", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == [{"kind": "artifact", "sha256": used, "flaw": "damaged"}]
+
+
+def test_what_a_running_trial_can_be_trained_on_from_stays(
+    service: Service, ledger: SqlLedger, make_proposal: MakeProposal, age: Callable[..., None]
+) -> None:
+    study = service.create_study(make_spec()).study
+    lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+    sha256 = ledger.put_artifact(b"state")
+    ledger.checkpoint(lease, Checkpoint(epoch=1, sha256=sha256))
+    age(sha256)
+    assert collected(service).artifacts == 0
+    ledger.complete(lease, outcome(lease.trial_id))
+    assert collected(service).artifacts == 1

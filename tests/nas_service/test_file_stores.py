@@ -16,6 +16,7 @@ import pytest
 from nas_service.content import PART, FileStore, FolderStore
 from nas_service.errors import DamagedFile, InvalidInput, NotFound, Unavailable
 from nas_service.file_stores import open_stores
+from nas_service.ledger import files
 from nas_service.ledger.protocol import LedgerRefused, LedgerUnavailable
 from nas_service.ledger.sql import SqlLedger
 from nas_service.node_cache import NodeCache
@@ -260,6 +261,23 @@ def test_without_its_driver_an_object_store_is_refused_with_what_to_install(tmp_
     assert done.stderr.count("\n") == 1
     assert "NAS_ARTIFACTS_URL" in done.stderr
     assert "nas-service[s3]" in done.stderr
+
+
+def test_damage_is_told_apart_for_a_worker_by_what_helps(
+    service: Service, ledger: SqlLedger, settings: Settings
+) -> None:
+    dataset = service.dataset("digits").sha256
+    _write(settings.datasets_folder / f"{dataset}.safetensors", b"others")
+    # It can be added again, and then the worker goes on.
+    with pytest.raises(LedgerUnavailable, match=r"data set.*damaged"):
+        ledger.fetch_dataset(dataset)
+    artifact = ledger.put_artifact(CONTENT)
+    _write(settings.artifacts_folder / artifact, b"others")
+    # Nothing brings it back.
+    with pytest.raises(LedgerRefused, match=r"artifact.*damaged"):
+        files.artifact_path(service.stores.artifacts, artifact)
+    with pytest.raises(DamagedFile, match="sha256"):
+        service.artifact_path(artifact)
 
 
 # The node's cache

@@ -11,6 +11,7 @@ import pytest
 from ledger_contract import LedgerContract
 from measurement_contract import MeasurementContract
 
+from nas_service.access import Role, TokenCreate
 from nas_service.ledger.http import HttpLedger
 from nas_service.ledger.protocol import LedgerRefused, LedgerUnavailable
 from nas_service.server import serving
@@ -28,8 +29,8 @@ def address(service: Service, settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture
-def token(address: str, settings: Settings) -> str:
-    return (settings.data_home / "token").read_text().strip()
+def token(address: str, service: Service) -> str:
+    return service.create_token(TokenCreate(name="workers", role=Role.worker)).token
 
 
 @pytest.fixture

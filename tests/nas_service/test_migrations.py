@@ -125,8 +125,8 @@ def check_third_migration(engine: Engine) -> None:
         devices = connection.execute(text("SELECT latency_device FROM studies ORDER BY id")).scalars().all()
         assert devices == ["cpu-torch", "cpu", None]
         assert connection.execute(text("SELECT released FROM trials")).scalars().all() == [0]
-        worker = connection.execute(text("SELECT measures_only, noise FROM workers")).one()
-        assert (bool(worker.measures_only), worker.noise) == (False, None)
+        workers = connection.execute(text("SELECT measures_only, noise FROM workers")).all()
+        assert [(bool(only), noise) for only, noise in workers] == [(False, None)]
     moved(engine, "0002")
     assert not {"measurements", "measurement_requests"} & set(inspect(engine).get_table_names())
     with reading(engine) as connection:
@@ -146,7 +146,7 @@ def test_checkpoints_are_added_and_taken_away_on_postgres(postgres_url: str) -> 
 
 def check_checkpoints_migration(engine: Engine) -> None:
     """Carry a running trial and a worker to the schema with checkpoints and back."""
-    moved(engine, "0003")
+    moved(engine, "0004")
     with writing(engine) as connection:
         insert(connection, "studies", {**STUDY, "forbidden": 0, "space_version": 1})
         insert(connection, "trials", {**DRAWN, "state": "running"})
@@ -157,9 +157,43 @@ def check_checkpoints_migration(engine: Engine) -> None:
         trial = connection.execute(select(table(TrialRow))).one()
         assert (trial.checkpoints, trial.furthest_checkpoint) == (None, 0)
         assert connection.execute(select(table(WorkerRow))).one().is_draining is False
-    moved(engine, "0003")
+    moved(engine, "0004")
     with reading(engine) as connection:
         assert len(connection.execute(text("SELECT * FROM trials")).all()) == 1
+        assert len(connection.execute(text("SELECT * FROM workers")).all()) == 1
+
+
+def test_roles_are_given_to_the_tokens_that_were_there_and_taken_away_again(tmp_path: Path) -> None:
+    check_fourth_migration(make_engine(f"sqlite:///{tmp_path}/nas.db"))
+
+
+@pytest.mark.postgres
+def test_roles_are_given_and_taken_away_on_postgres(postgres_url: str) -> None:
+    with migrating(postgres_url, "admitting") as engine:
+        check_fourth_migration(engine)
+
+
+def check_fourth_migration(engine: Engine) -> None:
+    """Carry tokens and a worker to the fourth schema and back, where lesser tokens must not open all."""
+    moved(engine, "0003")
+    with writing(engine) as connection:
+        insert(connection, "workers", {**WORKER, "measures_only": False})
+        for number, digit in enumerate("ab", 1):
+            token = {"id": number, "sha256": digit * 64, "role": "all", "created_at": AT}
+            insert(connection, "tokens", token)
+    moved(engine, "0004")
+    with writing(engine) as connection:
+        tokens = connection.execute(text("SELECT role, name FROM tokens ORDER BY id")).all()
+        assert tokens == [("admin", "first-start-aaaaaaaa"), ("admin", "first-start-bbbbbbbb")]
+        assert connection.execute(text("SELECT token_id FROM workers")).scalars().all() == [None]
+        lesser = {"name": "lesser", "role": "viewer", "created_at": AT, "sha256": "c" * 64}
+        insert(connection, "tokens", {**lesser, "id": 3})
+        connection.execute(text("UPDATE workers SET token_id = 1"))
+    moved(engine, "0003")
+    assert not {"sessions", "audit"} & set(inspect(engine).get_table_names())
+    with reading(engine) as connection:
+        good = connection.execute(text("SELECT id, role FROM tokens WHERE revoked_at IS NULL ORDER BY id"))
+        assert good.all() == [(1, "all"), (2, "all")]
         assert len(connection.execute(text("SELECT * FROM workers")).all()) == 1
 
 

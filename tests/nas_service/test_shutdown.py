@@ -130,7 +130,8 @@ def _half_sent_request(port: int) -> Iterator[socket.socket]:
 
 
 def _children(home: Path) -> list[int]:
-    return [int(lock.read_text()) for lock in (home / "run").glob("*.lock")]
+    locks = [lock for lock in (home / "run").glob("*.lock") if lock.name != "up.lock"]
+    return [int(lock.read_text()) for lock in locks]
 
 
 def _lives(pid: int) -> bool:

@@ -9,13 +9,43 @@ from measurement_contract import MeasurementContract
 from postgres import WORKER_ROLE
 from sqlalchemy import make_url
 
-from nas_service.ledger.protocol import LedgerUnavailable
+from nas_service.access import Role, TokenCreate
+from nas_service.errors import Conflict
+from nas_service.ledger.protocol import LedgerUnavailable, NameTaken
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.store.engine import make_engine
 from nas_service.store.migrate import upgrade
 from nas_service.trials import WorkerInfo
+
+
+class NamesContract:
+    """Run by subclasses that provide the fixtures `ledger` and `service` (on the same data)."""
+
+    def test_the_name_of_a_living_worker_belongs_to_its_token(
+        self, ledger: SqlLedger, service: Service
+    ) -> None:
+        ids = [service.create_token(TokenCreate(name=name, role=Role.worker)).id for name in ("one", "other")]
+        worker = WorkerInfo(name="worker", host="there", pid=1)
+        first = ledger.register(worker, token_id=ids[0], takes_any_name=False).worker_id
+        assert ledger.register(worker, token_id=ids[0], takes_any_name=False).worker_id == first
+        with pytest.raises(NameTaken):
+            ledger.register(worker, token_id=ids[1], takes_any_name=False)
+        ledger.leave(first)
+        assert ledger.register(worker, token_id=ids[1], takes_any_name=False).worker_id == first
+        with pytest.raises(NameTaken):
+            ledger.register(worker, token_id=ids[0], takes_any_name=False)
+        service.revoke_token(ids[1])
+        assert ledger.register(worker, token_id=ids[0], takes_any_name=False).worker_id == first
+
+    def test_a_token_s_name_is_free_again_once_it_is_revoked(self, service: Service) -> None:
+        wanted = TokenCreate(name="pi4", role=Role.worker)
+        first = service.create_token(wanted)
+        with pytest.raises(Conflict, match="pi4"):
+            service.create_token(wanted)
+        service.revoke_token(first.id)
+        assert service.create_token(wanted).id != first.id
 
 
 class TestSqlLedger(LedgerContract, MeasurementContract):
@@ -38,3 +68,11 @@ def test_a_database_that_is_away_is_told_apart_from_a_wrong_call(tmp_path: Path)
     ledger = SqlLedger(engine, settings=Settings(home=tmp_path))
     with pytest.raises(LedgerUnavailable):
         ledger.register(WorkerInfo(name="worker", host="here", pid=1))
+
+
+class TestNamesOfWorkers(NamesContract):
+    """As the server keeps them."""
+
+    @pytest.fixture
+    def ledger(self, service: Service) -> SqlLedger:
+        return SqlLedger(service.engine, settings=service.settings)

@@ -9,7 +9,7 @@ from nas_service.cli.main import run as nas
 from nas_service.settings import Settings
 from nas_service.trials import Lease, Outcome
 from workers.doctor import check_spool, run
-from workers.spool import Spool
+from workers.spool import Finished, Spool
 
 
 def test_it_tells_torch_gpus_memory_and_noise(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,14 +18,17 @@ def test_it_tells_torch_gpus_memory_and_noise(capsys: pytest.CaptureFixture[str]
     assert [check["name"] for check in found] == ["torch", "gpu", "memory", "noise"]
 
 
-def test_results_that_wait_are_told_with_their_worker(settings: Settings) -> None:
+def test_results_that_wait_or_were_damaged_are_told(settings: Settings) -> None:
     assert check_spool(settings)[0].verdict == "ok"
-    spool = Spool(settings.data_home / "spool" / "node-7")
+    spool = Spool(settings.data_home / "spool" / "service")
     outcome = Outcome(report_id="0" * 32, state="failed", reason="x")
-    spool.put(Lease(trial_id=1, attempt=1, worker_id=1), outcome)
+    spool.put(Finished(Lease(trial_id=1, attempt=1, worker_id=1), outcome, {}))
     (check,) = check_spool(settings)
     assert check.verdict == "warn"
-    assert "node-7" in check.line
+    assert check.detail == "results that wait to be delivered: 1"
+    (settings.data_home / "spool" / "service" / "trial-1-attempt-1.json").write_text("{")
+    assert list(spool.waiting()) == []
+    assert check_spool(settings)[0].verdict == "fail"
 
 
 def test_a_server_that_is_away_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 // Buttons that change a study: asked first where something is lost, and errors said in words.
+import { csrfHeader } from "./csrf.js";
 
 const PAST = { pause: "Paused", resume: "Resumed", drain: "Draining", cancel: "Cancelled", delete: "Deleted" };
 
@@ -8,8 +9,8 @@ export async function askAndAct(button) {
   const { study, action } = button.dataset;
   try {
     const answer = action === "delete"
-      ? await fetch(`/api/v1/studies/${study}`, { method: "DELETE" })
-      : await fetch(`/api/v1/studies/${study}:${action}`, { method: "POST" });
+      ? await fetch(`/api/v1/studies/${study}`, { method: "DELETE", headers: csrfHeader() })
+      : await fetch(`/api/v1/studies/${study}:${action}`, { method: "POST", headers: csrfHeader() });
     if (answer.ok) {
       say(`${PAST[action]}.`);
       if (action === "delete") location.assign("/studies");

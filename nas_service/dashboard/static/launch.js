@@ -1,5 +1,6 @@
 // The launch form: a spec from its fields, pre-flight while one types, errors beside their fields.
 import { problemOf } from "./actions.js";
+import { csrfHeader } from "./csrf.js";
 import { showPreflight } from "./preflight.js";
 import { commandOf, curlOf, readSpec, yamlOf } from "./spec.js";
 
@@ -13,7 +14,7 @@ const original = form.dataset.original ? JSON.parse(form.dataset.original) : {};
 
 function post(spec, query, signal) {
   return fetch(`/api/v1/studies${query}`, {
-    method: "POST", body: JSON.stringify(spec), headers: { "Content-Type": "application/json" }, signal,
+    method: "POST", body: JSON.stringify(spec), headers: { "Content-Type": "application/json", ...csrfHeader() }, signal,
   });
 }
 
@@ -78,7 +79,9 @@ async function check(spec) {
       showPreflight(report, await answer.json(), spec);
     } else {
       showProblem(await problemOf(answer));
-      report.replaceChildren(words("The form has an error; it is said beside its field."));
+      report.replaceChildren(words(answer.status === 403
+        ? "Only who may launch a study is told what to expect."
+        : "The form has an error; it is said beside its field."));
     }
   } catch (error) {
     if (error.name === "AbortError") return;

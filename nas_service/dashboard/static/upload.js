@@ -1,6 +1,7 @@
 // Upload of a data set with progress: XMLHttpRequest tells how far it is, fetch does not.
 import { refresh } from "./live.js";
 import { say } from "./actions.js";
+import { csrfHeader } from "./csrf.js";
 
 const form = document.getElementById("upload");
 const wrong = document.getElementById("file-wrong");
@@ -45,6 +46,7 @@ function upload(event) {
   const request = new XMLHttpRequest();
   request.open("POST", `/api/v1/datasets?${query}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
+  for (const [header, value] of Object.entries(csrfHeader())) request.setRequestHeader(header, value);
   request.upload.onprogress = ({ loaded, total }) => showProgress(
     loaded / total, loaded < total ? `${Math.round((100 * loaded) / total)} % sent` : "Sent; now it is checked",
   );

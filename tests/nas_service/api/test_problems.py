@@ -9,6 +9,8 @@ import pytest
 from fastapi import APIRouter
 
 from nas_service import app as application
+from nas_service.access import Role
+from nas_service.api import policy
 from nas_service.server import Server, serving
 from nas_service.settings import Settings
 
@@ -183,6 +185,7 @@ def test_an_unexpected_failure_says_an_id_and_nothing_else(
         raise RuntimeError("a secret detail")
 
     monkeypatch.setattr(application, "API_ROUTERS", (*application.API_ROUTERS, router))
+    monkeypatch.setitem(policy.POLICIES, "GET /api/v1/failing", policy.Policy(Role.viewer))
     app = Server(settings.model_copy(update={"port": 0}))
     with app.in_thread() as address:
         answer = httpx.get(f"{address}/api/v1/failing", trust_env=False)

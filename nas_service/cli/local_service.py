@@ -1,0 +1,92 @@
+"""The service on this machine's data folder, which writes into the audit log whom it serves."""
+
+import getpass
+import socket
+from pathlib import Path
+from typing import Any
+
+from nas_service.access import NewToken, Role, TokenCreate, TokenView
+from nas_service.service import Service
+from nas_service.store import audit
+from nas_service.studies import StudySpec
+from nas_service.views import DatasetView, StudyView, TrialView
+
+
+class LocalService(Service):
+    """As `Service`; what changes something, or hands out a file, is audited as done by the system's user."""
+
+    def create_study(self, spec: StudySpec) -> StudyView:
+        study = super().create_study(spec)
+        self._note("study.launch", f"studies/{study.study}")
+        return study
+
+    def pause(self, study_id: int) -> StudyView:
+        study = super().pause(study_id)
+        self._note("study.pause", f"studies/{study_id}")
+        return study
+
+    def resume(self, study_id: int) -> StudyView:
+        study = super().resume(study_id)
+        self._note("study.resume", f"studies/{study_id}")
+        return study
+
+    def drain(self, study_id: int) -> StudyView:
+        study = super().drain(study_id)
+        self._note("study.drain", f"studies/{study_id}")
+        return study
+
+    def cancel(self, study_id: int) -> StudyView:
+        study = super().cancel(study_id)
+        self._note("study.cancel", f"studies/{study_id}")
+        return study
+
+    def delete(self, study_id: int) -> None:
+        super().delete(study_id)
+        self._note("study.delete", f"studies/{study_id}")
+
+    def change_space(
+        self, study_id: int, space: str | dict[str, Any], *, sequence: int | None = None
+    ) -> StudyView:
+        study = super().change_space(study_id, space, sequence=sequence)
+        self._note("study.change", f"studies/{study_id}")
+        return study
+
+    def enqueue(self, study_id: int, architecture: dict[str, Any]) -> TrialView:
+        trial = super().enqueue(study_id, architecture)
+        self._note("trial.enqueue", f"studies/{study_id}/trials/{trial.number}")
+        return trial
+
+    def add_dataset(self, path: Path, name: str | None) -> DatasetView:
+        dataset = super().add_dataset(path, name)
+        self._note("dataset.upload", f"datasets/{dataset.name}")
+        return dataset
+
+    def artifact_path(self, sha256: str) -> Path:
+        path = super().artifact_path(sha256)
+        self._note("artifact.download", f"artifacts/{sha256}")
+        return path
+
+    def create_token(self, wanted: TokenCreate) -> NewToken:
+        made = super().create_token(wanted)
+        self._note("token.create", f"tokens/{made.id} {made.name} {made.role}")
+        return made
+
+    def revoke_token(self, token_id: int) -> TokenView:
+        revoked = super().revoke_token(token_id)
+        self._note("token.revoke", f"tokens/{revoked.id} {revoked.name} {revoked.role}")
+        return revoked
+
+    def _note(self, action: str, target: str) -> None:
+        with self._writing() as connection:
+            deed = audit.Deed(action=action, target=target, actor=_person(), role=Role.admin.value)
+            audit.append(connection, deed)
+
+
+def _person() -> str:
+    """Return the system's user and machine."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a number that has no name.
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
