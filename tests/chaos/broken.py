@@ -125,10 +125,7 @@ MUTANTS = (
         "nas_service/store/studies.py",
         'endings.end_if_done(connection, {**study, "state": target, "reason": ""})',
         "pass",
-        (
-            ON_SQLITE
-            + "test_a_study_whose_budget_was_used_up_while_it_was_paused_ends_when_it_is_resumed[sqlite]",
-        ),
+        (ON_SQLITE + "test_a_study_used_up_while_it_was_paused_ends_when_it_is_resumed[sqlite]",),
     ),
     Mutant(
         "artifacts on the disk before their name",

@@ -349,7 +349,7 @@ class LedgerContract:
         assert ledger.next_work(join(ledger, "two"), study_id=study).kind == "propose"
         assert ledger.heartbeat(lease) == "continue"
 
-    def test_a_study_whose_budget_was_used_up_while_it_was_paused_ends_when_it_is_resumed(
+    def test_a_study_used_up_while_it_was_paused_ends_when_it_is_resumed(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
         study = service.create_study(make_spec(budget=Budget(trials=1))).study
