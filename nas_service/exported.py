@@ -55,7 +55,8 @@ class ExportedNetwork:
                 json.loads((folder / "preprocessing.json").read_text())
             )
             self._session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
-        except (ValueError, RuntimeError) as error:
+        # ONNX Runtime's errors have no base of their own.
+        except Exception as error:
             raise InvalidInput(FieldError("", f"{folder} holds no readable network: {error}")) from error
         self._is_inside = self._session.get_modelmeta().custom_metadata_map.get("preprocessing") == "inside"
 

@@ -22,7 +22,10 @@ def named(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 '''
 LOADING = '''\
-def load(path: str | Path = Path(__file__).with_name("weights.safetensors")) -> Network:
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+
+
+def load(path: str | Path = WEIGHTS) -> Network:
     """Return the trained network, ready for inference."""
     content = Path(path).read_bytes()
     size = int.from_bytes(content[:8], "little")

@@ -285,7 +285,7 @@ def _check_code(trained: Trained, folder: Path) -> None:
     """
     inputs, _ = next(trained.batches(trained.test))
     # Bits depend on the order in memory: both sides get the plain one.
-    inputs = inputs.contiguous()
+    inputs = inputs.clone(memory_format=torch.contiguous_format)
     with torch.no_grad():
         expected = trained.network(inputs)
     with tempfile.TemporaryDirectory() as name:
