@@ -41,7 +41,7 @@ def quantised(trained: Trained, model: bytes) -> bytes:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
             )
-            written = onnx.load(target)
+            written = onnx.load_from_string(target.read_bytes())
     finally:
         logging.getLogger().removeFilter(_is_no_advice)
     known = onnx.load_from_string(model)
