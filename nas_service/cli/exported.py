@@ -1,6 +1,7 @@
 """`nas predict`: try an exported network at once."""
 
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -8,20 +9,23 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.output import Format, print_table, show
+from nas_service.errors import FieldError, InvalidInput
 from nas_service.exported import ExportedNetwork
 
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="Folder that 'nas trial export' wrote.")],
-    examples: Annotated[Path, typer.Argument(help="An image, a folder of images, an .npz or .npy file.")],
+    examples: Annotated[str, typer.Argument(help="An image, a folder of images, an .npz or .npy file.")],
     name: Annotated[str, typer.Option("--file", help="ONNX file of the folder.")] = "model.onnx",
     limit: Annotated[int, typer.Option(help="At most so many examples.", min=1)] = 1000,
     output: options.Output = Format.table,
     as_json: options.Json = False,
 ) -> None:
     """Say what an exported network takes examples for; they are numbers as in its data set."""
-    network = ExportedNetwork(folder, name)
-    rows = [asdict(found) for found, _ in zip(network.predict(examples), range(limit), strict=False)]
+    if not examples.strip():
+        raise InvalidInput(FieldError("/examples", "is empty", "an image, a folder, an .npz or .npy file"))
+    found = islice(ExportedNetwork(folder, name).predict(Path(examples)), limit)
+    rows = [asdict(prediction) for prediction in found]
     form = options.chosen_format(output, as_json)
     if form is not Format.table:
         show(rows, form=form, columns=("example", "label", "probability"))

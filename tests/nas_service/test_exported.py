@@ -50,6 +50,13 @@ def test_the_command_prints_a_line_an_example(
     assert [row["example"] for row in rows] == ["x.npy[0]", "x.npy[1]"]
 
 
+def test_an_empty_input_is_not_the_folder_one_stands_in(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(folder), ""]) == 2
+    assert "examples: is empty" in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_named(folder: Path, tmp_path: Path) -> None:
     network = ExportedNetwork(folder)
     np.save(tmp_path / "wide.npy", np.zeros((2, 1, 9, 9)))
