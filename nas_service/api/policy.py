@@ -67,6 +67,8 @@ READS = (
     "GET /studies",
     "GET /studies/new",
     "GET /studies/{study_id}",
+    "GET /studies/{study_id}/trials",
+    "GET /studies/{study_id}/settings",
     "GET /studies/{study_id}/trials/{number}",
     "GET /trials/{trial_id}",
     "GET /families",

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from nas_service.api.dependencies import MAX_ID, Id, TheService
-from nas_service.dashboard import contents, family_contents, launch_form
+from nas_service.dashboard import contents, family_contents, launch_form, study_pages
 from nas_service.dashboard.figures import default_axes
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.metrics import METRICS
@@ -46,23 +46,17 @@ def study(
     y: str | None = None,
     show: str = "dominated,infeasible",
     trial: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
-    state: str | None = None,
-    order: str | None = None,
-    page_token: str | None = None,
 ) -> Response:
     view = service.study(study_id)
     x, y = chosen_axes(view, x, y)
     return render(
         "study.html",
-        page="study",
         metrics=list(METRICS.values()),
         x=x,
         y=y,
         show=show.split(","),
         panel=_panel(service, view, trial),
-        **contents.status(service, view)
-        | contents.front(service, view)
-        | contents.trials(service, view, state, order, page_token),
+        **study_pages.frame(service, view, "") | contents.front(service, view),
     )
 
 

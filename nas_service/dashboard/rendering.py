@@ -20,6 +20,7 @@ from nas_service.api.actor import current_actor
 from nas_service.api.bodies import FormRoute
 from nas_service.api.errors import unexpected
 from nas_service.dashboard import plotly_script, wording
+from nas_service.dashboard.pace import time_left_text
 from nas_service.errors import ServiceError, dotted
 from nas_service.logs import request_id
 from nas_service.problems import RETRY_AFTER_S, RETRY_STATUSES, cause_of
@@ -93,6 +94,7 @@ def _environment() -> Environment:
         "words": wording.words_of,
         "latency_facts": wording.latency_facts,
         "duration": wording.duration_text,
+        "time_left": time_left_text,
         "ago": wording.ago_text,
         "moment": wording.moment_text,
         "iso": lambda moment: wording.as_utc(moment).isoformat(),

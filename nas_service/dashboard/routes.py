@@ -5,13 +5,13 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from nas_service.dashboard import describe, figure_routes, fragments, pages, plotly_script
+from nas_service.dashboard import describe, figure_routes, fragments, pages, plotly_script, study_pages
 
 STATIC = Path(__file__).parent / "static"
 
 router = APIRouter(include_in_schema=False)
-for part in (pages.router, describe.router, fragments.router, figure_routes.router, plotly_script.router):
-    router.include_router(part)
+for part in (pages, study_pages, describe, fragments, figure_routes, plotly_script):
+    router.include_router(part.router)
 
 
 @router.get("/favicon.ico")

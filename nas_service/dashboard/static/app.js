@@ -30,15 +30,20 @@ function loadPart(event, link) {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const part = document.getElementById(link.dataset.into);
-  const search = new URL(link.href).search;
-  part.dataset.live = part.dataset.live.split("?")[0] + search;
-  history.replaceState(null, "", mergedSearch(search));
+  showPart(part, new URL(link.href).search);
+}
+
+// The part as another query shows it. What the address says of other parts stays in it.
+function showPart(part, search) {
+  const [path, before = ""] = part.dataset.live.split("?");
+  part.dataset.live = path + search;
+  history.replaceState(null, "", mergedSearch(before, search));
   refresh(part);
 }
 
-function mergedSearch(search) {
+function mergedSearch(before, search) {
   const merged = new URLSearchParams(location.search);
-  for (const name of ["state", "order", "page_token"]) merged.delete(name);
+  for (const name of [...new URLSearchParams(before).keys()]) merged.delete(name);
   new URLSearchParams(search).forEach((value, name) => { if (value) merged.set(name, value); });
   return `${location.pathname}?${merged}`;
 }

@@ -141,7 +141,7 @@ def test_seven_tabs_share_one_stream(context: BrowserContext, mixed_search: Any)
 
 
 def test_trials_are_filtered_and_paged_in_place(page: Page, mixed_search: Any) -> None:
-    page.goto(f"/studies/{mixed_search.study}")
+    page.goto(f"/studies/{mixed_search.study}/trials")
     page.locator("#trials-next").click()
     expect(page.locator("#trials-first")).to_be_visible()
     page.locator("#trials-pruned").click()
@@ -314,6 +314,8 @@ def paths(
         f"/studies/{mixed_search.study}?show=dominated,infeasible,pruned&x=params",
         f"/studies/{finished_study}",
         f"/studies/{empty.study}",
+        f"/studies/{mixed_search.study}/trials",
+        f"/studies/{mixed_search.study}/settings",
         *(f"/trials/{trial}" for trial in trials),
         "/families",
         "/describe",

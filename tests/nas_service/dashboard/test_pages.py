@@ -218,7 +218,7 @@ def test_trials_that_the_newest_space_excludes_stay_visible_with_the_reason(
     client: Client, service: Service, finished_study: int
 ) -> None:
     service.change_space(finished_study, {"depth": 1})
-    page = client.get(f"/studies/{finished_study}").text
+    page = client.get(f"/studies/{finished_study}/trials").text
     assert "(excluded)" in page
     assert "not in version 2 of the space" in page
     assert ", version 2" in page
