@@ -184,4 +184,5 @@ def training_data(path: Path) -> tuple["TrainingData", "Part"]:
         resident_part(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "validation", "test")
     )
     mean, deviation = statistics(train.examples)
-    return TrainingData(train, validation, mean, deviation, CLASSES, ""), test
+    places = validation.labels.new_zeros(len(validation))
+    return TrainingData(train, validation, mean, deviation, CLASSES, "", places), test

@@ -86,7 +86,7 @@ class Trial(Value):
     worker: str | None = None
     versions: dict[str, str] = {}
     error: str | None = None
-    # sha256 by kind: "weights" (safetensors), "architecture" (JSON).
+    # sha256 by kind: "weights" (safetensors), "architecture" and "evaluation" (both JSON).
     artifacts: dict[str, str] = {}
     # Of an unfinished trial: where training can go on, the newest first; another in case that one is damaged.
     checkpoints: tuple[Checkpoint, ...] = ()

@@ -8,14 +8,15 @@ from time import perf_counter
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas_service.constraints import violations
+from nas_service.evaluation import KIND
 from nas_service.ledger.proposals import broken_limits
 from nas_service.measurements import Measurement
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.redaction import redacted
-from nas_service.studies import StudySpec
+from nas_service.studies import Recipe, StudySpec
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture, analyse
 from search_spaces.modules import build
@@ -23,6 +24,7 @@ from workers.checkpoint import architecture_file, weights_file
 from workers.company import Company
 from workers.data.arrays import TrainingData
 from workers.data.split import SplitError
+from workers.details import evaluation_file
 from workers.interruption import Interrupted
 from workers.memory import usable_memory
 from workers.second_try import WHOLE, Form, OutOfMemory, is_out_of_memory, within_memory
@@ -46,7 +48,7 @@ class Evaluation:
     timings: dict[str, float] = field(default_factory=dict)
     # A `Measurement` as plain data.
     latency: dict[str, Any] | None = None
-    # File contents by kind: "weights" and "architecture".
+    # File contents by kind: "weights", "architecture" and "evaluation".
     files: dict[str, bytes] = field(default_factory=dict)
     # Every other candidate of the study would fail for the same reason.
     ends_study: bool = False
@@ -150,12 +152,16 @@ def _train(
     identity = Identity.of(architecture.hash, recipe, split=data.split_sha256, **same)
     result = train(network, data, recipe, on_epoch=on_epoch, continuity=continuity(identity), **same)
     if result.ending in ("complete", "pruned"):
-        _score(evaluation, network, data, spec, result.validation_batch)
+        answers = _answers(network, data, recipe, result.validation_batch)
+        _score(evaluation, answers, spec)
     if result.ending == "complete":
         evaluation.files = {
             "weights": weights_file(network, architecture),
             "architecture": architecture_file(architecture),
         }
+        sizes = {"batch": result.validation_batch, "trained_examples": result.trained_examples}
+        details = evaluation_file(network, data, recipe, answers, **sizes)
+        evaluation.files |= {KIND: details} if details else {}
     _record(evaluation, result)
     if result.ending == "complete" and form != WHOLE:
         evaluation.reason = f"trained {form}, after it had run out of memory"
@@ -180,11 +186,14 @@ def _record(evaluation: Evaluation, result: TrainingResult) -> None:
         evaluation.reason = f"stopped early after epoch {result.epochs}"
 
 
-def _score(
-    evaluation: Evaluation, network: nn.Module, data: TrainingData, spec: StudySpec, batch: int
-) -> None:
-    logits, labels = zip(*predictions(network, data, spec.training.recipe, batch=batch), strict=True)
-    evaluation.metrics |= quality_metrics(torch.cat(logits).cpu(), torch.cat(labels).cpu())
+def _answers(network: nn.Module, data: TrainingData, recipe: Recipe, batch: int) -> tuple[Tensor, Tensor]:
+    """Return logits (N, classes) and labels (N,) of the validation part, on the host."""
+    logits, labels = zip(*predictions(network, data, recipe, batch=batch), strict=True)
+    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+
+
+def _score(evaluation: Evaluation, answers: tuple[Tensor, Tensor], spec: StudySpec) -> None:
+    evaluation.metrics |= quality_metrics(*answers)
     # Limits on qualities can be judged only now: a trial that breaks one is complete, but not feasible.
     evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
 

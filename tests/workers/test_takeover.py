@@ -350,5 +350,5 @@ def test_what_a_killed_worker_had_finished_is_delivered_by_another(
     trial = only_trial(service, study)
     assert (trial.worker, trial.attempt) == ("victim", 1)
     assert all(service.artifact_path(sha256).is_file() for sha256 in trial.artifacts.values())
-    assert trial.artifacts.keys() == {"weights", "architecture"}
+    assert trial.artifacts.keys() == {"weights", "architecture", "evaluation"}
     assert list(spool.iterdir()) == []

@@ -47,6 +47,8 @@ class TrainingData:
     deviation: Tensor
     classes: int
     split_sha256: str
+    # (N,) positions of the validation part in the data set's training arrays; on the host.
+    validation_indices: Tensor
 
     @property
     def device(self) -> torch.device:
@@ -73,9 +75,10 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
         SplitError: A class is too small to stand in every part.
     """
     examples, labels = dataset.x_train, dataset.y_train
+    places = np.arange(len(labels))
     if dataset.x_test is None:
-        usable = stratified_split(labels, TEST_SHARE, TEST_SEED).train
-        examples, labels = examples[usable], labels[usable]
+        places = stratified_split(labels, TEST_SHARE, TEST_SEED).train
+        examples, labels = examples[places], labels[places]
     split = stratified_split(labels, validation_share, seed)
     train = resident_part(examples[split.train], labels[split.train])
     mean, deviation = statistics(train.examples)
@@ -86,6 +89,7 @@ def training_data(dataset: Dataset, validation_share: float, seed: int) -> Train
         deviation=deviation,
         classes=dataset.classes,
         split_sha256=split.sha256,
+        validation_indices=torch.from_numpy(places[split.held_out]),
     )
 
 
