@@ -2,13 +2,23 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nas_service.devices import checked_device
 from nas_service.metrics import METRICS, Goal
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SamplerName = Literal["auto", "random", "tpe", "nsga2", "nsga3", "gp"]
+PRESETS = "presets"
 StudyState = Literal["running", "paused", "draining", "finished", "cancelled", "failed"]
 ACTIVE_STATES: frozenset[StudyState] = frozenset({"running", "paused", "draining"})
 
@@ -54,11 +64,27 @@ class Constraint(Spec):
         return self
 
 
+def _known_start(start: object) -> object:
+    is_study = isinstance(start, int) and not isinstance(start, bool) and start >= 1
+    if start == PRESETS or is_study or isinstance(start, dict):
+        return start
+    raise ValueError(
+        f"must be {PRESETS!r}, the number of a study, or an architecture, not {str(start)[:60]!r}"
+    )
+
+
 class Search(Spec):
     """How candidates are proposed."""
 
     sampler: SamplerName = "auto"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    # The control arm: this share of the trained candidates is drawn at random, unseen by the sampler.
+    random_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    # Trained first, within the budget: "presets" of the space, fronts of other studies by their number, or
+    # architectures.
+    warm_start: tuple[Annotated[int | str | dict[str, Any], BeforeValidator(_known_start)], ...] = Field(
+        default=(), max_length=100
+    )
     # A run of this many proposals with nothing feasible among them ends the study.
     max_infeasible_in_a_row: int = Field(default=500, ge=1, le=100_000)
 
@@ -156,17 +182,43 @@ class Training(Spec):
         return tuple(rungs)
 
 
+class Stall(Spec):
+    """When a search no longer pays: the last `trials` trained candidates added too little hypervolume."""
+
+    trials: int = Field(ge=1, le=1_000_000)
+    # The share of the hypervolume that they must have added: 0.01 is one per cent.
+    gain: float = Field(default=0.01, ge=0.0, le=1.0)
+
+
 class Budget(Spec):
-    """When the search ends: `trials` counts trained candidates, `minutes` wall-clock time."""
+    """When the search ends; the first bound that is reached ends it.
+
+    `trials` counts trained candidates, `minutes` wall-clock time, and `epochs` what candidates trained: one
+    starts only if all its epochs still fit, and gives back what it was stopped before.
+    """
 
     trials: int | None = Field(default=100, ge=1, le=1_000_000)
     minutes: float | None = Field(default=None, gt=0.0)
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    stall: Stall | None = None
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> Self:
-        if self.trials is None and self.minutes is None:
-            raise ValueError("a budget needs trials or minutes")
+        if self.trials is None and self.minutes is None and self.epochs is None:
+            raise ValueError("a budget needs trials, minutes or epochs")
         return self
+
+
+class Confirm(Spec):
+    """What of a front is trained again from scratch, with several seeds, and measured on the test part."""
+
+    # So many members of the front, those that together cover most of it; all of them where it is None.
+    top: int | None = Field(default=5, ge=1, le=100)
+    seeds: int = Field(default=3, ge=1, le=20)
+    # As many as a candidate of the study trains where it is None.
+    epochs: int | None = Field(default=None, ge=1, le=10_000)
+    # What is trained on; the test part is never among it.
+    data: Literal["train_and_validation", "train"] = "train_and_validation"
 
 
 class StudySpec(Spec):
@@ -183,6 +235,8 @@ class StudySpec(Spec):
     search: Search = Search()
     training: Training = Training()
     budget: Budget = Budget()
+    # What is confirmed once the study has finished: nothing unless asked, for it trains beyond the budget.
+    confirm: Confirm | None = None
 
     _device = field_validator("device")(checked_device)
 
@@ -202,6 +256,17 @@ class StudySpec(Spec):
         for name in constraints:
             _known_metric(name)
         return constraints
+
+    @field_validator("budget")
+    @classmethod
+    def _holds_a_candidate(cls, budget: Budget, info: ValidationInfo) -> Budget:
+        training = info.data.get("training")
+        if training is not None and budget.epochs is not None and budget.epochs < training.epochs:
+            raise ValueError(
+                f"epochs ({budget.epochs}) must be at least those of one candidate, training.epochs "
+                f"({training.epochs})"
+            )
+        return budget
 
     @property
     def needs_latency(self) -> bool:

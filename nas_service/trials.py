@@ -13,6 +13,8 @@ TrialState = Literal["waiting", "running", "complete", "pruned", "infeasible", "
 TERMINAL_STATES: frozenset[TrialState] = frozenset({"complete", "pruned", "infeasible", "failed"})
 # The states whose trials were trained and therefore use up the budget.
 TRAINED_STATES: frozenset[TrialState] = frozenset({"complete", "pruned", "failed"})
+# Who chose a trial's architecture: the sampler, the control arm that draws at random, or a person.
+Arm = Literal["search", "random", "enqueued"]
 # A trial whose worker vanished this many times is failed.
 MAX_ATTEMPTS = 3
 
@@ -41,6 +43,7 @@ class Proposal(Value):
     forbidden: str | None = None
     # The version of the study's space that drew it; one of an earlier version is refused.
     space_version: int = 1
+    arm: Arm = "search"
     seed: int = 0
     proposal_s: float = 0.0
 
@@ -69,6 +72,7 @@ class Trial(Value):
     reason: str | None = None
     # The version of the space that drew it; None for an architecture that a person enqueued.
     space_version: int | None = None
+    arm: Arm = "search"
     # Why it counts neither for the front nor for ranks and samplers; None where it does.
     excluded: str | None = None
     params: dict[str, Any] = {}

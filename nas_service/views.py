@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nas_service.devices import is_local
 from nas_service.studies import StudySpec, StudyState
-from nas_service.trials import Trial, TrialState
+from nas_service.trials import Arm, Trial, TrialState
 
 Item = TypeVar("Item")
 WorkerState = Literal["idle", "running", "draining", "stopped", "lost"]
@@ -49,6 +49,9 @@ class StudyView(View):
     reason: str
     trials: TrialCounts
     budget_trials: int | None
+    budget_epochs: int | None = None
+    # What ended trials have trained; an epoch that a crash made necessary again counts once.
+    epochs_spent: int = 0
     elapsed_s: float
     # Rises with every change; use it to ask whether anything is new.
     sequence: int
@@ -68,6 +71,21 @@ class SpaceVersion(View):
     created_at: datetime
 
 
+class Confirmed(View):
+    """Figures on the test part, of networks trained anew with several seeds.
+
+    The search has never looked at that part, so these are free of what choosing the best by validation adds.
+    """
+
+    runs: int
+    # Of every quality, over the runs.
+    mean: dict[str, float]
+    # The sample standard deviation over the runs; empty for a single one.
+    deviation: dict[str, float]
+    # By how much the search's own figure of the first quality is better than the mean; negative where worse.
+    optimism: float | None
+
+
 class FrontMember(View):
     """A non-dominated, feasible, completely trained trial."""
 
@@ -81,6 +99,8 @@ class FrontMember(View):
     summary: str = ""
     # Metrics whose values were predicted, not measured.
     predicted: list[str] = []
+    # None where nothing was confirmed.
+    confirmed: Confirmed | None = None
 
 
 class HypervolumePoint(View):
@@ -122,6 +142,8 @@ class TrialSummary(View):
     state: TrialState
     reason: str | None
     space_version: int | None = None
+    # Who chose the architecture: the sampler, the control arm, or a person.
+    arm: Arm = "search"
     # Why it counts neither for the front nor for ranks and samplers; None where it does.
     excluded: str | None = None
     metrics: dict[str, float]

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, or_, select
 
 from nas_service.devices import LOCAL_DEVICES
+from nas_service.ledger import budget
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store.devices import is_served
 from nas_service.store.engine import now_moment, now_seconds
@@ -108,14 +109,13 @@ def _claimable(connection: Connection, is_single: bool, devices: tuple[str, ...]
 
 
 def _open_study(connection: Connection, is_single: bool, devices: tuple[str, ...]) -> Select[Any]:
-    used = STUDY.c.waiting + STUDY.c.running + STUDY.c.complete + STUDY.c.pruned + STUDY.c.failed
     query = (
         select(STUDY)
         .where(
             STUDY.c.state == "running",
             is_served(connection, devices, bindparam("lost_after")),
             STUDY.c.fruitless_in_a_row < STUDY.c.max_fruitless,
-            or_(STUDY.c.budget_trials.is_(None), used < STUDY.c.budget_trials),
+            budget.has_room(1),
         )
         .order_by(STUDY.c.running, STUDY.c.id)
         .limit(1)

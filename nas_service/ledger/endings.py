@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger import takeover
+from nas_service.ledger import budget, takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
-from nas_service.store.models import ForbiddenRow, StudyRow, TrialRow, table
+from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
-from nas_service.trials import MAX_ATTEMPTS, TRAINED_STATES, Lease, Outcome
+from nas_service.trials import MAX_ATTEMPTS, Lease, Outcome
 
 STUDY, TRIAL, FORBIDDEN = table(StudyRow), table(TrialRow), table(ForbiddenRow)
+EPOCH = table(EpochRow)
+# A recipe has no more.
+MOST_EPOCHS = 10_000
 # A candidate that latency rejects was measured first: it weighs as much as this many analytic rejects.
 MEASURED_REJECT_WEIGHT = 20
 
@@ -29,6 +32,7 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         TRIAL.c.number,
         TRIAL.c.report_id,
         TRIAL.c.reason,
+        reported_epochs(),
     )
     before = connection.execute(query.where(TRIAL.c.id == lease.trial_id)).one_or_none()
     if before is None:
@@ -51,7 +55,8 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     }
     is_held = (TRIAL.c.worker_id == lease.worker_id) & (TRIAL.c.state == "running")
     guard = (TRIAL.c.id == lease.trial_id) & (TRIAL.c.attempt == lease.attempt) & is_held
-    study = _end_row(connection, before.study_id, outcome.state, guard, values)
+    counted = _counting(before.study_id, outcome.state, _epochs_of(before, outcome))
+    study = _end_row(connection, counted, guard, values)
     if study is None:
         raise LeaseLost(
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
@@ -61,14 +66,26 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
     crash_point("ledger.complete.before_commit")
 
 
+def reported_epochs() -> ColumnElement[int]:
+    """Return the last epoch that a trial's worker, or one before, reported: what it has cost so far."""
+    last = select(func.coalesce(func.max(EPOCH.c.epoch), 0)).where(EPOCH.c.trial_id == TRIAL.c.id)
+    return last.correlate(TRIAL).scalar_subquery().label("epochs")
+
+
+def _epochs_of(before: Any, outcome: Outcome) -> int:
+    """Return what a trial trained; epochs of a time when the ledger was away were never reported."""
+    told = outcome.timings.get("trained_epochs", 0.0)
+    reported: int = before.epochs
+    return max(reported, int(told) if 0 <= told <= MOST_EPOCHS else 0)
+
+
 def _end_row(
-    connection: Connection, study_id: int, state: str, guard: ColumnElement[bool], values: dict[str, Any]
+    connection: Connection, counted: Update, guard: ColumnElement[bool], values: dict[str, Any]
 ) -> Any:
     """Count a trial's end under the study's lock and write its row; None if the guard holds no longer.
 
     On PostgreSQL both are one statement, so that the lock is held for one round trip and the commit.
     """
-    counted = _counting(study_id, state)
     if connection.dialect.name != "postgresql":
         study = connection.execute(counted).mappings().one()
         written = update(TRIAL).where(guard).values(**values, revision=study["revision"])
@@ -81,8 +98,9 @@ def _end_row(
 
 def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     """Fail a trial whose workers kept vanishing."""
-    counted = _count_ended(connection, study["id"], "failed")
-    kept = connection.execute(select(TRIAL.c.checkpoints).where(TRIAL.c.id == trial_id)).scalar()
+    known = select(TRIAL.c.checkpoints, reported_epochs()).where(TRIAL.c.id == trial_id)
+    kept, epochs = connection.execute(known).one()
+    counted = connection.execute(_counting(study["id"], "failed", epochs)).mappings().one()
     behind = f" after epoch {kept[0]['epoch']}" if kept else ""
     values = {
         "state": "failed",
@@ -101,16 +119,13 @@ def fail_lost(connection: Connection, study: Any, trial_id: int) -> None:
     crash_point("ledger.fail_lost.before_commit")
 
 
-def _count_ended(connection: Connection, study_id: int, state: str) -> Any:
-    """Take the study's lock, move one trial from running to its end in the counters, and return the row."""
-    return connection.execute(_counting(study_id, state)).mappings().one()
-
-
-def _counting(study_id: int, state: str) -> Any:
+def _counting(study_id: int, state: str, epochs: int) -> Update:
+    """Return what locks the study, moves one trial from running to its end, and answers with the row."""
     counters: dict[str, Any] = {
         "revision": STUDY.c.revision + 1,
         "running": STUDY.c.running - 1,
         state: STUDY.c[state] + 1,
+        "epochs_spent": STUDY.c.epochs_spent + epochs,
     }
     if state in ("complete", "pruned"):
         counters["fruitless_in_a_row"] = 0
@@ -129,17 +144,12 @@ def end_if_used_up(connection: Connection, study: Any) -> None:
     """Finish a study that has nothing left to do."""
     if study["running"] or study["waiting"]:
         return
-    trained = sum(study[state] for state in TRAINED_STATES)
     if study["state"] == "draining":
         end_study(connection, study["id"], "finished", study["reason"] or "drained on request")
-    elif (
-        study["state"] == "running"
-        and study["budget_trials"] is not None
-        and trained >= study["budget_trials"]
-    ):
-        end_study(
-            connection, study["id"], "finished", f"the budget of {study['budget_trials']} trials is used up"
-        )
+        return
+    reason = budget.why_used_up(study) if study["state"] == "running" else None
+    if reason is not None:
+        end_study(connection, study["id"], "finished", reason)
 
 
 def end_if_fruitless(connection: Connection, study: Any) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, bindparam, insert, li
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger import endings, single
+from nas_service.ledger import budget, endings, single
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store import events
 from nas_service.store.engine import now_seconds
@@ -19,7 +19,6 @@ from nas_service.trials import Forbidden, Proposal, Repeat, Reservation, Trial
 STUDY, TRIAL = table(StudyRow), table(TrialRow)
 # Proposals with their place in the batch's ordinals.
 Placed = list[tuple[int, Proposal]]
-USED = ("waiting", "running", "complete", "pruned", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def write(
         study = _locked(connection, study_id)
         if study["state"] != "running" or study["space_version"] != version:
             return Reservation(trials=[], leases=[], repeats=[], refused=len(proposals))
-        found = _sorted_out(proposals, set(known), free_budget(study))
+        found = _sorted_out(proposals, set(known), budget.free(study))
         study = _count_in(connection, study_id, version, found)
         assert study is not None, "a study that is locked, runs and has room takes them in"
     crash_point("ledger.reserve.counted")
@@ -139,7 +138,6 @@ def _counting(
 ) -> Any:
     """Return the statement of `_count_in`."""
     feasible, total = counts.feasible, counts.fresh + counts.again + counts.forbidden
-    used = sum((STUDY.c[state] for state in USED), start=feasible)
     counters = {
         "revision": STUDY.c.revision + 1,
         "next_number": STUDY.c.next_number + counts.fresh,
@@ -150,7 +148,7 @@ def _counting(
         "forbidden": STUDY.c.forbidden + counts.forbidden,
         "fruitless_in_a_row": STUDY.c.fruitless_in_a_row + total - feasible,
     }
-    has_room = or_(STUDY.c.budget_trials.is_(None), used <= STUDY.c.budget_trials, feasible == 0)
+    has_room = or_(feasible == 0, budget.has_room(feasible))
     is_open = (STUDY.c.state == "running") & (STUDY.c.space_version == version)
     statement = update(STUDY).where(STUDY.c.id == study_id, is_open, has_room)
     return statement.values(counters).returning(STUDY, now_seconds(connection).label("clock"))
@@ -199,13 +197,6 @@ def _write_single(
         repeats=[],
         fruitless_in_a_row=study["fruitless_in_a_row"],
     )
-
-
-def free_budget(study: Any) -> int | None:
-    """Return how many more trials the budget holds, None without a bound."""
-    if study["budget_trials"] is None:
-        return None
-    return int(study["budget_trials"] - sum(study[state] for state in USED))
 
 
 def _sorted_out(proposals: list[Proposal], known: set[str], room: int | None) -> Sorted:
@@ -264,6 +255,7 @@ def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> 
         "state": "running" if is_feasible else "infeasible",
         "reason": None if is_feasible else broken_limits(proposal.violations),
         "space_version": proposal.space_version,
+        "arm": proposal.arm,
         "excluded": None,
         "params": proposal.params,
         "distributions": proposal.distributions,

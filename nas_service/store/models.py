@@ -94,6 +94,10 @@ class StudyRow(Base):
     # Where latency is measured; NULL where no figure needs it.
     latency_device: Mapped[str | None] = mapped_column(String(63))
     budget_trials: Mapped[int | None]
+    budget_epochs: Mapped[int | None]
+    # Of ended trials; an unfinished one keeps `epochs_a_trial` for itself.
+    epochs_spent: Mapped[int] = mapped_column(BIG, default=0)
+    epochs_a_trial: Mapped[int] = mapped_column(default=0)
     deadline: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -132,6 +136,7 @@ class TrialRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None]
     space_version: Mapped[int | None]
+    arm: Mapped[str] = mapped_column(String(16), default="search")
     excluded: Mapped[str | None]
     params: Mapped[dict[str, Any]]
     distributions: Mapped[dict[str, Any]]

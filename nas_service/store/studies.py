@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, se
 
 from nas_service.crash_points import crash_point
 from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, Stale
-from nas_service.ledger import endings
-from nas_service.ledger.proposals import free_budget
+from nas_service.ledger import budget, endings
 from nas_service.store import events, spaces
 from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
 from nas_service.store.rows import TRIAL_COLUMNS, trial_from
@@ -29,6 +28,7 @@ LISTED_COLUMNS = tuple(
         "state",
         "reason",
         "space_version",
+        "arm",
         "excluded",
         "metrics",
         "violations",
@@ -63,6 +63,8 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
         "max_fruitless": spec.search.max_infeasible_in_a_row,
         "latency_device": spec.latency_device,
         "budget_trials": spec.budget.trials,
+        "budget_epochs": spec.budget.epochs,
+        "epochs_a_trial": spec.training.epochs,
         "deadline": now + timedelta(minutes=minutes) if minutes else None,
         "created_at": now,
     }
@@ -152,7 +154,7 @@ def change_space(
 
 
 def _has_budget(study: RowMapping) -> bool:
-    room = free_budget(study)
+    room = budget.free(study)
     has_time = study["deadline"] is None or study["deadline"] > datetime.now(UTC)
     return has_time and (room is None or room > 0)
 
@@ -185,7 +187,7 @@ def enqueue_trial(
     ).scalar()
     if known is not None:
         raise Conflict(f"study {study_id} knows this architecture already, as trial {known}")
-    room = free_budget(study)
+    room = budget.free(study)
     if room is not None and room <= 0:
         raise Conflict(f"the budget of study {study_id} is used up")
     values = {
@@ -195,6 +197,7 @@ def enqueue_trial(
         "revision": study["revision"],
         "state": "waiting",
         "reason": "enqueued by hand",
+        "arm": "enqueued",
         "params": {},
         "distributions": {},
         "attributes": {},
@@ -293,6 +296,8 @@ def view_of(row: RowMapping, reason: str) -> StudyView:
         reason=reason,
         trials=TrialCounts(**{name: row[name] for name in TrialCounts.model_fields}),
         budget_trials=row["budget_trials"],
+        budget_epochs=row["budget_epochs"],
+        epochs_spent=row["epochs_spent"],
         elapsed_s=round((ended - row["created_at"]).total_seconds(), 3),
         sequence=row["revision"],
         created_at=row["created_at"],
@@ -320,6 +325,7 @@ def _refuse_forbidden(study: RowMapping, architecture: Architecture) -> None:
 def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:
     """Fail what runs or waits; a worker that still trains one of these will find its lease lost."""
     unfinished = (TRIAL.c.study_id == study["id"]) & TRIAL.c.state.in_(("running", "waiting"))
+    epochs = connection.execute(select(endings.reported_epochs()).where(unfinished)).scalars().all()
     values = {
         "state": "failed",
         "reason": "the study was cancelled",
@@ -330,4 +336,5 @@ def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:
     }
     count = connection.execute(update(TRIAL).where(unfinished).values(values)).rowcount
     counters = {"running": 0, "waiting": 0, "failed": study["failed"] + count}
+    counters["epochs_spent"] = study["epochs_spent"] + sum(epochs)
     connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(counters))

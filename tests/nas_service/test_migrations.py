@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 
 from nas_service.store.engine import make_engine, reading, writing
 from nas_service.store.migrate import NewerDatabase, upgrade
-from nas_service.store.models import Base, SpaceRow, TrialRow, WorkerRow, table
+from nas_service.store.models import Base, SpaceRow, WorkerRow, table
 
 AT = "2026-01-01 00:00:00"
 # As the first schema wrote them.
@@ -153,14 +153,41 @@ def check_checkpoints_migration(engine: Engine) -> None:
         insert(connection, "workers", WORKER)
     moved(engine, "0005")
     with reading(engine) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-        trial = connection.execute(select(table(TrialRow))).one()
-        assert (trial.checkpoints, trial.furthest_checkpoint) == (None, 0)
+        kept = connection.execute(text("SELECT checkpoints, furthest_checkpoint FROM trials")).one()
+        assert kept == (None, 0)
         assert connection.execute(select(table(WorkerRow))).one().is_draining is False
     moved(engine, "0004")
     with reading(engine) as connection:
         assert len(connection.execute(text("SELECT * FROM trials")).all()) == 1
         assert len(connection.execute(text("SELECT * FROM workers")).all()) == 1
+
+
+def test_arms_and_budgets_in_epochs_are_added_and_taken_away_again(tmp_path: Path) -> None:
+    check_arms_migration(make_engine(f"sqlite:///{tmp_path}/nas.db"))
+
+
+@pytest.mark.postgres
+def test_arms_and_budgets_in_epochs_are_added_and_taken_away_on_postgres(postgres_url: str) -> None:
+    with migrating(postgres_url, "arming") as engine:
+        check_arms_migration(engine)
+
+
+def check_arms_migration(engine: Engine) -> None:
+    """Carry a drawn and an enqueued trial to the schema with arms and back."""
+    moved(engine, "0005")
+    with writing(engine) as connection:
+        insert(connection, "studies", {**STUDY, "forbidden": 0, "space_version": 1})
+        insert(connection, "trials", {**DRAWN, "space_version": 1})
+        insert(connection, "trials", ENQUEUED)
+    moved(engine, "0006")
+    with reading(engine) as connection:
+        arms = connection.execute(text("SELECT arm FROM trials ORDER BY number")).scalars().all()
+        assert arms == ["search", "enqueued"]
+        budget = text("SELECT budget_epochs, epochs_spent, epochs_a_trial FROM studies")
+        assert connection.execute(budget).one() == (None, 0, 0)
+    moved(engine, "0005")
+    with reading(engine) as connection:
+        assert len(connection.execute(text("SELECT * FROM trials")).all()) == 2
 
 
 def test_roles_are_given_to_the_tokens_that_were_there_and_taken_away_again(tmp_path: Path) -> None:
