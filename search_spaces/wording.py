@@ -93,7 +93,7 @@ def text(architecture: Architecture) -> str:
     rows = [("input", "", times(architecture.input_shape), "", "")]
     for number, stage in enumerate(architecture.stages, start=1):
         part = f"stage{number}"
-        described = f"{_short_stage(stage)} · {' · '.join(before_add(stage) + after_add(stage))}"
+        described = f"{short_stage(stage)} · {' · '.join(before_add(stage) + after_add(stage))}"
         params, macs = part_cost(cost, part)
         shape = times(output_shape(cost, part))
         rows.append((f"stage {number}", described, shape, f"{params:,}", f"{macs:,}"))
@@ -213,7 +213,7 @@ def times(shape: tuple[int, ...]) -> str:
 
 def _line(stages: Sequence[Stage], head: Mapping[str, Any], classes: int) -> str:
     count = f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"
-    body = " → ".join(map(_short_stage, stages))
+    body = " → ".join(map(short_stage, stages))
     return ", ".join([f"{count}: {body}", head["pool"], *map(str, head["dense"]), str(classes)])
 
 
@@ -234,10 +234,9 @@ def _stored_operation(data: str, axes: int) -> Operation:
     return operation.fitted(operation.channels, (1,) * axes)
 
 
-def _short_stage(stage: Stage) -> str:
-    branches = "|".join(
-        "+".join(map(_short_operation, branch.operations)) for branch in displayed(stage.branches)
-    )
+def short_stage(stage: Stage) -> str:
+    """Return a stage as `summary` has it."""
+    branches = "|".join(map(short_branch, displayed(stage.branches)))
     fusion = FUSIONS[stage.fusion].format(stage.channels) if len(stage.branches) > 1 else ""
     attention = f" se{stage.attention}" if stage.attention else ""
     gathers = f" self{stage.self_attention}" if stage.self_attention else ""
@@ -245,8 +244,14 @@ def _short_stage(stage: Stage) -> str:
     return f"{branches}{fusion}{attention}{connection}{gathers}{' ↓' if stage.downsample != 'none' else ''}"
 
 
+def short_branch(branch: Branch) -> str:
+    """Return a branch as `summary` has it."""
+    return "+".join(map(short_operation, branch.operations))
+
+
 @lru_cache(maxsize=16_384, typed=True)
-def _short_operation(operation: Operation) -> str:
+def short_operation(operation: Operation) -> str:
+    """Return an operation as `summary` has it: channels, kernel, what is not at its default."""
     name = SHORT_NAMES.get(operation.kind, operation.kind)
     return " ".join(
         [f"{operation.channels}·{name}{kernel(operation, 'x')}", *options(operation, SHORT_OPTIONS)]
