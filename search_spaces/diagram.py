@@ -1,8 +1,11 @@
 """Pictures of an architecture: SVG for pages, a table for terminals, one line for lists."""
 
+from typing import NamedTuple
+
 from search_spaces.architecture import Architecture, Branch, Stage
 from search_spaces.cost import Cost, analyse
 from search_spaces.drawing import CHARACTER_WIDTH, Canvas
+from search_spaces.heat import Heat, HeatFigure
 from search_spaces.operations import Operation
 from search_spaces.wording import (
     ACTIVATIONS,
@@ -33,6 +36,8 @@ GAP = 10
 CONNECTOR = 32
 WIDEST_BRANCH = 150
 LINE = 15
+# Okabe and Ito's orange, which no kernel is shaded in.
+HOT = "#e69f00"
 FUSIONS = {
     "concat": "concatenate",
     "add": "add",
@@ -43,36 +48,59 @@ FUSIONS = {
 }
 
 
-def svg(architecture: Architecture) -> str:
+class _Box(NamedTuple):
+    """An operation as it is drawn."""
+
+    name: str
+    lines: list[str]
+    tint: float
+    color: str
+
+
+def svg(architecture: Architecture, *, heat: HeatFigure | None = None) -> str:
     """Return a self-contained picture, read from top to bottom.
 
     Input, a panel for every stage (branches side by side, fusion, what follows, residual line, cost) and the
     head; the maps' shapes stand between the panels. It has a natural size and a viewBox: let the page bound
     its width.
+
+    Args:
+        architecture: What to draw.
+        heat: Colour each part by its share of this figure, and write that and its receptive field into it;
+            otherwise larger kernels are darker.
     """
     cost = analyse(architecture)
+    shares = Heat.of(architecture, cost, heat) if heat else None
     canvas = Canvas(WIDTH)
     y = _pill(canvas, 4, f"input {times(architecture.input_shape)}", "input")
     channels = architecture.input_shape[0]
     for number, stage in enumerate(architecture.stages, start=1):
         canvas.arrow(CENTRE, y, y + CONNECTOR)
-        y = _draw_stage(canvas, y + CONNECTOR, number, stage, cost, channels)
+        y = _draw_stage(canvas, y + CONNECTOR, number, stage, cost, channels, shares)
         canvas.text(
             CENTRE + 10, y + 20, times(output_shape(cost, f"stage{number}")), anchor="start", faint=True
         )
         channels = stage.channels
     canvas.arrow(CENTRE, y, y + CONNECTOR)
-    y = _draw_head(canvas, y + CONNECTOR, architecture, cost)
+    y = _draw_head(canvas, y + CONNECTOR, architecture, cost, shares)
     title = f"Architecture {architecture.hash[:8]}: {cost.params:,} parameters, {cost.macs:,} MACs"
     return canvas.render(y + 4, title, summary(architecture))
 
 
-def _draw_stage(canvas: Canvas, top: float, number: int, stage: Stage, cost: Cost, channels: int) -> float:
+def _draw_stage(
+    canvas: Canvas,
+    top: float,
+    number: int,
+    stage: Stage,
+    cost: Cost,
+    channels: int,
+    heat: Heat | None,
+) -> float:
     has_line = stage.connection != "none"
     entry, fork = top + 34, top + 34 + (10 if has_line else 0)
-    y = _draw_branches(canvas, fork, stage)
+    y = _draw_branches(canvas, fork, stage, f"stage{number}", heat)
     if len(stage.branches) > 1:
-        y = _pill(canvas, y, _fusion(stage), "fusion")
+        y = _pill(canvas, y, _fusion(stage), "fusion", tint=_merge_tint(heat, number))
     steps, last = before_add(stage), after_add(stage)
     if has_line:
         if stage.is_dense:
@@ -92,18 +120,21 @@ def _draw_stage(canvas: Canvas, top: float, number: int, stage: Stage, cost: Cos
     return bottom
 
 
-def _draw_branches(canvas: Canvas, fork: float, stage: Stage) -> float:
+def _draw_branches(canvas: Canvas, fork: float, stage: Stage, name: str, heat: Heat | None) -> float:
     branches = displayed(stage.branches)
+    names = _names(name, stage, branches)
     inner = BRANCHES_RIGHT - BRANCHES_LEFT + GAP
     width = min(WIDEST_BRANCH, inner / len(branches) - GAP)
     first = CENTRE - (len(branches) - 1) / 2 * (width + GAP)
-    heights = [_branch_height(branch, stage) for branch in branches]
+    labels = [_labels(branch, stage, below, heat) for branch, below in zip(branches, names, strict=True)]
+    heights = [_branch_height(lines) for lines in labels]
     top, bottom = fork + 16, fork + 16 + max(heights)
     for index, (branch, height) in enumerate(zip(branches, heights, strict=True)):
         x = first + index * (width + GAP)
         start = top + (max(heights) - height) / 2
         canvas.path(f"M{CENTRE:g} {fork:g}H{x:g}V{start:g}", "flow")
-        end = _draw_branch(canvas, x, start, width, branch, stage)
+        boxes = _boxes(branch, labels[index], names[index], heat)
+        end = _draw_branch(canvas, x, start, width, boxes)
         canvas.path(f"M{x:g} {end:g}V{bottom + 14:g}H{CENTRE:g}", "flow")
     if len(branches) == 1:
         return bottom + 14
@@ -111,15 +142,15 @@ def _draw_branches(canvas: Canvas, fork: float, stage: Stage) -> float:
     return bottom + 24
 
 
-def _draw_branch(canvas: Canvas, x: float, y: float, width: float, branch: Branch, stage: Stage) -> float:
-    for number, (operation, lines) in enumerate(zip(branch.operations, _labels(branch, stage), strict=True)):
+def _draw_branch(canvas: Canvas, x: float, y: float, width: float, boxes: list[_Box]) -> float:
+    for number, box in enumerate(boxes):
         if number:
             canvas.path(f"M{x:g} {y:g}v{GAP}", "flow")
             y += GAP
-        height = _box_height(lines)
-        canvas.box(x - width / 2, y, width, height, f"operation {operation.kind}", fill=_shade(operation))
-        canvas.text(x, y + 20, lines[0], size=14, room=width - 8, bold=True)
-        for line, label in enumerate(lines[1:], start=1):
+        height = _box_height(box.lines)
+        canvas.box(x - width / 2, y, width, height, box.name, fill=box.tint, color=box.color)
+        canvas.text(x, y + 20, box.lines[0], size=14, room=width - 8, bold=True)
+        for line, label in enumerate(box.lines[1:], start=1):
             canvas.text(x, y + 20 + line * LINE, label, size=11.5, room=width - 8)
         y += height
     return y
@@ -158,10 +189,12 @@ def _draw_shortcut(canvas: Canvas, entry: float, y: float, stage: Stage, channel
     return ring + 7
 
 
-def _draw_head(canvas: Canvas, top: float, architecture: Architecture, cost: Cost) -> float:
+def _draw_head(
+    canvas: Canvas, top: float, architecture: Architecture, cost: Cost, heat: Heat | None
+) -> float:
     steps = head_steps(architecture)
     canvas.path(f"M{CENTRE:g} {top:g}v34", "flow")
-    y = _pill(canvas, top + 34, " → ".join(steps), "step")
+    y = _pill(canvas, top + 34, " → ".join(steps), "step", tint=heat.tint("head.") if heat else None)
     _panel(canvas, top, y + 12, "Head", part_cost(cost, "head"), "head")
     return y + 12
 
@@ -178,20 +211,51 @@ def _joined_pill(canvas: Canvas, y: float, label: str) -> float:
     return _pill(canvas, y + 12, label, "step")
 
 
-def _pill(canvas: Canvas, y: float, label: str, name: str) -> float:
+def _pill(canvas: Canvas, y: float, label: str, name: str, *, tint: float | None = None) -> float:
     width = min(WIDTH - 4 * MARGIN, max(80, len(label) * 12 * CHARACTER_WIDTH + 24))
-    canvas.box(CENTRE - width / 2, y, width, 26, name, fill=0.05, radius=13)
+    fill, color = (0.05, "currentColor") if tint is None else (tint, HOT)
+    canvas.box(CENTRE - width / 2, y, width, 26, name, fill=fill, radius=13, color=color)
     canvas.text(CENTRE, y + 17.5, label, room=width - 16)
     return y + 26
 
 
-def _labels(branch: Branch, stage: Stage) -> list[list[str]]:
+def _names(name: str, stage: Stage, branches: list[Branch]) -> list[str]:
+    """Return the branches' names in the graph, which numbers them as the stage does."""
+    left = list(enumerate(stage.branches, start=1))
+    found = []
+    for branch in branches:
+        # Equal branches are told apart by nothing but their number.
+        place = next(place for place in left if place[1] is branch or place[1] == branch)
+        left.remove(place)
+        found.append(f"{name}.branch{place[0]}")
+    return found
+
+
+def _labels(branch: Branch, stage: Stage, name: str, heat: Heat | None) -> list[list[str]]:
     """Return the lines in the box of each operation."""
     strided = branch.strided if stage.downsample == "stride" else 0
+    last = len(branch.operations)
     return [
         _lines(operation, stage, strides=number == strided)
+        + (heat.words(name, f"{operation.kind}{number}", is_last=number == last) if heat else [])
         for number, operation in enumerate(branch.operations, start=1)
     ]
+
+
+def _boxes(branch: Branch, labels: list[list[str]], name: str, heat: Heat | None) -> list[_Box]:
+    boxes = []
+    for number, (operation, lines) in enumerate(zip(branch.operations, labels, strict=True), start=1):
+        kind = f"operation {operation.kind}"
+        if heat:
+            boxes.append(_Box(kind, lines, heat.tint(f"{name}.{operation.kind}{number}"), HOT))
+        else:
+            boxes.append(_Box(kind, lines, _shade(operation), "currentColor"))
+    return boxes
+
+
+def _merge_tint(heat: Heat | None, number: int) -> float | None:
+    """Return the tint of what brings the branches of a stage together."""
+    return heat.tint(f"stage{number}.project") if heat else None
 
 
 def _lines(operation: Operation, stage: Stage, *, strides: bool) -> list[str]:
@@ -206,8 +270,8 @@ def _lines(operation: Operation, stage: Stage, *, strides: bool) -> list[str]:
     return lines
 
 
-def _branch_height(branch: Branch, stage: Stage) -> float:
-    heights = [_box_height(lines) for lines in _labels(branch, stage)]
+def _branch_height(labels: list[list[str]]) -> float:
+    heights = [_box_height(lines) for lines in labels]
     return sum(heights) + GAP * (len(heights) - 1)
 
 

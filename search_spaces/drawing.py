@@ -29,11 +29,12 @@ class Canvas:
         *,
         fill: float = 0.0,
         radius: float = 6,
+        color: str = "currentColor",
     ) -> None:
-        """A rounded rectangle; `fill` is the opacity of its inside."""
+        """A rounded rectangle; `fill` is the opacity of its inside, which has `color`."""
         self._shapes.append(
             f'<rect class="{escape(name)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
-            f' rx="{radius:g}" fill="currentColor" fill-opacity="{fill:g}"'
+            f' rx="{radius:g}" fill="{color}" fill-opacity="{fill:.3g}"'
             ' stroke="currentColor" stroke-opacity="0.35"/>'
         )
 
