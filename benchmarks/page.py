@@ -112,4 +112,4 @@ def _page(browser: Browser, token: str) -> Page:
 def _until_usable(page: Page) -> None:
     page.locator("#pareto[data-ready]").wait_for(state="attached")
     page.locator("#live[data-state=live]").wait_for(state="attached")
-    page.locator("#trials tbody tr").first.wait_for(state="attached")
+    page.locator("#front tbody tr").first.wait_for(state="attached")

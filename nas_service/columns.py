@@ -96,22 +96,39 @@ class Columns:
         columns = (_placed(old, new, places, size) for old, new in zip(olds, news, strict=True))
         return Columns(revision, *columns)
 
-    def ordered(self, name: str, *, state: TrialState | None, behind: int | None, limit: int) -> list[int]:
+    def ordered(
+        self,
+        name: str,
+        *,
+        among: NDArray[np.bool_] | None = None,
+        behind: int | None,
+        limit: int,
+        worst_first: bool = False,
+    ) -> list[int]:
         """Return trial numbers by a metric, the best first and those without it last, ties by number.
 
         Args:
-            name: The metric.
-            state: Only trials in this state.
+            name: The metric; `number` lists by number.
+            among: Marks the trials to list; all where it is None.
             behind: The trial after which the answer starts, wherever that one now stands.
             limit: At most so many.
+            worst_first: The other way round; those without the metric still come last.
         """
         if behind is not None and behind >= len(self):
             return []
-        keys = -self.values(name) if METRICS[name].goal == "max" else self.values(name)
-        chosen = np.flatnonzero(self.are(state)) if state else np.arange(len(self))
+        keys = self._keys(name, worst_first)
+        chosen = np.arange(len(self)) if among is None else np.flatnonzero(among)
         if behind is not None:
             chosen = chosen[_comes_after(keys[chosen], chosen, keys[behind], behind)]
         return [int(number) for number in _first(keys, chosen, limit)]
+
+    def _keys(self, name: str, is_reversed: bool) -> NDArray[np.float64]:
+        """Return what trials are sorted by, the first one's smallest."""
+        if name == "number":
+            keys = np.arange(len(self), dtype=np.float64)
+            return -keys if is_reversed else keys
+        is_falling = (METRICS[name].goal == "max") is not is_reversed
+        return -self.values(name) if is_falling else self.values(name)
 
 
 def _arrays(batch: Batch) -> tuple[NDArray[Any], ...]:

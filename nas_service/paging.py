@@ -7,8 +7,8 @@ import json
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.metrics import METRICS
 
-# How trials may be listed: by number, newest first, or by a metric with the best first.
-ORDERS = ("number", "newest", *METRICS)
+# How trials may be listed: by number, newest first, by a metric with the best first or, with a minus, the worst.
+ORDERS = ("number", "newest", *METRICS, *(f"-{name}" for name in METRICS))
 
 
 def encode_token(scope: str, position: int) -> str:

@@ -36,6 +36,7 @@ from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
 from nas_service.studies import ACTIVE_STATES, StudySpec
+from nas_service.trial_filter import Condition, filter_text, matching, read_filter
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
     CurvePoint,
@@ -212,6 +213,7 @@ class Service:
         study_id: int,
         *,
         state: TrialState | None = None,
+        conditions: str = "",
         order_by: str = "number",
         page_size: int = 50,
         page_token: str | None = None,
@@ -219,18 +221,18 @@ class Service:
         """List trials of a study; `order_by` is one of `nas_service.paging.ORDERS`.
 
         A page starts behind the last trial of the page before: new trials move none from page to page.
+        `conditions` are what `nas_service.trial_filter` reads.
         """
         if order_by not in ORDERS:
             raise InvalidInput(FieldError("/order_by", f"{order_by[:60]!r} is unknown", ", ".join(ORDERS)))
         size = _page_size(page_size)
-        scope = f"trials-{study_id}-{state}-{order_by}"
+        asked = read_filter(conditions)
+        scope = f"trials-{study_id}-{state}-{order_by}-{filter_text(asked)}"
         behind = decode_token(page_token, scope) if page_token else None
         study = self._study_row(study_id)
         on_front = self._front(study).trials
-        numbers = None
-        if order_by in METRICS:
-            columns = self._standings.of(study).columns(study, self._reading)
-            numbers = columns.ordered(order_by, state=state, behind=behind, limit=size + 1)
+        is_plain = not asked and order_by in ("number", "newest")
+        numbers = None if is_plain else self._numbers(study, state, asked, order_by, behind, size + 1)
         with self._reading() as connection:
             if numbers is not None:
                 rows = studies.read_numbers(connection, study_id, numbers, state=state)
@@ -248,6 +250,30 @@ class Service:
         return Page[TrialSummary](
             items=items, next_page_token=encode_token(scope, items[-1].number) if more else None
         )
+
+    def _numbers(
+        self,
+        study: RowMapping,
+        state: TrialState | None,
+        asked: tuple[Condition, ...],
+        order_by: str,
+        behind: int | None,
+        limit: int,
+    ) -> list[int]:
+        """Return which trials a page lists, from what is remembered of all of them."""
+        columns = self._standings.of(study).columns(study, self._reading)
+        among = matching(columns, asked)
+        return columns.ordered(
+            "number" if order_by == "newest" else order_by.removeprefix("-"),
+            among=among & columns.are(state) if state else among,
+            behind=behind,
+            limit=limit,
+            worst_first=order_by == "newest" or order_by.startswith("-"),
+        )
+
+    def count_trials(self, study_id: int, conditions: str) -> int:
+        """Return how many trials of a study meet conditions."""
+        return int(matching(self.columns(study_id), read_filter(conditions)).sum())
 
     def trials_of(self, study_id: int, numbers: Sequence[int]) -> list[TrialSummary]:
         """Return the trials of some numbers, in their order; a number that is none is left out."""

@@ -10,6 +10,7 @@ from nas_service.api.conditional import check
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, Sha256, TheService
 from nas_service.errors import NotFound
 from nas_service.paging import ORDERS
+from nas_service.trial_filter import MAX_LENGTH
 from nas_service.trials import TrialState
 from nas_service.views import CurvePoint, Page, TrialSummary, TrialView
 
@@ -20,8 +21,17 @@ OrderBy = Annotated[
     str,
     Query(
         max_length=100,
-        description="A metric lists the best first.",
+        description="A metric lists the best first, or with a minus in front the worst.",
         json_schema_extra={"enum": list(ORDERS)},
+    ),
+]
+Conditions = Annotated[
+    str,
+    Query(
+        alias="filter",
+        max_length=MAX_LENGTH,
+        description="Conditions on metrics, number and state, joined by commas.",
+        examples=["accuracy>=0.95,params<30000"],
     ),
 ]
 SUFFIXES = {"weights": "safetensors", "architecture": "json"}
@@ -34,6 +44,7 @@ def list_trials(
     service: TheService,
     study_id: Id,
     state: TrialState | None = None,
+    conditions: Conditions = "",
     order_by: OrderBy = "number",
     page_size: PageSize = 50,
     page_token: PageToken = None,
@@ -41,7 +52,12 @@ def list_trials(
     """List the trials of a study."""
     check(request, response, service.study(study_id))
     return service.trials(
-        study_id, state=state, order_by=order_by, page_size=page_size, page_token=page_token
+        study_id,
+        state=state,
+        conditions=conditions,
+        order_by=order_by,
+        page_size=page_size,
+        page_token=page_token,
     )
 
 

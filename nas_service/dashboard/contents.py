@@ -6,7 +6,6 @@ from nas_service.errors import NotFound
 from nas_service.metrics import METRICS
 from nas_service.service import Service
 from nas_service.studies import ACTIVE_STATES, StudySpec
-from nas_service.trials import TrialState
 from nas_service.views import FrontMember, FrontView, StudyView, TrialView, WorkerView
 from search_spaces import Architecture, analyse
 from search_spaces.diagram import summary, svg
@@ -14,11 +13,8 @@ from search_spaces.diagram import summary, svg
 Content = dict[str, Any]
 
 STUDIES_ON_A_PAGE = 20
-TRIALS_ON_A_PAGE = 15
 # A front over three metrics may have thousands.
 MEMBERS_ON_A_PAGE = 100
-ORDERS = ("newest", "number")
-TRIAL_STATES: tuple[TrialState, ...] = ("complete", "running", "waiting", "pruned", "infeasible", "failed")
 
 
 def studies(service: Service, page_token: str | None = None) -> Content:
@@ -51,31 +47,6 @@ def front(service: Service, study: StudyView) -> Content:
         "member_count": len(members),
         "columns": names + more,
     }
-
-
-def trials(
-    service: Service, study: StudyView, state: str | None, order: str | None, page_token: str | None
-) -> Content:
-    chosen = next((name for name in TRIAL_STATES if name == state), None)
-    order_by = order if order in ORDERS else ORDERS[0]
-    page = service.trials(
-        study.study, state=chosen, order_by=order_by, page_size=TRIALS_ON_A_PAGE, page_token=page_token
-    )
-    return {
-        "study": study,
-        "trial_page": page,
-        "trial_state": chosen,
-        "trial_order": order_by,
-        "trial_states": TRIAL_STATES,
-        "trial_columns": _trial_columns(study.spec),
-        "is_first_page": page_token is None,
-    }
-
-
-def _trial_columns(spec: StudySpec) -> list[str]:
-    """The metrics a list of trials shows: the objectives first, four at most."""
-    names = [objective.metric for objective in spec.objectives]
-    return list(dict.fromkeys([*names, *spec.constraints, "params"]))[:4]
 
 
 def trial(service: Service, view: TrialView) -> Content:

@@ -1,9 +1,11 @@
 """The parts of pages that change while one looks: the same templates as in the page, fetched again."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents
+from nas_service.dashboard import contents, trial_table
 from nas_service.dashboard.rendering import PageRoute, render
 
 router = APIRouter(prefix="/fragments", route_class=PageRoute, include_in_schema=False)
@@ -30,10 +32,12 @@ def trials(
     study_id: Id,
     state: str | None = None,
     order: str | None = None,
+    conditions: Annotated[str | None, Query(alias="filter")] = None,
     page_token: str | None = None,
 ) -> Response:
-    study = service.study(study_id)
-    return render("parts/trials.html", **contents.trials(service, study, state, order, page_token))
+    choice = trial_table.Choice.read(state, order, conditions)
+    listed = trial_table.contents(service, service.study(study_id), choice, page_token)
+    return render("parts/trials.html", **listed)
 
 
 @router.get("/trials/{trial_id}/panel")

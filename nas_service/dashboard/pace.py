@@ -6,15 +6,20 @@ from nas_service.dashboard.wording import as_utc, duration_text
 from nas_service.views import StudyView
 
 
-def time_left_text(study: StudyView, now: datetime | None = None) -> str:
-    """Return the time until the budget is used up, in words; `unknown` before the first trained network.
+def time_left_text(study: StudyView, alive: int, now: datetime | None = None) -> str:
+    """Return the time until the budget is used up, in words; `unknown` where nothing tells.
 
     Minutes are a promise; a number of trials is estimated from the pace since the launch, and told as
     `about`. The nearer of the two counts.
+
+    Args:
+        study: Whose time.
+        alive: Workers that train; without one, or paused, trials have no pace.
+        now: The present.
     """
     now = now or datetime.now(UTC)
     exact = _until_deadline_s(study, now)
-    estimated = _at_this_pace_s(study)
+    estimated = _at_this_pace_s(study) if alive and study.state != "paused" else None
     known = [seconds for seconds in (exact, estimated) if seconds is not None]
     if not known:
         return "unknown"

@@ -1,11 +1,11 @@
 """The pages of one study beside its front: each under the same frame, drawn whole on the server."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents
+from nas_service.dashboard import contents, trial_table
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.service import Service
 from nas_service.views import StudyView
@@ -27,10 +27,12 @@ def trials(
     study_id: Id,
     state: str | None = None,
     order: str | None = None,
+    conditions: Annotated[str | None, Query(alias="filter")] = None,
     page_token: str | None = None,
 ) -> Response:
     study = service.study(study_id)
-    listed = contents.trials(service, study, state, order, page_token)
+    choice = trial_table.Choice.read(state, order, conditions)
+    listed = trial_table.contents(service, study, choice, page_token)
     return render("study_trials.html", **frame(service, study, "trials") | listed)
 
 

@@ -117,8 +117,9 @@ def test_pages_by_a_metric_hold_every_trial_once_with_the_best_first(
         return np.isnan(value), 0.0 if np.isnan(value) else sign * value, number
 
     for state in (None, "complete"):
+        among = columns.are("complete") if state else None
         found: list[int] = []
-        while page := columns.ordered(name, state=state, behind=found[-1] if found else None, limit=size):
+        while page := columns.ordered(name, among=among, behind=found[-1] if found else None, limit=size):
             found += page
         assert found == sorted((n for n in known if state in (None, known[n][0])), key=key)
 

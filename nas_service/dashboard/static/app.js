@@ -38,7 +38,12 @@ function showPart(part, search) {
   const [path, before = ""] = part.dataset.live.split("?");
   part.dataset.live = path + search;
   history.replaceState(null, "", mergedSearch(before, search));
+  for (const form of document.querySelectorAll(`form[data-into="${part.id}"]`)) fillIn(form, new URLSearchParams(search));
   refresh(part);
+}
+
+function fillIn(form, values) {
+  for (const field of form.elements) if (field.name) field.value = values.get(field.name) ?? "";
 }
 
 function mergedSearch(before, search) {
@@ -49,12 +54,19 @@ function mergedSearch(before, search) {
 }
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-theme-button], [data-copy], [data-into], [data-action]");
+  const target = event.target.closest("[data-theme-button], [data-copy], a[data-into], [data-action]");
   if (!target) return;
   if (target.matches("[data-theme-button]")) toggleTheme();
   else if (target.matches("[data-copy]")) copy(target);
   else if (target.matches("[data-into]")) loadPart(event, target);
   else askAndAct(target).then(refreshAll);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.into) return;
+  event.preventDefault();
+  showPart(document.getElementById(form.dataset.into), `?${new URLSearchParams(new FormData(form))}`);
 });
 
 tickTimes();

@@ -94,3 +94,44 @@ def test_files_of_a_trial_are_downloads_with_names_of_our_own(
     missing = http.get(f"/api/v1/trials/{lease.trial_id}/files/onnx")
     assert missing.status_code == 404
     assert "weights" in missing.json()["detail"]
+
+
+def test_trials_are_filtered_by_conditions_and_paged_in_any_order(
+    http: httpx.Client, finished_study: int
+) -> None:
+    path = f"/api/v1/studies/{finished_study}/trials"
+    everything = http.get(path, params={"page_size": 500}).json()["items"]
+    expected = [
+        trial
+        for trial in everything
+        if trial["metrics"].get("accuracy", 0) >= 0.91 and trial["metrics"]["params"] < 30_000
+    ]
+    asked = {"filter": "accuracy >= 91 %, params < 30k", "order_by": "-params", "page_size": 2}
+    found, token = [], None
+    while token or not found:
+        page = http.get(path, params=asked | ({"page_token": token} if token else {})).json()
+        found += page["items"]
+        token = page["next_page_token"]
+    assert 2 < len(expected) < len(everything)
+    assert [trial["id"] for trial in found] == [
+        trial["id"] for trial in sorted(expected, key=lambda t: (-t["metrics"]["params"], t["number"]))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("acuracy > 0.9", "'acuracy' is unknown"),
+        ("accuracy", "is no condition"),
+        ("accuracy > much", "is no number"),
+        ("state = gone", "is no state"),
+        ("state > complete", "is no state"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_names_what_is_allowed(
+    http: httpx.Client, finished_study: int, text: str, words: str
+) -> None:
+    answer = http.get(f"/api/v1/studies/{finished_study}/trials", params={"filter": text})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], words in error["message"], bool(error["allowed"])) == ("/filter", True, True)

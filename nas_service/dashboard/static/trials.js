@@ -1,0 +1,36 @@
+// The table of trials: which are ticked survives pages, filters and refreshes, and stands in the address.
+
+const MOST = 8;
+const compare = document.getElementById("compare");
+const curves = document.getElementById("curves");
+const ticked = new Set(new URLSearchParams(location.search).getAll("t"));
+
+function show() {
+  for (const box of document.querySelectorAll("#trials [name=t]")) box.checked = ticked.has(box.value);
+  const query = new URLSearchParams([...ticked].map((trial) => ["t", trial]));
+  for (const link of [compare, curves]) link.href = `${link.href.split("?")[0]}?${query}`;
+  compare.toggleAttribute("data-disabled", ticked.size < 2);
+  curves.toggleAttribute("data-disabled", ticked.size < 1);
+  for (const link of [compare, curves]) link.setAttribute("aria-disabled", link.hasAttribute("data-disabled"));
+  compare.textContent = ticked.size ? `Compare ${ticked.size}` : "Compare";
+  document.getElementById("compare-note").textContent =
+    ticked.size < 2 ? "Tick two trials or more to compare them." : `${ticked.size} trials are ticked.`;
+}
+
+document.addEventListener("change", ({ target }) => {
+  if (target.name !== "t") return;
+  if (target.checked) ticked.add(target.value);
+  else ticked.delete(target.value);
+  // The oldest choice makes room.
+  if (ticked.size > MOST) ticked.delete([...ticked][0]);
+  const search = new URLSearchParams(location.search);
+  search.delete("t");
+  for (const trial of ticked) search.append("t", trial);
+  history.replaceState(null, "", `${location.pathname}?${search}`);
+  show();
+});
+for (const link of [compare, curves]) {
+  link.addEventListener("click", (event) => { if (link.hasAttribute("data-disabled")) event.preventDefault(); });
+}
+document.addEventListener("nas:replaced", show);
+show();
