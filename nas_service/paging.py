@@ -7,7 +7,7 @@ import json
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.metrics import METRICS
 
-# How trials may be listed: by number, newest first, by a metric with the best first or, with a minus, the worst.
+# How trials are listed: by number, newest first, by a metric with the best first or, with a minus, the worst.
 ORDERS = ("number", "newest", *METRICS, *(f"-{name}" for name in METRICS))
 
 
