@@ -17,7 +17,6 @@ of the network, and the reservation, which is also given alone.
 """
 
 import argparse
-import hashlib
 import multiprocessing
 import os
 import random
@@ -43,9 +42,10 @@ from nas_service.settings import Settings
 from nas_service.store.engine import make_engine
 from nas_service.studies import Budget, Objective, Search, StudySpec, Training
 from nas_service.trials import EpochReport, Lease, Outcome, Trial, WorkerInfo
+from workers.delivery import Delivery, hashes
 from workers.heartbeat import Heartbeat
+from workers.patience import Patience
 from workers.proposer import Proposer
-from workers.spool import Spool
 
 TRIAL_S = 2.0
 EPOCHS = 3
@@ -260,7 +260,7 @@ class Sleeper:
     def __init__(self, ledger: Any, task: Task, place: int, found: dict[str, list[float]]) -> None:
         self._ledger, self._study, self._found = ledger, task.study, found
         self._name = f"sleeper-{task.place}-{place}"
-        self._spool = Spool(task.home / "spool" / self._name)
+        self._delivery = Delivery(ledger, Patience(), task.home / "spool" / self._name)
         self._chance = random.Random(self._name)
         information = WorkerInfo(name=self._name, host="bench", pid=os.getpid())
         self._worker_id = ledger.register(information).worker_id
@@ -292,21 +292,19 @@ class Sleeper:
                 time.sleep(TRIAL_S / EPOCHS)
                 report = EpochReport(epoch=epoch, train_loss=1.0, validation_loss=1.1, accuracy=accuracy)
                 assert self._ledger.report(lease, report) == "continue"
-        weights = self._chance.randbytes(WEIGHTS_BYTES)
-        description = repr(trial.architecture).encode()
-        stored = [self._ledger.put_artifact(content) for content in (weights, description)]
-        assert stored[0] == hashlib.sha256(weights).hexdigest()
+        files = {
+            "weights": self._chance.randbytes(WEIGHTS_BYTES),
+            "architecture": repr(trial.architecture).encode(),
+        }
         outcome = Outcome(
             report_id=uuid4().hex,
             state="complete",
             metrics={"accuracy": accuracy, "error": 1 - accuracy},
             timings={"training_s": TRIAL_S, "trained_examples": 1000.0},
             versions={"python": "3.11"},
-            artifacts=dict(zip(("weights", "architecture"), stored, strict=True)),
+            artifacts=hashes(files),
         )
-        self._spool.put(lease, outcome)
-        self._ledger.complete(lease, outcome)
-        self._spool.remove(lease)
+        self._delivery.hand_over(lease, outcome, files)
 
 
 def _print(cells: list[Cell]) -> None:
