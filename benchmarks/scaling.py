@@ -8,7 +8,9 @@ all else is coordination. Efficiency is trials finished a second, divided by wor
 Each worker is a thread with a registration, a ledger, a sampler and a spool of its own; up to eight share a
 process, since 64 processes with Optuna do not fit into the memory of a small machine. Processes, imports and
 the first trial of each worker lie before the clock. Clients, server and PostgreSQL share the machine's cores,
-so what is measured is the sum of what all of them need; in life workers have machines of their own.
+so what is measured is the sum of what all of them need; in life workers have machines of their own. So they
+have disks of their own: spools lie in memory (/dev/shm), where 64 of them do not queue for the one disk that
+the database and the artifacts are on, each write of which is forced to it.
 
 A proposal's time holds everything from the call to the lease: changes since the last look, the sampler, cost
 of the network, and the reservation, which is also given alone.
@@ -61,6 +63,8 @@ class Task:
 
     url: str
     home: Path
+    # In memory: a folder for each worker.
+    spools: Path
     study: int
     threads: int
     place: int
@@ -126,8 +130,8 @@ def _measure(kind: str, count: int, sampler: str, url: str, home: Path, seconds:
     settings = Settings(home=home, database_url=url)
     study = _prepare(settings, sampler)
     processes = max(1, count // THREADS_A_PROCESS)
-    with _reached(kind, settings, url) as ledger:
-        task = Task(url, home, study, count // processes, 0, ledger, 2 * TRIAL_S + 2, seconds)
+    with _reached(kind, settings, url) as ledger, tempfile.TemporaryDirectory(dir="/dev/shm") as spools:
+        task = Task(url, home, Path(spools), study, count // processes, 0, ledger, 2 * TRIAL_S + 2, seconds)
         found, share = _run([replace(task, place=place) for place in range(processes)])
     join_ms, rows = _joined(settings, study)
     timings = {name: Timings() for name in ("proposal", *CALLS)}
@@ -260,7 +264,7 @@ class Sleeper:
     def __init__(self, ledger: Any, task: Task, place: int, found: dict[str, list[float]]) -> None:
         self._ledger, self._study, self._found = ledger, task.study, found
         self._name = f"sleeper-{task.place}-{place}"
-        self._delivery = Delivery(ledger, Patience(), task.home / "spool" / self._name)
+        self._delivery = Delivery(ledger, Patience(), task.spools / self._name)
         self._chance = random.Random(self._name)
         information = WorkerInfo(name=self._name, host="bench", pid=os.getpid())
         self._worker_id = ledger.register(information).worker_id
