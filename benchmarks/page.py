@@ -26,7 +26,17 @@ const look = (now) => {
 requestAnimationFrame(look);
 """
 # Trained trials as the page shows them.
-TRAINED = "Number(document.querySelector('.tile.main dd').firstChild.textContent.replaceAll(',', ''))"
+TRAINED = """() => {
+  const shown = document.querySelector('.tile.main dd').firstChild.textContent;
+  return Number(shown.replaceAll(',', ''));
+}"""
+# Waits frame by frame until more are shown than `before`. The page's policy forbids Playwright's own way of
+# waiting for a function, which evaluates text in the page again and again.
+MORE_TRAINED = f"""before => new Promise((resolve) => {{
+  const trained = {TRAINED};
+  const look = () => (trained() > before ? resolve() : requestAnimationFrame(look));
+  look();
+}})"""
 
 
 def measure_page(
@@ -89,13 +99,13 @@ def _follow(
         # Until the refresh before is over.
         page.wait_for_timeout(1500)
         shown = page.evaluate(TRAINED)
-        page.evaluate("window.nasLongest = 0")
+        page.evaluate("() => { window.nasLongest = 0; }")
         finish_one()
         begun = time.perf_counter()
-        page.wait_for_function(f"{TRAINED} > {shown}", polling="raf")
+        page.evaluate(MORE_TRAINED, shown)
         delays.append(time.perf_counter() - begun)
         page.wait_for_timeout(1000)
-        frames.append(page.evaluate("window.nasLongest"))
+        frames.append(page.evaluate("() => window.nasLongest"))
     page.context.close()
     return delays, frames
 
