@@ -45,6 +45,7 @@ class Progress:
     _growth: Growth
 
     def __init__(self, objectives: Sequence[Objective], spec: StudySpec) -> None:
+        self._objectives = objectives
         self._names = [objective.metric for objective in objectives]
         self._directions: list[Goal] = [objective.direction for objective in objectives]
         self._spec = spec
@@ -56,7 +57,7 @@ class Progress:
         """Return how the study stands at the revision of `columns`."""
         worthy = _in_order(columns)
         values = columns.metrics[np.ix_(worthy, self._columns)]
-        reference = self._reference_point(values)
+        reference = reference_point(self._objectives, self._spec, values)
         known = len(self._worthy)
         is_continued = (
             np.array_equal(reference, self._reference)
@@ -90,26 +91,32 @@ class Progress:
         self._members, self._member_values = candidates[mask], candidate_values[mask]
         self._growth.add(values)
 
-    def _reference_point(self, values: Values) -> Values:
-        """Return the limits where set, the metrics' worst values where they have one, else the worst seen."""
-        return np.array(
-            [
-                self._bound(name, direction, values[:, column])
-                for column, (name, direction) in enumerate(zip(self._names, self._directions, strict=True))
-            ]
-        )
 
-    def _bound(self, name: str, direction: Goal, values: Values) -> float:
-        limit = self._spec.constraints.get(name)
-        bound = (limit.min if direction == "max" else limit.max) if limit else None
-        if bound is not None:
-            return float(bound)
-        if direction == METRICS[name].goal and np.isfinite(METRICS[name].worst):
-            return METRICS[name].worst
-        seen = values[np.isfinite(values)]
-        if not len(seen):
-            return 1.0
-        return float(seen.min() / MARGIN) if direction == "max" else float(seen.max() * MARGIN)
+def reference_point(objectives: Sequence[Objective], spec: StudySpec, values: Values) -> Values:
+    """Return the limits where set, the metrics' worst values where they have one, else the worst seen.
+
+    Args:
+        objectives: What the hypervolume is over.
+        spec: The study, which may limit them.
+        values: (n, objectives) of all candidates that count.
+    """
+    return np.array(
+        [_bound(objective, spec, values[:, column]) for column, objective in enumerate(objectives)]
+    )
+
+
+def _bound(objective: Objective, spec: StudySpec, values: Values) -> float:
+    name, direction = objective.metric, objective.direction
+    limit = spec.constraints.get(name)
+    bound = (limit.min if direction == "max" else limit.max) if limit else None
+    if bound is not None:
+        return float(bound)
+    if direction == METRICS[name].goal and np.isfinite(METRICS[name].worst):
+        return METRICS[name].worst
+    seen = values[np.isfinite(values)]
+    if not len(seen):
+        return 1.0
+    return float(seen.min() / MARGIN) if direction == "max" else float(seen.max() * MARGIN)
 
 
 def objectives_of(spec: StudySpec, metrics: tuple[str, ...]) -> list[Objective]:

@@ -6,12 +6,14 @@ from time import perf_counter
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 
 from nas_service.constraints import violations
 from nas_service.ledger.protocol import Ledger
-from nas_service.trials import Lease, Proposal, Study, Trial
+from nas_service.trials import Arm, Lease, Proposal, Study, Trial
 from search_spaces import Architecture, analyse, resolve_space
+from workers.control_arm import control_sampler, is_due
 from workers.replica import Replica
 from workers.samplers import BLIND_TO_INFEASIBLE, INDIFFERENT, make_sampler, sampler_seed
 
@@ -36,18 +38,23 @@ class Proposer:
         self.space_version = study.space_version
         self._replica = Replica(study, teaches_infeasible=spec.search.sampler not in BLIND_TO_INFEASIBLE)
         seat = ledger.join_study(study.id, worker_id)
+        self._needs_news = spec.search.sampler not in INDIFFERENT or spec.search.random_share > 0
         self._catch_up()
         seed = sampler_seed(spec.search.seed, seat, len(self._replica.storage))
-        self._optuna = optuna.create_study(
-            storage=self._replica.storage,
-            sampler=make_sampler(spec.search.sampler, seed),
-            directions=self._replica.storage.get_study_directions(0),
-        )
+        samplers: dict[Arm, BaseSampler] = {
+            "search": make_sampler(spec.search.sampler, seed),
+            "random": control_sampler(spec.search.seed, seat, len(self._replica.storage)),
+        }
+        directions = self._replica.storage.get_study_directions(0)
+        self._arms = {
+            arm: optuna.create_study(storage=self._replica.storage, sampler=sampler, directions=directions)
+            for arm, sampler in samplers.items()
+        }
 
     def propose(self) -> tuple[Trial, Lease] | None:
         """Return a new feasible candidate and the right to train it; None if none is wanted now."""
         for _ in range(PROPOSALS_A_CALL):
-            if self._study.spec.search.sampler not in INDIFFERENT:
+            if self._needs_news:
                 self._catch_up()
             proposal = self._ask()
             reservation = self._ledger.reserve(
@@ -71,16 +78,17 @@ class Proposer:
 
     def _ask(self) -> Proposal:
         started = perf_counter()
+        arm: Arm = "random" if is_due(self._replica.drawn, self._study.spec.search.random_share) else "search"
         with warnings.catch_warnings():
             # Optuna marks some samplers' features as experimental at each use.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            trial = self._optuna.ask()
+            trial = self._arms[arm].ask()
             architecture = self._space.sample(trial, self._study.input_shape, self._study.classes)
         frozen = self._replica.storage.get_trial(trial._trial_id)
-        return self._proposal(frozen, architecture, perf_counter() - started)
+        return self._proposal(frozen, architecture, arm, perf_counter() - started)
 
     def _proposal(
-        self, asked: optuna.trial.FrozenTrial, architecture: Architecture, seconds: float
+        self, asked: optuna.trial.FrozenTrial, architecture: Architecture, arm: Arm, seconds: float
     ) -> Proposal:
         costs = {name: float(value) for name, value in analyse(architecture).metrics().items()}
         return Proposal(
@@ -97,6 +105,7 @@ class Proposer:
             violations=violations(costs, self._study.spec.constraints),
             forbidden=self._space.forbidden(architecture),
             space_version=self.space_version,
+            arm=arm,
             seed=self._study.spec.search.seed,
             proposal_s=seconds,
         )

@@ -5,6 +5,7 @@ and are the same for every worker, which NSGA-II needs, since it remembers paren
 """
 
 import copy
+from collections import Counter
 from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,8 +17,9 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas_service.metrics import METRICS
-from nas_service.trials import Changes, Forbidden, Repeat, Study, Trial
+from nas_service.trials import Arm, Changes, Forbidden, Repeat, Study, Trial
 from workers.carrying import Carrier, Row
+from workers.control_arm import counts
 
 STUDY_ID = 0
 # Stands in for an unknown figure of an infeasible candidate; samplers read only its violations then.
@@ -182,6 +184,8 @@ class Replica:
         self._originals: dict[int, Trial] = {}
         directions = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         self.storage = ReplicaStorage([directions[o.direction] for o in study.spec.objectives])
+        # Trials that train or were trained, by who drew them.
+        self.drawn: Counter[Arm] = Counter()
         self.revision = 0
 
     def apply(self, changes: Changes) -> None:
@@ -189,6 +193,7 @@ class Replica:
         self.storage.drop_provisional()
         self._carrier.learn(changes.spaces)
         changed = {trial.id: trial for trial in changes.trials}
+        self._count(changed)
         self._originals.update(changed)
         again = [repeat for trial_id in changed for repeat in self._repeats.get(trial_id, ())]
         for repeat in changes.repeats:
@@ -199,10 +204,15 @@ class Replica:
         self.storage.settle_attributes(changes.attributes)
         self.revision = changes.revision
 
+    def _count(self, changed: dict[int, Trial]) -> None:
+        before = [self._originals[trial_id] for trial_id in changed if trial_id in self._originals]
+        self.drawn.subtract(trial.arm for trial in before if counts(trial))
+        self.drawn.update(trial.arm for trial in changed.values() if counts(trial))
+
     def _frozen(self, row: Row) -> FrozenTrial:
         """Return Optuna's form of a row; a repeat has its original's outcome."""
         drawn = self._carrier.drawn(row)
-        if drawn is None or (isinstance(row, Trial) and row.excluded):
+        if drawn is None or (isinstance(row, Trial) and (row.excluded or row.arm == "random")):
             return create_trial(state=TrialState.FAIL)
         params, distributions = drawn
         state, values, violations = self._told(row)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger import budget, takeover
+from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import events
 from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
@@ -136,20 +136,30 @@ def _counting(study_id: int, state: str, epochs: int) -> Update:
 
 def end_if_done(connection: Connection, study: Any) -> None:
     """End a study that runs or drains and has nothing left to do, or finds nothing more."""
-    end_if_used_up(connection, study)
-    end_if_fruitless(connection, study)
+    if not end_if_used_up(connection, study) and not _drain_if_stalled(connection, study):
+        end_if_fruitless(connection, study)
 
 
-def end_if_used_up(connection: Connection, study: Any) -> None:
-    """Finish a study that has nothing left to do."""
+def _drain_if_stalled(connection: Connection, study: Any) -> bool:
+    if study["state"] != "running" or not (study["spec"].get("budget") or {}).get("stall"):
+        return False
+    spec = StudySpec.model_validate(study["spec"])
+    reason = stalling.why_stalled(connection, study["id"], spec)
+    if reason is not None:
+        drain_study(connection, study, reason)
+    return reason is not None
+
+
+def end_if_used_up(connection: Connection, study: Any) -> bool:
+    """Finish a study that has nothing left to do, and say whether it had."""
     if study["running"] or study["waiting"]:
-        return
-    if study["state"] == "draining":
-        end_study(connection, study["id"], "finished", study["reason"] or "drained on request")
-        return
+        return False
     reason = budget.why_used_up(study) if study["state"] == "running" else None
+    if study["state"] == "draining":
+        reason = study["reason"] or "drained on request"
     if reason is not None:
         end_study(connection, study["id"], "finished", reason)
+    return reason is not None
 
 
 def end_if_fruitless(connection: Connection, study: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whether a candidate goes on past a rung, from the rows of all who reached it."""
+"""Whether a candidate goes on past a rung, from the rows of all of its arm who reached it."""
 
 from typing import Any
 
@@ -15,14 +15,17 @@ TRIAL, EPOCH = table(TrialRow), table(EpochRow)
 def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> bool:
     """Decide for one trial at a rung; a trial without a finite quality does not go on.
 
+    The control arm is compared with itself alone, so that it ends as it would without a sampler beside it.
     One that the newest space excludes is ranked against those that count, and counts for nobody else.
     """
     counts = or_(TRIAL.c.excluded.is_(None), TRIAL.c.id == trial_id)
+    is_random = TRIAL.c.arm == "random"
+    own = select(is_random).where(TRIAL.c.id == trial_id).scalar_subquery()
     query = (
         select(TRIAL.c.id, TRIAL.c.metrics, EPOCH.c.accuracy)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
-        .where(counts)
+        .where(counts, is_random == own)
     )
     entries = {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
     candidate = entries.pop(trial_id, None)

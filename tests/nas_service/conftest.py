@@ -22,6 +22,7 @@ ON_BOTH = frozenset(
         "test_sql_ledger.py",
         "test_http_ledger.py",
         "test_service.py",
+        "test_budgets.py",
         "test_space_versions.py",
         "test_devices.py",
         "test_client.py",
