@@ -291,7 +291,7 @@ class Sleeper:
 
     def _sleep(self, trial: Trial, lease: Lease) -> None:
         accuracy = self._chance.random()
-        with Heartbeat(self._ledger, lease, 15.0):
+        with Heartbeat(lambda: self._ledger.heartbeat(lease), 15.0):
             for epoch in range(1, EPOCHS + 1):
                 time.sleep(TRIAL_S / EPOCHS)
                 report = EpochReport(epoch=epoch, train_loss=1.0, validation_loss=1.1, accuracy=accuracy)

@@ -1,12 +1,11 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, RowMapping
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from nas_service import preflight
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
@@ -20,18 +19,17 @@ from nas_service.errors import (
     InvalidInput,
     NotFound,
     ServiceError,
-    StorageFull,
-    Unavailable,
     refused,
 )
 from nas_service.file_stores import open_stores
+from nas_service.job_service import JobService
 from nas_service.metrics import METRICS
 from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
 from nas_service.standings import Standings
 from nas_service.store import audit, catalogue, devices, events, spaces, studies, tokens
-from nas_service.store.engine import close, is_full, make_engine, reading, writing
+from nas_service.store.engine import close, make_engine
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
@@ -73,8 +71,8 @@ WARM = 3
 SPEED_SAMPLE = 50
 
 
-class Service:
-    """Studies, trials, fronts, data sets, families and workers on one database and data folder.
+class Service(JobService):
+    """Studies, trials, fronts, jobs, data sets, families and workers on one database and data folder.
 
     Methods raise `InvalidInput`, `NotFound`, `Conflict` or `Unavailable` from `nas_service.errors`.
     """
@@ -501,16 +499,6 @@ class Service:
     def _workers(self, connection: Connection) -> list[WorkerView]:
         return catalogue.read_workers(connection, self.settings.lease_s)
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with _translated(), reading(self.engine) as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _translated(), writing(self.engine) as connection:
-            yield connection
-
 
 def _space_of(spec: StudySpec) -> SearchSpace:
     try:
@@ -548,16 +536,3 @@ def _page_size(size: int) -> int:
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise InvalidInput(FieldError("/page_size", f"{size} is out of range", f"1 to {MAX_PAGE_SIZE}"))
     return size
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        kind = StorageFull if is_full(error) else Unavailable
-        raise kind(f"the database does not answer: {str(error.orig).splitlines()[0]}") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("the connection to the database broke; try again") from error
-        raise

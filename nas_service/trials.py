@@ -191,20 +191,6 @@ class Registration(Value):
     lease_s: float
 
 
-class Work(Value):
-    """What a worker is to do next.
-
-    `run`: train `trial` under `lease` (an orphan or an enqueued architecture); `propose`: make proposals for
-    `study`; `idle`: nothing to do, `reason` says why; `finished`: the study it was started for has ended.
-    """
-
-    kind: Literal["run", "propose", "idle", "finished"]
-    study: Study | None = None
-    trial: Trial | None = None
-    lease: Lease | None = None
-    reason: str = ""
-
-
 class Changes(Value):
     """Everything of one study that changed after a revision, in order of ordinal."""
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas_service.devices import is_local
+from nas_service.jobs import Job
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Arm, Trial, TrialState
 
@@ -176,6 +177,10 @@ class CurvePoint(View):
     seconds: float
 
 
+class JobView(Job):
+    """A job; `reason` also says what a waiting one waits for."""
+
+
 class DatasetView(View):
     """A registered data set."""
 
@@ -199,6 +204,8 @@ class WorkerView(View):
     device: str
     state: WorkerState
     trial: int | None
+    # The job that it does.
+    job: int | None = None
     heartbeat_at: datetime
     started_at: datetime
     versions: dict[str, str]

@@ -1,8 +1,9 @@
-"""The worker's loop: take over an orphan or propose, evaluate, report."""
+"""The worker's loop: do a job, take over an orphan or propose; evaluate, report."""
 
 import logging
 import threading
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -13,7 +14,8 @@ from nas_service.datasets import load_dataset
 from nas_service.ledger.protocol import Ledger, LedgerRefused
 from nas_service.logs import about
 from nas_service.measurements import Measurement
-from nas_service.trials import Lease, Outcome, Study, Trial, Work, WorkerInfo
+from nas_service.trials import Lease, Outcome, Study, Trial, WorkerInfo
+from nas_service.work import Work
 from search_spaces import Architecture
 from workers.attempt import CHECKPOINT_S, Attempt
 from workers.company import Company
@@ -24,6 +26,8 @@ from workers.devices import CPU, own_stream, resident
 from workers.evaluation import Evaluation, evaluate
 from workers.heartbeat import Heartbeat
 from workers.interruption import Interrupted
+from workers.jobs.running import run_job
+from workers.jobs.tools import Resources
 from workers.latency.predictions import Predictions
 from workers.latency.source import LatencySource
 from workers.noise import Noise
@@ -150,6 +154,8 @@ class Worker:
     def _do(self, work: Work) -> None:
         if work.kind == "run" and work.study and work.trial and work.lease:
             self._evaluate(work.study, work.trial, work.lease)
+        elif work.kind == "job":
+            run_job(work, self._resources(), self._heartbeat_s)
         elif work.kind == "propose" and work.study:
             self._propose(work.study)
         elif not self._listens_again():
@@ -193,7 +199,8 @@ class Worker:
             self._run_attempt(study, trial, lease)
 
     def _run_attempt(self, study: Study, trial: Trial, lease: Lease) -> None:
-        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat, own_stream(self._device):
+        beat = partial(self._ledger.heartbeat, lease)
+        with Heartbeat(beat, self._heartbeat_s) as heartbeat, own_stream(self._device):
             work = (study, trial, lease)
             attempt = Attempt(self._ledger, self._patience, work, heartbeat, self._checkpoint_s)
             log.info("%s: attempt %d", attempt.label, lease.attempt)
@@ -237,6 +244,18 @@ class Worker:
         assert self._latencies is not None, "it is made on joining"
         return self._latencies.latency(
             architecture, study.spec, lambda: heartbeat.verdict in ("stop", "lost")
+        )
+
+    def _resources(self) -> Resources:
+        latencies = self._latencies
+        assert latencies is not None, "it is made on joining"
+        return Resources(
+            ledger=self._ledger,
+            patience=self._patience,
+            device=self._device,
+            company=self._company,
+            training_data=self._training_data,
+            latency=latencies.latency,
         )
 
     def _training_data(self, study: Study) -> TrainingData:

@@ -23,7 +23,8 @@ from nas_service.ledger.calls import (
     Stored,
     Told,
 )
-from nas_service.trials import Changes, Lease, Registration, Reservation, Work, WorkerInfo
+from nas_service.trials import Changes, Lease, Registration, Reservation, WorkerInfo
+from nas_service.work import Work
 
 router = APIRouter(route_class=WorkerRoute, tags=["ledger"])
 artifact_router = APIRouter(route_class=ArtifactRoute, tags=["ledger"])

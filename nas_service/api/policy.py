@@ -54,6 +54,8 @@ READS = (
     "GET /api/v1/studies/{study_id}/events",
     "GET /api/v1/trials/{trial_id}",
     "GET /api/v1/trials/{trial_id}/curve",
+    "GET /api/v1/jobs",
+    "GET /api/v1/jobs/{job_id}",
     "GET /api/v1/events",
     "GET /api/v1/families",
     "GET /api/v1/families/{name}",
@@ -101,6 +103,8 @@ STREAMS = (
 EXPORTS = {
     "GET /api/v1/trials/{trial_id}/files/{kind}": "trial.download",
     "GET /api/v1/artifacts/{sha256}": "artifact.download",
+    "GET /api/v1/jobs/{job_id}/files/{name}": "job.download",
+    "GET /api/v1/jobs/{job_id}/archive": "job.download",
 }
 CHANGES = {
     "POST /api/v1/studies": "study.launch",
@@ -112,6 +116,8 @@ CHANGES = {
     "POST /api/v1/studies/{study_id}:cancel": "study.cancel",
     "POST /api/v1/studies/{study_id}:stop": "study.cancel",
     "POST /api/v1/studies/{study_id}/trials": "trial.enqueue",
+    "POST /api/v1/trials/{trial_id}:export": "trial.export",
+    "POST /api/v1/jobs/{job_id}:cancel": "job.cancel",
     "POST /api/v1/datasets": "dataset.upload",
 }
 # Not written down: the trials' rows and the event list tell who did what.
@@ -132,6 +138,9 @@ LEDGER = (
     "GET /api/v1/datasets/{sha256}/content",
     "PUT /api/v1/artifacts/{sha256}",
     "GET /api/v1/artifacts/{sha256}/content",
+    "POST /api/v1/jobs/{job_id}:report",
+    "POST /api/v1/jobs/{job_id}:complete",
+    "POST /api/v1/jobs/{job_id}:release",
     "GET /api/v1/measurements:known",
     "GET /api/v1/measurements",
     "POST /api/v1/measurements",

@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, or_, select
 
 from nas_service.devices import LOCAL_DEVICES
-from nas_service.ledger import budget
+from nas_service.ledger import budget, job_leases
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store.devices import is_served
 from nas_service.store.engine import now_moment, now_seconds
-from nas_service.store.models import StudyRow, TrialRow, WorkerRow, table
+from nas_service.store.models import JobRow, StudyRow, TrialRow, WorkerRow, table
 
-STUDY, TRIAL, WORKER = table(StudyRow), table(TrialRow), table(WorkerRow)
+STUDY, TRIAL, WORKER, JOB = table(StudyRow), table(TrialRow), table(WorkerRow), table(JobRow)
 ENDED = ("finished", "cancelled", "failed")
 _built: dict[tuple[Any, ...], Select[Any]] = {}
 
@@ -33,6 +33,8 @@ class Asked:
     has_ended: bool
     # A running study whose minutes are up.
     overdue: int | None
+    # A job that waits or has lost its worker, the oldest first.
+    job: int | None
 
 
 def look(connection: Connection, worker_id: int, study_id: int | None) -> Asked:
@@ -45,7 +47,7 @@ def look(connection: Connection, worker_id: int, study_id: int | None) -> Asked:
         raise LedgerRefused(f"there is no study {study_id}")
     own = [device for device in LOCAL_DEVICES if device != "cuda" or row.device.startswith("cuda")]
     devices = tuple(own) if row.noise is None else ()
-    return Asked(row.age, devices, row.state in ENDED, row.overdue)
+    return Asked(row.age, devices, row.state in ENDED, row.overdue, row.job)
 
 
 def claimable(
@@ -90,7 +92,17 @@ def _head(connection: Connection) -> Select[Any]:
         WORKER.c.noise,
         state.scalar_subquery().label("state"),
         overdue.scalar_subquery().label("overdue"),
+        _open_job(connection).scalar_subquery().label("job"),
     ).where(WORKER.c.id == bindparam("worker"))
+
+
+def _open_job(connection: Connection) -> Select[Any]:
+    """Return the oldest job that the worker can do, of its study where it works for one alone."""
+    study = bindparam("study", type_=STUDY.c.id.type)
+    fits = or_(JOB.c.device.is_(None), WORKER.c.device.startswith(JOB.c.device))
+    wanted = or_(study.is_(None), JOB.c.study_id == study)
+    query = select(JOB.c.id).where(job_leases.is_open(connection), fits, wanted, ~WORKER.c.measures_only)
+    return query.order_by(JOB.c.id).limit(1).correlate(WORKER)
 
 
 def _claimable(connection: Connection, is_single: bool, devices: tuple[str, ...]) -> Select[Any]:

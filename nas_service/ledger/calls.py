@@ -4,6 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Outcome, Proposal, Value
 
@@ -62,6 +63,20 @@ class Complete(Value):
 
     lease: Lease
     outcome: Outcome
+
+
+class ReportJob(Value):
+    """How far a job is, under a lease."""
+
+    lease: JobLease
+    report: JobReport
+
+
+class CompleteJob(Value):
+    """A job's end under a lease."""
+
+    lease: JobLease
+    outcome: JobOutcome
 
 
 class Told(Value):

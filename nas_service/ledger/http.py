@@ -11,11 +11,13 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from nas_service.connection import CACHE_BYTES, SHA256, Connection, Damaged, NoRoom, Refused, Unreachable
+from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.ledger.calls import (
     Acquire,
     Answer,
     Ask,
     Complete,
+    CompleteJob,
     GiveUp,
     Join,
     Keep,
@@ -23,6 +25,7 @@ from nas_service.ledger.calls import (
     Measurements,
     Remember,
     Report,
+    ReportJob,
     Reserve,
     Seat,
     Serve,
@@ -51,9 +54,9 @@ from nas_service.trials import (
     Proposal,
     Registration,
     Reservation,
-    Work,
     WorkerInfo,
 )
+from nas_service.work import Work
 
 Kind = TypeVar("Kind", bound=BaseModel)
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -142,6 +145,16 @@ class HttpLedger:
 
     def fetch_artifact(self, sha256: str) -> Path:
         return self._download("artifacts", sha256, sha256)
+
+    def report_job(self, lease: JobLease, report: JobReport) -> Instruction:
+        call = ReportJob(lease=lease, report=report)
+        return self._post(f"/jobs/{lease.job_id}:report", call, Told).instruction
+
+    def complete_job(self, lease: JobLease, outcome: JobOutcome) -> None:
+        self._send("POST", f"/jobs/{lease.job_id}:complete", CompleteJob(lease=lease, outcome=outcome))
+
+    def release_job(self, lease: JobLease) -> None:
+        self._send("POST", f"/jobs/{lease.job_id}:release", lease)
 
     def known_measurement(
         self,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import (
     Changes,
@@ -14,9 +15,9 @@ from nas_service.trials import (
     Proposal,
     Registration,
     Reservation,
-    Work,
     WorkerInfo,
 )
+from nas_service.work import Work
 
 
 class LedgerError(Exception):
@@ -29,7 +30,7 @@ class LedgerError(Exception):
     │   ├── NotAdmitted     the token is unknown, revoked, expired, or of another role
     │   ├── NotYours        the worker belongs to another token
     │   └── NameTaken       a living worker of another token has the name
-    └── LeaseLost           another attempt owns the trial: abandon it
+    └── LeaseLost           another attempt owns the trial or job: abandon it
     """
 
 
@@ -58,7 +59,7 @@ class NameTaken(LedgerRefused):
 
 
 class LeaseLost(LedgerError):
-    """The trial belongs to another attempt, or has ended."""
+    """The trial or job belongs to another attempt, or has ended."""
 
 
 class Ledger(Protocol):
@@ -74,9 +75,9 @@ class Ledger(Protocol):
     def next_work(self, worker_id: int, *, study_id: int | None = None) -> Work:
         """Say what to do next, and mark the worker alive.
 
-        Expired trials come first, then enqueued architectures, then a study that wants proposals. A study
-        whose latency cannot be measured now is passed over: this worker's machine is too noisy, or no worker
-        of its named device is alive.
+        Jobs come first, for a person waits for each, then expired trials, then enqueued architectures, then a
+        study that wants proposals. A study whose latency cannot be measured now is passed over: this worker's
+        machine is too noisy, or no worker of its named device is alive.
 
         Args:
             worker_id: From `register`.
@@ -142,7 +143,23 @@ class Ledger(Protocol):
         """Store bytes under their sha256 and return it; storing the same bytes again is harmless."""
 
     def fetch_artifact(self, sha256: str) -> Path:
-        """Return a local, verified copy of a checkpoint of a running trial; no other file is handed out."""
+        """Return a local, verified copy of a file that running work needs; no other file is handed out.
+
+        These are the checkpoints of running trials, and of running jobs the artifacts of the job's trial and
+        whatever payload, result or artifacts of the job name.
+        """
+
+    def report_job(self, lease: JobLease, report: JobReport) -> Instruction:
+        """Remember how far a job is, extend its lease, and say whether to go on; an empty report extends it.
+
+        `stop`: the job was cancelled; `lost`: another attempt owns it.
+        """
+
+    def complete_job(self, lease: JobLease, outcome: JobOutcome) -> None:
+        """End a job; the same `report_id` again is answered like the first time. Raises `LeaseLost`."""
+
+    def release_job(self, lease: JobLease) -> None:
+        """Give an unfinished job back at once; the attempt is none of those that a job fails after."""
 
     def known_measurement(
         self,

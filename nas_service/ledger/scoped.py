@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, or_, select
 
+from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, NotYours
 from nas_service.ledger.sql import SqlLedger
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
@@ -20,9 +21,9 @@ from nas_service.trials import (
     Proposal,
     Registration,
     Reservation,
-    Work,
     WorkerInfo,
 )
+from nas_service.work import Work
 
 SEAT, TRIAL, WORKER = table(SeatRow), table(TrialRow), table(WorkerRow)
 
@@ -112,6 +113,18 @@ class ScopedLedger:
     def fetch_artifact(self, sha256: str) -> Path:
         return self._ledger.fetch_artifact(sha256)
 
+    def report_job(self, lease: JobLease, report: JobReport) -> Instruction:
+        self._check_lease(lease)
+        return self._ledger.report_job(lease, report)
+
+    def complete_job(self, lease: JobLease, outcome: JobOutcome) -> None:
+        self._check_lease(lease)
+        self._ledger.complete_job(lease, outcome)
+
+    def release_job(self, lease: JobLease) -> None:
+        self._check_lease(lease)
+        self._ledger.release_job(lease)
+
     def known_measurement(
         self,
         network_hash: str,
@@ -155,11 +168,12 @@ class ScopedLedger:
         if owner.token_id != self._token_id:
             raise NotYours(f"worker {worker_id} belongs to another token; register first")
 
-    def _check_lease(self, lease: Lease) -> None:
+    def _check_lease(self, lease: Lease | JobLease) -> None:
         try:
             self._check(lease.worker_id)
         except NotYours as error:
-            raise LeaseLost(f"the lease of trial {lease.trial_id} is another worker's") from error
+            what = f"trial {lease.trial_id}" if isinstance(lease, Lease) else f"job {lease.job_id}"
+            raise LeaseLost(f"the lease of {what} is another worker's") from error
 
     def _check_has_worked(self, study_id: int) -> None:
         """A study is given up by those that propose for it, or train its trials."""

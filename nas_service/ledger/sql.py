@@ -21,6 +21,7 @@ from nas_service.ledger import (
     endings,
     epochs,
     files,
+    job_leases,
     measuring,
     proposals,
     reporting,
@@ -28,6 +29,7 @@ from nas_service.ledger import (
 )
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable, NameTaken
 from nas_service.ledger.rungs import goes_on
+from nas_service.ledger.sql_jobs import SqlJobs
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
 from nas_service.store import events
@@ -65,16 +67,16 @@ from nas_service.trials import (
     Proposal,
     Registration,
     Reservation,
-    Work,
     WorkerInfo,
 )
+from nas_service.work import Work
 
 STUDY, TRIAL, WORKER, TOKEN = table(StudyRow), table(TrialRow), table(WorkerRow), table(TokenRow)
 SEAT = table(SeatRow)
 REPEAT, FORBIDDEN, ATTRIBUTE = table(RepeatRow), table(ForbiddenRow), table(StudyAttributeRow)
 
 
-class SqlLedger(SqlMeasurements):
+class SqlLedger(SqlMeasurements, SqlJobs):
     """`Ledger` on an SQLAlchemy engine; see the protocol for what each method promises."""
 
     def register(
@@ -135,9 +137,11 @@ class SqlLedger(SqlMeasurements):
         with self._reading() as connection:
             asked = asking.look(connection, worker_id, study_id)
             found = (study_id, asked.devices, self._lease_s)
-            wanted = None if asked.has_ended else asking.claimable(connection, *found)
-            row = None if asked.has_ended or wanted else asking.open_study(connection, *found)
+            wanted = None if asked.has_ended or asked.job else asking.claimable(connection, *found)
+            row = None if asked.has_ended or asked.job or wanted else asking.open_study(connection, *found)
         self._keep_alive(worker_id, asked.age_s)
+        if asked.job is not None:
+            return self._claim_job(asked.job, worker_id) or self.next_work(worker_id, study_id=study_id)
         if asked.has_ended:
             return Work(kind="finished", reason=f"study {study_id} has ended")
         if asked.overdue is not None:
@@ -299,8 +303,11 @@ class SqlLedger(SqlMeasurements):
 
     def fetch_artifact(self, sha256: str) -> Path:
         with self._reading() as connection:
-            if not checkpoints.is_wanted(connection, sha256):
-                raise LedgerRefused(f"no running trial has the checkpoint {sha256[:12]!r}")
+            is_wanted = checkpoints.is_wanted(connection, sha256) or job_leases.is_wanted(connection, sha256)
+            if not is_wanted:
+                raise LedgerRefused(
+                    f"no running trial has the checkpoint {sha256[:12]!r}, and no job needs it"
+                )
         return files.artifact_path(self._stores.artifacts, sha256)
 
     def _extend(self, connection: Connection, lease: Lease) -> int | None:
@@ -312,6 +319,7 @@ class SqlLedger(SqlMeasurements):
     def _expire_leases(self, connection: Connection, worker_id: int) -> None:
         held = (TRIAL.c.worker_id == worker_id) & (TRIAL.c.state == "running")
         connection.execute(update(TRIAL).where(held).values(lease_expires_at=0.0))
+        job_leases.expire(connection, worker_id)
         measuring.give_back(connection, worker_id)
 
     def _claim(self, trial_id: int, worker_id: int) -> Work | None:

@@ -7,10 +7,11 @@ from sqlalchemy import Connection, RowMapping, insert, select
 from nas_service.datasets import DatasetSummary
 from nas_service.errors import Conflict
 from nas_service.store.engine import now_seconds
-from nas_service.store.models import DatasetRow, TrialRow, WorkerRow, table
+from nas_service.store.models import DatasetRow, JobRow, TrialRow, WorkerRow, table
 from nas_service.views import DatasetView, WorkerState, WorkerView
 
 DATASET, WORKER, TRIAL = table(DatasetRow), table(WorkerRow), table(TrialRow)
+JOB = table(JobRow)
 
 
 def read_datasets(connection: Connection) -> list[DatasetView]:
@@ -49,21 +50,27 @@ def insert_dataset(connection: Connection, dataset: DatasetSummary, sha256: str)
 def read_workers(connection: Connection, lost_after_s: float) -> list[WorkerView]:
     """Return all workers; one not heard of for `lost_after_s` seconds is lost."""
     age = (now_seconds(connection) - WORKER.c.heartbeat_at).label("age")
-    running = {
-        row.worker_id: row.id
-        for row in connection.execute(select(TRIAL.c.worker_id, TRIAL.c.id).where(TRIAL.c.state == "running"))
-    }
+    trials, jobs = (
+        {
+            row.worker_id: row.id
+            for row in connection.execute(
+                select(held.c.worker_id, held.c.id).where(held.c.state == "running")
+            )
+        }
+        for held in (TRIAL, JOB)
+    )
     rows = connection.execute(select(WORKER, age).order_by(WORKER.c.id)).mappings()
-    return [_worker_view(row, running.get(row["id"]), lost_after_s) for row in rows]
+    return [_worker_view(row, trials.get(row["id"]), jobs.get(row["id"]), lost_after_s) for row in rows]
 
 
 def _dataset_view(row: RowMapping) -> DatasetView:
     return DatasetView(**row)
 
 
-def _worker_view(row: RowMapping, trial: int | None, lost_after_s: float) -> WorkerView:
+def _worker_view(row: RowMapping, trial: int | None, job: int | None, lost_after_s: float) -> WorkerView:
     is_lost = row["age"] > lost_after_s
-    working: WorkerState = "running" if trial is not None else "idle"
+    working: WorkerState = "idle" if trial is None and job is None else "running"
+    is_gone = row["has_left"] or is_lost
     alive = "lost" if is_lost else "draining" if row["is_draining"] else working
     return WorkerView(
         id=row["id"],
@@ -72,7 +79,8 @@ def _worker_view(row: RowMapping, trial: int | None, lost_after_s: float) -> Wor
         pid=row["pid"],
         device=row["device"],
         state="stopped" if row["has_left"] else alive,
-        trial=None if row["has_left"] or is_lost else trial,
+        trial=None if is_gone else trial,
+        job=None if is_gone else job,
         heartbeat_at=datetime.fromtimestamp(row["heartbeat_at"], UTC),
         started_at=row["started_at"],
         versions=row["versions"],

@@ -16,9 +16,10 @@ from nas_service.content import SHA256, FileStore
 from nas_service.errors import NotFound
 from nas_service.file_stores import FileStores
 from nas_service.store.engine import now_seconds, writing
-from nas_service.store.models import ArtifactRow, DatasetRow, StudyRow, TrialRow, table
+from nas_service.store.models import ArtifactRow, DatasetRow, JobRow, StudyRow, TrialRow, table
 
 ARTIFACT, TRIAL, DATASET, STUDY = table(ArtifactRow), table(TrialRow), table(DatasetRow), table(StudyRow)
+JOB = table(JobRow)
 # A result on its way refers to an artifact that no row names yet.
 GRACE_S = 24 * 3600.0
 # The trials' columns of JSON in which no hash of a file can stand. Any other counts, also one added later.
@@ -68,7 +69,7 @@ def collect(
     dry_run: bool = False,
     unknown: bool = False,
 ) -> Collected:
-    """Delete artifacts that no trial refers to and that were last put longer ago than the grace period.
+    """Delete artifacts that no trial or job refers to and that were last put before the grace period.
 
     Args:
         engine: The database.
@@ -127,9 +128,10 @@ def _referred_to(connection: Connection) -> set[str]:
         column for column in TRIAL.c if isinstance(column.type, JSON) and column.name not in WITHOUT_FILES
     ]
     found: set[str] = set()
-    # Read in parts, which on PostgreSQL needs a transaction.
-    for row in connection.execution_options(yield_per=1000).execute(select(*columns)):
-        found.update(SHA256.findall(json.dumps(list(row))))
+    for wanted in (columns, [JOB.c.payload, JOB.c.result, JOB.c.artifacts]):
+        # Read in parts, which on PostgreSQL needs a transaction.
+        for row in connection.execution_options(yield_per=1000).execute(select(*wanted)):
+            found.update(SHA256.findall(json.dumps(list(row))))
     return found
 
 

@@ -347,6 +347,42 @@ class MeasurementRequestRow(Base):
     created_at: Mapped[datetime]
 
 
+class JobRow(Base):
+    """Work on a study's networks that is no trial."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_state", "state", "id"),
+        Index("ix_jobs_study", "study_id", "id"),
+        Index("ix_jobs_trial", "trial_id", "id"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    trial_id: Mapped[int | None] = mapped_column(BIG, ForeignKey("trials.id", ondelete="CASCADE"))
+    payload: Mapped[dict[str, Any]]
+    device: Mapped[str | None] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None]
+    progress: Mapped[float] = mapped_column(default=0.0)
+    attempt: Mapped[int] = mapped_column(default=0)
+    # Attempts that a worker gave back in order: a job fails after others alone.
+    released: Mapped[int] = mapped_column(default=0)
+    # The worker that holds, or held, the job.
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"))
+    worker: Mapped[str | None]
+    # Seconds since 1970 by the database's clock.
+    lease_expires_at: Mapped[float | None]
+    report_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    result: Mapped[dict[str, Any]]
+    artifacts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
 class TokenRow(Base):
     """A token, stored as its sha256 alone; none is ever deleted, since workers and the audit log name it."""
 

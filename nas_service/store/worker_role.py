@@ -22,10 +22,20 @@ GRANTS = {
     "workers": WORK,
     "measurements": WORK,
     "measurement_requests": WORK,
+    "jobs": WORK,
     "artifacts": WORK,
 }
 # Rows of these are numbered by a sequence.
-NUMBERED = ("trials", "repeats", "forbidden", "events", "workers", "measurements", "measurement_requests")
+NUMBERED = (
+    "trials",
+    "repeats",
+    "forbidden",
+    "events",
+    "workers",
+    "measurements",
+    "measurement_requests",
+    "jobs",
+)
 
 
 def statements(name: str, database: str) -> list[str]:

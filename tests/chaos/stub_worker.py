@@ -115,7 +115,7 @@ class StubWorker:
             self._evaluate(study, reservation.trials[0], reservation.leases[0])
 
     def _evaluate(self, study: Study, trial: Trial, lease: Lease) -> None:
-        with Heartbeat(self._ledger, lease, self._heartbeat_s) as heartbeat:
+        with Heartbeat(lambda: self._ledger.heartbeat(lease), self._heartbeat_s) as heartbeat:
             ending = self._train(study.spec, trial, lease, heartbeat)
         if ending == "stop":
             self._patience.try_once(lambda: self._ledger.release(lease))

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from job_contract import JobContract
 from ledger_contract import LedgerContract
 from measurement_contract import MeasurementContract
 
@@ -40,7 +41,7 @@ def ledger(address: str, token: str, tmp_path: Path) -> Iterator[HttpLedger]:
     ledger.close()
 
 
-class TestOverHttp(LedgerContract, MeasurementContract):
+class TestOverHttp(LedgerContract, MeasurementContract, JobContract):
     """A remote worker."""
 
     def test_a_wrong_token_is_refused(self, address: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from job_contract import JobContract
 from ledger_contract import LedgerContract
 from measurement_contract import MeasurementContract
 from postgres import WORKER_ROLE
@@ -48,7 +49,7 @@ class NamesContract:
         assert service.create_token(wanted).id != first.id
 
 
-class TestSqlLedger(LedgerContract, MeasurementContract):
+class TestSqlLedger(LedgerContract, MeasurementContract, JobContract):
     """Workers on the same machine, or with a role of the database; the server itself."""
 
     @pytest.fixture

@@ -1,14 +1,11 @@
 """One export: all files written and verified in a folder aside, which then takes its place."""
 
-import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from nas_service.errors import Conflict, ServiceError
+from nas_service.exports import FORMATS
+from nas_service.whole_folder import whole_folder
 from search_spaces.modules.network import Network
 from search_spaces.source_code import write_source
 from workers.checkpoint import architecture_file, weights_file
@@ -32,7 +30,6 @@ from workers.export.verification import Agreement, Mismatch, agreement, verified
 from workers.latency.estimate import Estimate
 from workers.latency.measurement import time_run
 
-FORMATS = ("torch", "code", "onnx", "onnx-int8", "card")
 # A larger drop of accuracy is said aloud.
 NOTABLE_DROP = 0.01
 LOADER = '''\
@@ -62,6 +59,10 @@ with torch.no_grad():
 """
 
 
+def _silently(share: float, name: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What is asked for."""
@@ -86,45 +87,30 @@ class Exported:
     remarks: list[str]
 
 
-def export(trained: Trained, folder: Path, options: Options) -> Exported:
+def export(
+    trained: Trained, folder: Path, options: Options, on_step: Callable[[float, str], object] = _silently
+) -> Exported:
     """Write the files of a trained network into a folder; all of them, or none.
+
+    Args:
+        trained: What is exported.
+        folder: Where to.
+        options: What is asked for.
+        on_step: Told before each format how much is done, and its name; what it raises ends the export.
 
     Raises:
         Conflict: The folder holds something already.
         Mismatch: A form does not compute what was trained; nothing is written.
         ServiceError: The folder cannot be written, for instance since the disk is full.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not options.replaces:
-        raise Conflict(f"{folder} is not empty; choose another folder, or --force to replace it")
-    with _whole(folder) as aside:
+    with whole_folder(folder, replaces=options.replaces) as aside:
         writing = _Writing(trained, aside, options)
-        for name in FORMATS:
-            if name in options.formats:
-                writing.write(name)
+        for place, name in enumerate(options.formats):
+            on_step(place / len(options.formats), name)
+            writing.write(name)
         writing.finish()
         files = sorted(path.relative_to(aside).as_posix() for path in aside.rglob("*") if path.is_file())
     return Exported(folder, files, writing.forms, writing.remarks)
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a folder beside the wanted one, and put it in its place when all went well."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    except OSError as error:
-        raise ServiceError(f"cannot write beside {folder}: {error.strerror}") from error
-    try:
-        yield aside
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(aside, folder)
-    except OSError as error:
-        full = " (nothing was left there)" if error.errno == errno.ENOSPC else ""
-        raise ServiceError(f"cannot write {folder}: {error.strerror}{full}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 class _Writing:

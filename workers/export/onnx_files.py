@@ -47,8 +47,8 @@ def inference(model: bytes) -> Inference:
 
 def _properties(trained: Trained, preprocessing: Preprocessing) -> dict[str, str]:
     return {
-        "study": str(trained.study.study),
-        "study_name": trained.study.name,
+        "study": str(trained.study.id),
+        "study_name": trained.study.spec.name,
         "trial": str(trained.trial.number),
         "architecture_sha256": trained.trial.architecture_hash,
         "weights_sha256": trained.trial.artifacts["weights"],

@@ -1,6 +1,6 @@
 """A trained candidate with all that its export tells of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from nas_service.datasets import Dataset, load_dataset
-from nas_service.errors import Conflict, NotFound
+from nas_service.errors import NotFound
+from nas_service.exports import check_exportable
 from nas_service.service import Service
-from nas_service.views import StudyView, TrialView
+from nas_service.trials import Study, Trial
 from search_spaces import Architecture
 from search_spaces.modules.network import Network
 from workers.checkpoint import read_network
@@ -24,8 +25,8 @@ BATCH = 256
 class Trained:
     """A complete trial: its network as it was trained, its study, and the data that it never saw."""
 
-    study: StudyView
-    trial: TrialView
+    study: Study
+    trial: Trial
     network: Network
     dataset: Dataset
     data: TrainingData
@@ -57,28 +58,39 @@ def read_trained(service: Service, study: str, number: int) -> Trained:
     """
     found = service.find_study(study)
     trial = service.trial_by_number(found.study, number)
-    if trial.state != "complete":
-        reason = f": {trial.reason}" if trial.reason else ""
-        raise Conflict(
-            f"trial {number} of study {found.study} is {trial.state}{reason}; only complete trials can be "
-            f"exported, see: nas study front {found.study}"
-        )
-    architecture, weights = (_artifact(service, trial, kind) for kind in ("architecture", "weights"))
+    check_exportable(trial)
     dataset = load_dataset(service.stores.datasets.path(found.dataset_sha256), found.spec.dataset)
-    spec = found.spec
+    own = Study(
+        id=found.study,
+        spec=found.spec,
+        state=found.state,
+        dataset_sha256=found.dataset_sha256,
+        input_shape=dataset.input_shape,
+        classes=len(dataset.class_names),
+    )
+    return trained_from(own, trial, dataset, lambda kind: _artifact(service, trial, kind))
+
+
+def trained_from(study: Study, trial: Trial, dataset: Dataset, fetch: Callable[[str], bytes]) -> Trained:
+    """Return a complete trial as an export takes it.
+
+    Args:
+        study: Whose trial it is.
+        trial: Complete, with its files stored.
+        dataset: The study's.
+        fetch: Returns the content of one of the trial's files, by kind.
+    """
     return Trained(
-        study=found,
+        study=study,
         trial=trial,
-        network=read_network(architecture, weights),
+        network=read_network(fetch("architecture"), fetch("weights")),
         dataset=dataset,
-        data=training_data(dataset, spec.training.validation_share, spec.search.seed),
+        data=training_data(dataset, study.spec.training.validation_share, study.spec.search.seed),
         test=held_out_part(dataset),
     )
 
 
-def _artifact(service: Service, trial: TrialView, kind: str) -> bytes:
-    if kind not in trial.artifacts:
-        raise NotFound(f"trial {trial.number} left no {kind} when it was trained")
+def _artifact(service: Service, trial: Trial, kind: str) -> bytes:
     try:
         return service.artifact_path(trial.artifacts[kind]).read_bytes()
     except (NotFound, OSError) as error:

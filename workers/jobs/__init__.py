@@ -1,0 +1,9 @@
+"""What workers do that is no trial: one file a kind, each with `run(job, tools) -> JobResult`."""
+
+from collections.abc import Callable, Mapping
+
+from nas_service.jobs import Job
+from workers.jobs import export
+from workers.jobs.tools import JobResult, Tools
+
+HANDLERS: Mapping[str, Callable[[Job, Tools], JobResult]] = {"export": export.run}

@@ -1,0 +1,45 @@
+"""Write and verify the files of a trained network, and keep them as the job's."""
+
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nas_service.errors import ServiceError
+from nas_service.exports import ExportRequest
+from nas_service.jobs import Job
+from nas_service.ledger.protocol import LedgerRefused
+from workers.jobs.tools import JobFailed, JobResult, Tools
+from workers.latency import DeviceUnavailable
+
+
+def run(job: Job, tools: Tools) -> JobResult:
+    """Do what `nas trial export` does on a person's own machine."""
+    # Quantisation is loaded by those alone who export.
+    from workers.export.exporting import Options, export
+    from workers.export.trained import trained_from
+    from workers.export.verification import Mismatch
+
+    request, trial = ExportRequest.model_validate(job.payload), tools.trial
+    assert trial is not None, "an export is about a trial"
+    options = Options(
+        formats=request.chosen,
+        target=request.target,
+        with_preprocessing=request.with_preprocessing,
+    )
+    try:
+        tools.progress(0.0, "reads the network and its data")
+        trained = trained_from(
+            tools.study, trial, tools.dataset(), lambda kind: tools.fetch(trial.artifacts[kind])
+        )
+        with TemporaryDirectory() as folder:
+            exported = export(
+                trained,
+                Path(folder) / "network",
+                options,
+                lambda share, name: tools.progress(share, f"writes {name}"),
+            )
+            files = {name: (exported.folder / name).read_bytes() for name in exported.files}
+    except (Mismatch, DeviceUnavailable, ServiceError, LedgerRefused) as error:
+        raise JobFailed(str(error)) from error
+    forms = [asdict(form) for form in exported.forms]
+    return JobResult({"forms": forms, "remarks": exported.remarks}, files)
