@@ -40,6 +40,8 @@ IN_REAL_WORKER = (
     "worker.joined", "worker.trial_held", "worker.epoch_reported", "worker.evaluated",
     "worker.artifacts_stored", "worker.delivered",
 )  # fmt: skip
+# The same loop with a job.
+IN_JOB = ("worker.job_held", "ledger.job.before_commit")
 BY_ERRAND = (
     "store.migrate.before_commit", "store.study.created", "store.trial.enqueued",
     "ledger.give_up.before_commit", "ledger.fail_lost.before_commit",
@@ -51,7 +53,7 @@ ON_POSTGRES = (
     "ledger.reserve.single_written", "ledger.report.stored_at_once:2", "ledger.complete.event_written",
     "ledger.complete.row_written", "ledger.complete.after_commit", "ledger.end_study.written",
 )  # fmt: skip
-ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + BY_ERRAND + BY_REQUEST + ON_POSTGRES
+ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + IN_JOB + BY_ERRAND + BY_REQUEST + ON_POSTGRES
 
 
 def named_points() -> list[str]:

@@ -7,8 +7,9 @@ import pytest
 from databases import Database
 from drill import Drill, drilling
 from nursery import Nursery
-from test_crash_points import CRASHED, IN_REAL_WORKER
+from test_crash_points import CRASHED, IN_JOB, IN_REAL_WORKER
 
+from nas_service.exports import ExportRequest
 from nas_service.studies import Constraint, Objective, Training
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -42,4 +43,25 @@ def test_the_real_worker_dies_and_comes_again(drill: Drill, point: str) -> None:
     assert drill.run(*command).wait() == 0
     assert drill.is_finished(study)
     assert drill.service.study(study).trials.complete == 2
+    assert drill.violations(study) == []
+
+
+def test_a_job_outlives_the_workers_that_die_over_it(drill: Drill) -> None:
+    study = drill.launch(
+        1,
+        objectives=(Objective(metric="accuracy"),),
+        constraints={},
+        training=Training(epochs=1, early_stopping="none"),
+    )
+    command = ("workers.cli:main", "--name", "worker", "--study", study, "--until-finished")
+    assert drill.run(*command).wait() == 0
+    trial = drill.service.trial_by_number(study, 0)
+    job = drill.service.export_trial(trial.id, ExportRequest(formats=("torch",))).id
+    for point in IN_JOB:
+        assert drill.run(*command, crash=point).wait() == CRASHED
+        assert drill.service.job(job).state == "running"
+    assert drill.run(*command).wait() == 0
+    done = drill.service.job(job)
+    assert (done.state, done.attempt) == ("complete", 3)
+    assert "weights.safetensors" in done.artifacts
     assert drill.violations(study) == []

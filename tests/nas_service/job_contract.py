@@ -105,7 +105,11 @@ class JobContract:
             ledger.complete_job(lost, ended(1))
         ledger.release_job(lost)
         view = service.job(job)
-        assert (view.worker, view.progress, view.reason) == ("prompt", 0.25, "started again after a lost worker")
+        assert (view.worker, view.progress, view.reason) == (
+            "prompt",
+            0.25,
+            "started again after a lost worker",
+        )
         assert ledger.next_work(late).kind == "propose"
         lose()
         taken(ledger, late)
