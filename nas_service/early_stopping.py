@@ -31,11 +31,20 @@ def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int)
         others: Everybody else who reached the rung so far; the order does not matter.
         reduction_factor: eta; the best ceil(n / eta) of all n go on, so the first ones always do.
     """
+    return place(candidate, others) < best(1 + len(others), reduction_factor)
+
+
+def best(reached: int, reduction_factor: int) -> int:
+    """Return how many of those that reached a rung go on past it."""
+    return ceil(reached / reduction_factor)
+
+
+def place(candidate: RungEntry, others: list[RungEntry]) -> int:
+    """Return how many of the others stand before a candidate at a rung."""
     entries = sorted([candidate, *others], key=lambda entry: entry.trial_id)
     values = np.array([entry.values for entry in entries], dtype=np.float64)
-    place = int(np.flatnonzero([entry.trial_id == candidate.trial_id for entry in entries])[0])
-    position = int(np.flatnonzero(_best_first(values) == place)[0])
-    return position < ceil(len(entries) / reduction_factor)
+    own = int(np.flatnonzero([entry.trial_id == candidate.trial_id for entry in entries])[0])
+    return int(np.flatnonzero(_best_first(values) == own)[0])
 
 
 def _best_first(values: NDArray[np.float64]) -> NDArray[np.intp]:

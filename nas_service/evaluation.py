@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from nas_service.trials import Value
+from nas_service.trials import TERMINAL_STATES, Trial, Value
 
 KIND = "evaluation"
 # Beyond so many classes a matrix has more cells than anybody reads; the confused pairs are kept alone.
@@ -104,3 +104,12 @@ def read_details(content: bytes) -> EvaluationDetails:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+
+
+def why_none(trial: Trial) -> str:
+    """Return in words why a trial keeps no evaluation."""
+    if trial.state not in TERMINAL_STATES:
+        return f"it is {trial.state}; it comes when training has ended"
+    if trial.state != "complete":
+        return f"it is {trial.state}, and only complete trials keep one"
+    return "its worker kept none, as workers of earlier versions did"

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from nas_service import preflight
+from nas_service import evaluation, preflight
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.columns import Columns
 from nas_service.constraints import violations
@@ -15,6 +15,7 @@ from nas_service.datasets import canonical_content, digits, summarised
 from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
 from nas_service.errors import (
+    DamagedFile,
     FieldError,
     InvalidInput,
     NotFound,
@@ -23,6 +24,8 @@ from nas_service.errors import (
 )
 from nas_service.file_stores import open_stores
 from nas_service.job_service import JobService
+from nas_service.ledger import rungs
+from nas_service.measurements import StoredMeasurement
 from nas_service.metrics import METRICS
 from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
@@ -40,12 +43,14 @@ from nas_service.views import (
     CurvePoint,
     DatasetView,
     DeviceView,
+    EvaluationView,
     EventView,
     FamilyView,
     FrontMember,
     FrontView,
     Page,
     Preflight,
+    RungPlace,
     SpaceVersion,
     StudyResult,
     StudyView,
@@ -304,6 +309,40 @@ class Service(JobService):
         self.trial(trial_id)
         with self._reading() as connection:
             return studies.read_curve(connection, trial_id)
+
+    def evaluation(self, trial_id: int) -> EvaluationView:
+        """Return how a trial's network answers on the validation part; `NotFound` says why there is none."""
+        trial = self.trial(trial_id)
+        sha256 = trial.artifacts.get(evaluation.KIND)
+        if sha256 is None:
+            raise NotFound(f"trial {trial_id} has no evaluation: {evaluation.why_none(trial)}")
+        study = self.study(trial.study_id)
+        dataset = self.dataset(study.spec.dataset)
+        try:
+            details = evaluation.read_details(self.artifact_path(sha256).read_bytes())
+        except (ValueError, OSError) as error:
+            raise DamagedFile(f"the evaluation of trial {trial_id} cannot be read: {error}") from error
+        return EvaluationView(
+            **dict(details), trial=trial_id, dataset=dataset.name, class_names=tuple(dataset.class_names)
+        )
+
+    def rung_places(self, trial_id: int) -> list[RungPlace]:
+        """Return where a trial stands now at each rung of early stopping that it reached."""
+        trial = self.trial(trial_id)
+        spec = self.study(trial.study_id).spec
+        with self._reading() as connection:
+            return rungs.places(connection, trial.study_id, spec, trial_id)
+
+    def latencies(self, trial_id: int) -> list[StoredMeasurement]:
+        """Return what was measured of a trial's folded network, on all devices, by device and machine.
+
+        Empty where no latency of the trial is known: its network has no name then.
+        """
+        network = (self.trial(trial_id).latency or {}).get("network_hash")
+        if network is None:
+            return []
+        with self._reading() as connection:
+            return devices.read_measurements(connection, network)
 
     def enqueue(self, study_id: int, architecture: dict[str, Any]) -> TrialView:
         """Have a given architecture trained within a study."""

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas_service.devices import is_local
+from nas_service.evaluation import EvaluationDetails
 from nas_service.jobs import Job
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Arm, Trial, TrialState
@@ -179,6 +180,39 @@ class CurvePoint(View):
 
 class JobView(Job):
     """A job; `reason` also says what a waiting one waits for."""
+
+
+class EvaluationView(EvaluationDetails):
+    """How a trial's network answers on the validation part, class by class."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    trial: int
+    dataset: str
+    # By class number.
+    class_names: tuple[str, ...]
+
+
+class Rival(View):
+    """A trial that was as good as another at a rung in all objectives, and better in one."""
+
+    trial: int
+    number: int
+    # What was compared, by metric; qualities are those of the rung's epoch.
+    figures: dict[str, float]
+
+
+class RungPlace(View):
+    """Where a trial stands among all that have reached a rung."""
+
+    epoch: int
+    reached: int
+    # From 1.
+    place: int
+    # So many go on past the rung.
+    kept: int
+    # Some of those that are better in every respect.
+    ahead: tuple[Rival, ...]
 
 
 class DatasetView(View):

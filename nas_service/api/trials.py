@@ -9,10 +9,11 @@ from nas_service.api.bodies import OCTETS, JsonRoute
 from nas_service.api.conditional import check
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, Sha256, TheService
 from nas_service.errors import NotFound
+from nas_service.measurements import StoredMeasurement
 from nas_service.paging import ORDERS
 from nas_service.trial_filter import MAX_LENGTH
 from nas_service.trials import TrialState
-from nas_service.views import CurvePoint, Page, TrialSummary, TrialView
+from nas_service.views import CurvePoint, EvaluationView, Page, RungPlace, TrialSummary, TrialView
 
 router = APIRouter(route_class=JsonRoute, tags=["trials"])
 
@@ -34,7 +35,7 @@ Conditions = Annotated[
         examples=["accuracy>=0.95,params<30000"],
     ),
 ]
-SUFFIXES = {"weights": "safetensors", "architecture": "json"}
+SUFFIXES = {"weights": "safetensors", "architecture": "json", "evaluation": "json"}
 
 
 @router.get("/studies/{study_id:row}/trials")
@@ -87,11 +88,29 @@ def read_curve(service: TheService, trial_id: Id) -> list[CurvePoint]:
     return service.curve(trial_id)
 
 
+@router.get("/trials/{trial_id:row}/evaluation")
+def read_evaluation(service: TheService, trial_id: Id) -> EvaluationView:
+    """Return how a complete trial answers on the validation part: by class, by pair, example by example."""
+    return service.evaluation(trial_id)
+
+
+@router.get("/trials/{trial_id:row}/rungs")
+def read_rung_places(service: TheService, trial_id: Id) -> list[RungPlace]:
+    """Return where a trial stands now at each rung of early stopping that it reached."""
+    return service.rung_places(trial_id)
+
+
+@router.get("/trials/{trial_id:row}/latencies")
+def read_latencies(service: TheService, trial_id: Id) -> list[StoredMeasurement]:
+    """Return what was measured of a trial's folded network, on all devices."""
+    return service.latencies(trial_id)
+
+
 @router.get("/trials/{trial_id:row}/files/{kind}", responses=FILE_ANSWER, response_class=FileResponse)
 def download_file(
     service: TheService, trial_id: Id, kind: Annotated[str, Path(pattern="^[a-z_]{1,40}$")]
 ) -> Response:
-    """Download a file of a trial: its weights or its architecture."""
+    """Download a file of a trial: its weights, its architecture or its evaluation."""
     trial = service.trial(trial_id)
     if kind not in trial.artifacts:
         there_is = ", ".join(trial.artifacts) or "none yet"

@@ -1,15 +1,19 @@
 """Whether a candidate goes on past a rung, from the rows of all of its arm who reached it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
-from nas_service.early_stopping import RungEntry, decide
+from nas_service.early_stopping import RungEntry, best, decide, place
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.store.models import EpochRow, TrialRow, table
 from nas_service.studies import StudySpec
+from nas_service.views import Rival, RungPlace
 
 TRIAL, EPOCH = table(TrialRow), table(EpochRow)
+# Of those that stand before a trial so many are named.
+MOST_RIVALS = 5
 
 
 def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> bool:
@@ -18,6 +22,64 @@ def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: in
     The control arm is compared with itself alone, so that it ends as it would without a sampler beside it.
     One that the newest space excludes is ranked against those that count, and counts for nobody else.
     """
+    entries = _entries(connection, study_id, spec, trial_id, epoch)
+    candidate = entries.pop(trial_id, None)
+    if candidate is None:
+        return False
+    return decide(candidate, list(entries.values()), spec.training.reduction_factor)
+
+
+def places(connection: Connection, study_id: int, spec: StudySpec, trial_id: int) -> list[RungPlace]:
+    """Return where a trial stands at each rung it reached, among all that have reached it by now."""
+    if spec.training.early_stopping == "none":
+        return []
+    found = []
+    for epoch in spec.training.rungs:
+        entries = _entries(connection, study_id, spec, trial_id, epoch)
+        candidate = entries.pop(trial_id, None)
+        if candidate is None:
+            break
+        others = list(entries.values())
+        found.append(
+            RungPlace(
+                epoch=epoch,
+                reached=1 + len(others),
+                place=1 + place(candidate, others),
+                kept=best(1 + len(others), spec.training.reduction_factor),
+                ahead=tuple(_ahead(connection, spec, candidate, others)),
+            )
+        )
+    return found
+
+
+def _ahead(
+    connection: Connection, spec: StudySpec, candidate: RungEntry, others: list[RungEntry]
+) -> Iterator[Rival]:
+    """Yield those that are as good in everything and better in something, the best first."""
+    better = sorted(
+        (entry for entry in others if _dominates(entry, candidate)), key=lambda entry: entry.values
+    )
+    ids = [entry.trial_id for entry in better[:MOST_RIVALS]]
+    rows = connection.execute(select(TRIAL.c.id, TRIAL.c.number).where(TRIAL.c.id.in_(ids)))
+    numbers = {row.id: row.number for row in rows}
+    for entry in better[:MOST_RIVALS]:
+        signs = _signed(spec)
+        figures = {
+            name: sign * value for (name, sign), value in zip(signs.items(), entry.values, strict=True)
+        }
+        yield Rival(trial=entry.trial_id, number=numbers[entry.trial_id], figures=figures)
+
+
+def _dominates(entry: RungEntry, other: RungEntry) -> bool:
+    return entry.values != other.values and all(
+        ours <= theirs for ours, theirs in zip(entry.values, other.values, strict=True)
+    )
+
+
+def _entries(
+    connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int
+) -> dict[int, RungEntry]:
+    """Return all that reached a rung by their ids: those that count, and the trial itself."""
     counts = or_(TRIAL.c.excluded.is_(None), TRIAL.c.id == trial_id)
     is_random = TRIAL.c.arm == "random"
     own = select(is_random).where(TRIAL.c.id == trial_id).scalar_subquery()
@@ -27,23 +89,22 @@ def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: in
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
         .where(counts, is_random == own)
     )
-    entries = {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
-    candidate = entries.pop(trial_id, None)
-    if candidate is None:
-        return False
-    return decide(candidate, list(entries.values()), spec.training.reduction_factor)
+    return {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
 
 
 def _values(spec: StudySpec, row: Any) -> tuple[float, ...]:
-    """Return the objectives at the rung, all to be minimised.
+    """Return the objectives at the rung, all to be minimised."""
+    figures = {**row.metrics, **dict.fromkeys(QUALITIES, row.accuracy), "error": 1.0 - row.accuracy}
+    return tuple(sign * figures.get(name, METRICS[name].worst) for name, sign in _signed(spec).items())
+
+
+def _signed(spec: StudySpec) -> dict[str, float]:
+    """Return what is compared at a rung, with the sign that turns it into something to be minimised.
 
     Accuracy stands in if none is a quality, and for qualities that are only known at the end of a trial.
     """
     objectives = {objective.metric: objective.direction for objective in spec.objectives}
     if not QUALITIES & objectives.keys():
         objectives["accuracy"] = "max"
-    figures = {**row.metrics, **dict.fromkeys(QUALITIES, row.accuracy), "error": 1.0 - row.accuracy}
     signs = {"max": -1.0, "min": 1.0}
-    return tuple(
-        signs[direction] * figures.get(name, METRICS[name].worst) for name, direction in objectives.items()
-    )
+    return {name: signs[direction] for name, direction in objectives.items()}

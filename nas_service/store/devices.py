@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from nas_service.devices import LOCAL_DEVICES
+from nas_service.measurements import StoredMeasurement
 from nas_service.store.engine import now_seconds
 from nas_service.store.models import MeasurementRequestRow, MeasurementRow, StudyRow, WorkerRow, table
 from nas_service.views import DeviceView, WorkerView
 
 STUDY, WORKER = table(StudyRow), table(WorkerRow)
 MEASUREMENT, REQUEST = table(MeasurementRow), table(MeasurementRequestRow)
+# Of one network; each machine and version of a runtime has one.
+MOST_MEASUREMENTS = 100
 
 
 def is_served(
@@ -62,3 +65,12 @@ def read_devices(connection: Connection, workers: list[WorkerView]) -> list[Devi
         )
         for name in sorted(names)
     ]
+
+
+def read_measurements(connection: Connection, network_hash: str) -> list[StoredMeasurement]:
+    """Return all measurements of a folded network, by device and machine, the newest first of each."""
+    names = StoredMeasurement.model_fields
+    query = select(*(MEASUREMENT.c[name] for name in names)).where(MEASUREMENT.c.network_hash == network_hash)
+    order = (MEASUREMENT.c.device, MEASUREMENT.c.machine, MEASUREMENT.c.id.desc())
+    rows = connection.execute(query.order_by(*order).limit(MOST_MEASUREMENTS)).mappings()
+    return [StoredMeasurement.model_validate(dict(row)) for row in rows]

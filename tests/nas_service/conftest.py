@@ -25,6 +25,7 @@ ON_BOTH = frozenset(
         "test_budgets.py",
         "test_space_versions.py",
         "test_devices.py",
+        "test_evaluations.py",
         "test_client.py",
         "test_collection.py",
         "api/test_studies.py",
