@@ -1,45 +1,43 @@
 """One server over HTTP, for the client and for remote workers: pooled connections, and errors told apart."""
 
-import logging
-import random
 import re
 import time
-from contextlib import AbstractContextManager, suppress
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
-from pydantic import ValidationError
+from anyio.to_thread import run_sync
 
 from nas_service.errors import DamagedFile, Unavailable
-from nas_service.logs import REQUEST_ID_HEADER, about, new_request_id, request_id
+from nas_service.exchange import (
+    PREFIX,
+    Pause,
+    Plan,
+    Receive,
+    Refused,
+    Request,
+    Step,
+    Unreachable,
+    Work,
+    exchange,
+    problem_in,
+)
 from nas_service.node_cache import NodeCache
-from nas_service.problems import Problem
 from nas_service.redaction import conceal, redacted
 
-log = logging.getLogger(__name__)
-PREFIX = "/api/v1"
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 # Servers close idle connections after five seconds; letting go earlier avoids writing into a closed one.
 LIMITS = httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=4.0)
-ATTEMPTS = 3
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CACHE_BYTES = 20 * 1000**3
+# What is read or written of a file at a time.
+PART_BYTES = 1024 * 1024
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Refused(Exception):
-    """The server answered with an error."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(problem.detail)
-
-
-class Unreachable(Exception):
-    """No answer came, or none that this server would give."""
+Outcome = TypeVar("Outcome")
 
 
 class Damaged(Exception):
@@ -56,28 +54,59 @@ class Connection:
     Args:
         server: Its address, "http://host:8000".
         token: Sent with every request.
+
+    Raises:
+        Unreachable: `server` is no address.
     """
 
     def __init__(self, server: str, token: str | None) -> None:
         # As it may be shown.
         self.server = redacted(server)
-        conceal(token)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            self._client = httpx.Client(
-                base_url=server.rstrip("/"),
-                headers=headers,
-                timeout=TIMEOUT,
-                limits=LIMITS,
-                # A proxy for the outside has no business between processes of one machine.
-                trust_env=not is_loopback(server),
-            )
+            self._client = httpx.Client(**_options(server, token))
         except (httpx.InvalidURL, ValueError) as error:
             raise Unreachable(f"{self.server!r} is no address: {error}") from error
 
     def close(self) -> None:
         """Let go of all connections."""
         self._client.close()
+
+    def run(self, plan: Plan[Outcome]) -> Outcome:
+        """Return what a plan comes to, its steps performed one after another."""
+        failure: BaseException | None = None
+        outcome: Any = None
+        while True:
+            try:
+                step = plan.send(outcome) if failure is None else plan.throw(failure)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            outcome, failure = None, None
+            try:
+                outcome = self._perform(step)
+            # Whether a step may fail is for the plan to say.
+            except BaseException as error:
+                failure = error
+
+    def _perform(self, step: Step) -> Any:
+        match step:
+            case Request():
+                options = {**step.options, "content": step.file}
+                return self._client.request(step.method, PREFIX + step.path, **options)
+            case Receive():
+                return self._receive(step)
+            case Pause():
+                return time.sleep(step.seconds)
+            case Work():
+                return step.act()
+
+    def _receive(self, step: Receive) -> httpx.Response:
+        with self._client.stream("GET", PREFIX + step.path) as answer:
+            if answer.is_error:
+                answer.read()
+            else:
+                for part in answer.iter_bytes(PART_BYTES):
+                    step.write(part)
+            return answer
 
     def send(self, method: str, path: str, *, may_repeat: bool = False, **options: Any) -> httpx.Response:
         """Return the server's answer to one request under /api/v1.
@@ -92,34 +121,7 @@ class Connection:
             Refused: The server answered with an error.
             Unreachable: No answer came.
         """
-        for attempt in range(ATTEMPTS if may_repeat else 1):
-            if attempt:
-                time.sleep(random.uniform(0.1, 0.3) * 3 ** (attempt - 1))
-            try:
-                answer = self._request(method, path, **options)
-            except (httpx.TransportError, httpx.InvalidURL) as error:
-                failure: Exception = Unreachable(redacted(str(error)) or type(error).__name__)
-                continue
-            if answer.status_code < HTTPStatus.BAD_REQUEST:
-                return answer
-            failure = Refused(problem_in(answer))
-            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-                break
-        raise failure
-
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Send one request under an id that the server's log will name, too."""
-        identity = request_id() or new_request_id()
-        headers = {**options.pop("headers", {}), REQUEST_ID_HEADER: identity}
-        with about(request_id=identity):
-            try:
-                answer = self._client.request(method, PREFIX + path, headers=headers, **options)
-            except httpx.TransportError as error:
-                log.info("%s %s: no answer (%s)", method, path, type(error).__name__)
-                raise
-            level = logging.INFO if answer.is_error else logging.DEBUG
-            log.log(level, "%s %s: %d", method, path, answer.status_code)
-            return answer
+        return self.run(exchange(Request(method, path, may_repeat, options)))
 
     def stream(
         self, path: str, headers: dict[str, str], read_timeout_s: float
@@ -143,30 +145,94 @@ class Connection:
         """
         cache = NodeCache(target.parent, max_bytes)
         try:
-            return cache.path(target.name, sha256, lambda stream: self._receive(path, stream))
+            return cache.path(target.name, sha256, lambda stream: self.run(received(path, stream.write)))
         except DamagedFile as error:
             raise Damaged(f"{path}: {error}") from error
         except Unavailable as error:
             raise NoRoom(str(error)) from error
 
-    def _receive(self, path: str, stream: BinaryIO) -> None:
+
+class AsyncConnection:
+    """`Connection` for an event loop: the same plans, awaited."""
+
+    def __init__(self, server: str, token: str | None) -> None:
+        self.server = redacted(server)
         try:
-            with self._client.stream("GET", PREFIX + path) as answer:
-                if answer.is_error:
-                    answer.read()
-                    raise Refused(problem_in(answer))
-                for part in answer.iter_bytes(1024 * 1024):
-                    stream.write(part)
-        except httpx.TransportError as error:
-            raise Unreachable(str(error) or type(error).__name__) from error
+            self._client = httpx.AsyncClient(**_options(server, token))
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Unreachable(f"{self.server!r} is no address: {error}") from error
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._client.aclose()
+
+    async def run(self, plan: Plan[Outcome]) -> Outcome:
+        """Return what a plan comes to; whoever else runs on the loop goes on meanwhile."""
+        failure: BaseException | None = None
+        outcome: Any = None
+        while True:
+            try:
+                step = plan.send(outcome) if failure is None else plan.throw(failure)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            outcome, failure = None, None
+            try:
+                outcome = await self._perform(step)
+            except BaseException as error:
+                failure = error
+
+    async def _perform(self, step: Step) -> Any:
+        match step:
+            case Request():
+                options = {**step.options, "content": _parts(step.file) if step.file else None}
+                return await self._client.request(step.method, PREFIX + step.path, **options)
+            case Receive():
+                return await self._receive(step)
+            case Pause():
+                return await anyio.sleep(step.seconds)
+            case Work():
+                return await run_sync(step.act)
+
+    async def _receive(self, step: Receive) -> httpx.Response:
+        async with self._client.stream("GET", PREFIX + step.path) as answer:
+            if answer.is_error:
+                await answer.aread()
+            else:
+                async for part in answer.aiter_bytes(PART_BYTES):
+                    await run_sync(step.write, part)
+            return answer
 
 
-def problem_in(answer: httpx.Response) -> Problem:
-    """Return the problem that an answer holds; one made up from its status where it holds none."""
-    with suppress(ValidationError, UnicodeDecodeError):
-        return Problem.model_validate_json(answer.content)
-    detail = f"{redacted(str(answer.request.url))} answered {answer.status_code} {answer.reason_phrase}"
-    return Problem(type="about:blank", title=answer.reason_phrase, status=answer.status_code, detail=detail)
+def received(path: str, write: Callable[[bytes], object]) -> Plan[None]:
+    """Take a stored file part by part.
+
+    Raises:
+        Refused: The server does not give it.
+        Unreachable: It did not come, or broke off.
+    """
+    try:
+        answer: httpx.Response = yield Receive(path, write)
+    except httpx.TransportError as error:
+        raise Unreachable(str(error) or type(error).__name__) from error
+    if answer.is_error:
+        raise Refused(problem_in(answer))
+
+
+def _options(server: str, token: str | None) -> dict[str, Any]:
+    conceal(token)
+    return {
+        "base_url": server.rstrip("/"),
+        "headers": {"Authorization": f"Bearer {token}"} if token else {},
+        "timeout": TIMEOUT,
+        "limits": LIMITS,
+        # A proxy for the outside has no business between processes of one machine.
+        "trust_env": not is_loopback(server),
+    }
+
+
+async def _parts(file: BinaryIO) -> AsyncIterator[bytes]:
+    while part := await run_sync(file.read, PART_BYTES):
+        yield part
 
 
 def is_loopback(server: str) -> bool:

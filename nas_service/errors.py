@@ -5,6 +5,7 @@ ServiceError
 ├── NotFound                no such study, trial, data set, family or worker
 ├── Conflict                the thing exists but is in the wrong state
 │   └── Stale               it has changed since the caller looked
+├── MissingPackage          an optional package is needed that is not installed
 ├── AccessDenied            the token is missing, unknown, revoked or expired
 │   └── Forbidden           the token is good, but its role does not allow this
 └── Unavailable             the database or the file store does not answer; try again
@@ -55,6 +56,10 @@ class Conflict(ServiceError):
 
 class Stale(Conflict):
     """The thing has changed since the caller looked."""
+
+
+class MissingPackage(ServiceError):
+    """An optional package is needed that is not installed."""
 
 
 class AccessDenied(ServiceError):

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from nas_service.connection import Connection, Refused, Unreachable, problem_in
+from nas_service.connection import Connection
+from nas_service.exchange import Refused, Unreachable, problem_in
 
 # The server says something every 15 seconds; a stream silent for longer is dead.
 SILENCE_S = 40.0

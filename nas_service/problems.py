@@ -60,6 +60,8 @@ class Problem(BaseModel):
     errors: list[ProblemField] = []
     # Names the request in the server's log; the answer's X-Request-ID says the same.
     request_id: str | None = None
+    # The header of the same name: after so many seconds the same request may be answered.
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

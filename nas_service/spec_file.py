@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -25,6 +26,49 @@ def read_spec(source: str | bytes | Mapping[str, Any]) -> StudySpec:
 def read_change(source: str | bytes | Mapping[str, Any]) -> StudyChange:
     """Return the change of a study that a text or mapping describes; raises `InvalidInput` likewise."""
     return _read(source, StudyChange)
+
+
+def merged_spec(base: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
+    """Lay changes over a spec's content: groups of fields are merged, single ones replaced.
+
+    None and empty groups change nothing. A spec without a name is named for its data set and space.
+
+    Raises:
+        InvalidInput: A field is wrong, or no data set is named.
+    """
+    merged = dict(base)
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = _merged_group(merged[name], value)
+        elif value not in (None, {}):
+            merged[name] = value
+    if "dataset" not in merged:
+        raise InvalidInput(FieldError("/dataset", "missing; name a data set, or the path of one"))
+    if "name" not in merged:
+        merged["name"] = f"{Path(str(merged['dataset'])).stem}-{space_name(merged.get('space'))}"
+    return read_spec(merged)
+
+
+def space_name(space: Any) -> str:
+    """Return what a spec's space is called."""
+    if isinstance(space, Mapping):
+        return str(space.get("family", "space"))
+    return str(space or "multi_scale")
+
+
+def read_file(path: Path) -> bytes:
+    """Return a spec file's content; raises `InvalidInput` where there is none."""
+    if not path.is_file():
+        raise InvalidInput(FieldError("", f"no spec file at {path}"))
+    return path.read_bytes()
+
+
+def _merged_group(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in changes.items():
+        is_group = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = {**merged[name], **value} if is_group else value
+    return merged
 
 
 def _read(source: str | bytes | Mapping[str, Any], model: type[Model]) -> Model:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nas_service.devices import is_local
 from nas_service.evaluation import EvaluationDetails
+from nas_service.frames import frame, html_table
 from nas_service.jobs import Job
 from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Arm, Trial, TrialState
@@ -127,6 +128,30 @@ class FrontView(View):
     def trials(self) -> frozenset[int]:
         """The ids of the trials on the front."""
         return frozenset(member.trial for member in self.front)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a flat mapping for each member: trial, number, every figure known, network, hash."""
+        return [
+            {
+                "trial": member.trial,
+                "number": member.number,
+                **member.values,
+                "network": member.summary,
+                "architecture_hash": member.architecture_hash,
+            }
+            for member in self.front
+        ]
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, a row a member; raises `MissingPackage` without pandas."""
+        return frame(self.rows(), index="number")
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: the objectives first."""
+        asked = [objective["metric"] for objective in self.objectives]
+        return html_table(
+            self.rows(), ["number", *dict.fromkeys([*asked, "accuracy", "params", "latency_ms"]), "network"]
+        )
 
 
 class StudyResult(StudyView):

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nas_service.cli.local_service import LocalService
-from nas_service.client import Client
+from nas_service.client import RemoteService
 from nas_service.service import Service
 from nas_service.settings import Settings
 
-Backend = Service | Client
+Backend = Service | RemoteService
 
 
 def server_address(server: str | None) -> str | None:
@@ -22,7 +22,7 @@ def connected(server: str | None) -> Iterator[Backend]:
     """Open the service that the command acts on, and close it afterwards."""
     address = server_address(server)
     if address:
-        with Client(address) as client:
+        with RemoteService(address) as client:
             yield client
         return
     service = LocalService.open(Settings())

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected, server_address
@@ -16,8 +14,9 @@ from nas_service.cli.output import Format, say, show
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.plain_data import read_data
+from nas_service.progress_bar import StudyBar
 from nas_service.settings import Settings
-from nas_service.spec_file import read_spec
+from nas_service.spec_file import merged_spec, read_file, space_name
 from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.views import StudyView
 
@@ -86,14 +85,17 @@ def search(
         "constraints": {metric: {"max": bound} for metric, bound in limits.items() if bound is not None},
     }
     form = options.chosen_format(output, as_json)
+    base = read_data(read_file(spec_file)) if spec_file else {}
+    if "dataset" not in base and dataset is None:
+        raise InvalidInput(FieldError("/dataset", "missing; give --dataset NAME_OR_PATH or a spec file"))
     with connected(server) as backend:
-        spec = _with_registered_dataset(backend, _merged(_file_content(spec_file), changes))
+        spec = _with_registered_dataset(backend, merged_spec(base, changes))
         if dry_run:
             show(backend.preflight(spec), form=Format.yaml if form is Format.table else form)
             return 0
         study = backend.create_study(spec)
         is_local = server_address(server) is None
-        say(f"study {study.study} ({study.name}) on {spec.dataset}, space {_space_name(spec)}")
+        say(f"study {study.study} ({study.name}) on {spec.dataset}, space {space_name(spec.space)}")
         local = LocalWorkers(Settings(), study.study, workers) if is_local else None
         final = follow(backend, study.study, local)
         return report(backend, final, form)
@@ -104,18 +106,12 @@ def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> Study
     # Told to end by another process is as good as Ctrl-C: local workers must not be left behind.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _progress() as bar:
-            task = bar.add_task("", total=None)
+        with StudyBar() as bar:
             if local:
                 local.start()
             while True:
                 study = backend.study(study_id)
-                bar.update(
-                    task,
-                    description=_describe(study),
-                    completed=study.trials.trained,
-                    total=study.budget_trials,
-                )
+                bar.show(study)
                 if study.state not in ACTIVE_STATES:
                     return study
                 if local:
@@ -148,26 +144,6 @@ def report(backend: Backend, study: StudyView, form: Format) -> int:
     return 0
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        refresh_per_second=2,
-    )
-
-
-def _describe(study: StudyView) -> str:
-    trials = study.trials
-    parts = [f"{trials.running} running"] if trials.running else []
-    parts += [f"{trials.pruned} pruned"] if trials.pruned else []
-    parts += [f"{trials.infeasible} infeasible"] if trials.infeasible else []
-    parts += [f"{trials.forbidden} forbidden"] if trials.forbidden else []
-    return ", ".join(parts) or study.state
-
-
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
@@ -182,47 +158,6 @@ def _budget(trials: int | None, minutes: float | None) -> dict[str, Any]:
 def _objective(text: str) -> dict[str, str]:
     metric, _, goal = text.partition(":")
     return {"metric": metric, "goal": goal} if goal else {"metric": metric}
-
-
-def _file_content(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise InvalidInput(FieldError("", f"no spec file at {path}"))
-    return read_data(path.read_bytes())
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> StudySpec:
-    """Lay flags over a spec file's content; groups of fields are merged, single ones replaced."""
-    merged = dict(base)
-    for field, value in changes.items():
-        if isinstance(value, dict) and isinstance(merged.get(field), dict):
-            merged[field] = _merged_group(merged[field], value)
-        elif value not in (None, {}):
-            merged[field] = value
-    if "dataset" not in merged:
-        raise InvalidInput(FieldError("/dataset", "missing; give --dataset NAME_OR_PATH or a spec file"))
-    if "name" not in merged:
-        merged["name"] = f"{Path(str(merged['dataset'])).stem}-{_space_label(merged.get('space'))}"
-    return read_spec(merged)
-
-
-def _merged_group(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for field, value in changes.items():
-        is_group = isinstance(value, dict) and isinstance(merged.get(field), dict)
-        merged[field] = {**merged[field], **value} if is_group else value
-    return merged
-
-
-def _space_label(space: Any) -> str:
-    if isinstance(space, dict):
-        return str(space.get("family", "space"))
-    return str(space or "multi_scale")
-
-
-def _space_name(spec: StudySpec) -> str:
-    return _space_label(spec.space)
 
 
 def _with_registered_dataset(backend: Backend, spec: StudySpec) -> StudySpec:

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 
 from nas_service import __version__
-from nas_service.connection import PREFIX, is_loopback
+from nas_service.connection import is_loopback
 from nas_service.diagnosis.check import Check, fail, ok, warn
 from nas_service.diagnosis.database import clock
+from nas_service.exchange import PREFIX
 from nas_service.redaction import redacted
 
 TIMEOUT = httpx.Timeout(3.0)

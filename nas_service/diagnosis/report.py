@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from nas_service.client import Client
+from nas_service.client import RemoteService
 from nas_service.connection import is_loopback
 from nas_service.diagnosis.activity import check_activity
 from nas_service.diagnosis.check import Check, explained, fail, ok
@@ -45,7 +45,7 @@ def _of_server(settings: Settings, server: str) -> list[Check]:
     found = check_server(server, is_needed=True, token=token)
     if any(check.verdict == "fail" for check in found):
         return found
-    with Client(server) as client:
+    with RemoteService(server) as client:
         return found + explained("workers", partial(check_activity, client), "see the server's log")
 
 

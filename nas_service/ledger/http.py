@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from nas_service.connection import CACHE_BYTES, SHA256, Connection, Damaged, NoRoom, Refused, Unreachable
+from nas_service.connection import CACHE_BYTES, SHA256, Connection, Damaged, NoRoom
+from nas_service.exchange import Refused, Unreachable
 from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.ledger.calls import (
     Acquire,

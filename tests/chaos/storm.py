@@ -25,9 +25,10 @@ from races import race
 from sqlalchemy.exc import DBAPIError
 from stub_worker import drawn
 
-from nas_service.connection import Connection, Refused, Unreachable
+from nas_service.connection import Connection
 from nas_service.errors import Unavailable
 from nas_service.event_stream import frames
+from nas_service.exchange import Refused, Unreachable
 from nas_service.ledger.protocol import LedgerError
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service

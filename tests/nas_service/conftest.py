@@ -26,7 +26,7 @@ ON_BOTH = frozenset(
         "test_space_versions.py",
         "test_devices.py",
         "test_evaluations.py",
-        "test_client.py",
+        "client/test_remote.py",
         "test_collection.py",
         "api/test_studies.py",
         "api/test_trials.py",

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import yaml
 
-from nas_service.client import Client
+from nas_service.client import RemoteService
 from nas_service.descriptions import ArchitectureView, CostView
 from nas_service.errors import InvalidInput
 from nas_service.server import serving
@@ -67,7 +67,7 @@ def test_yaml_and_json_are_described_alike(http: httpx.Client) -> None:
 
 def test_the_client_gets_the_same(address: str, http: httpx.Client) -> None:
     data = member().to_dict()
-    with Client(address) as client:
+    with RemoteService(address) as client:
         assert client.describe(data).model_dump(mode="json") == http.post(PATH, json=data).json()
         with pytest.raises(InvalidInput, match="classes"):
             client.describe({**data, "classes": 1})

@@ -17,7 +17,7 @@ from nas_service.access import AuditEntry, Role, TokenCreate
 from nas_service.api import policy
 from nas_service.api.policy import CALCULATES
 from nas_service.cli.main import run
-from nas_service.client import Client
+from nas_service.client import RemoteService
 from nas_service.errors import Forbidden
 from nas_service.server import Server, serving
 from nas_service.service import Service
@@ -165,14 +165,14 @@ def test_the_log_is_listed_by_pages_to_admins_alone(
 ) -> None:
     for number in range(5):
         http.post(f"/api/v1/studies/{900 + number}:pause")
-    with Client(address, token) as client:
+    with RemoteService(address, token) as client:
         first = client.audit(page_size=3)
         second = client.audit(page_size=3, page_token=first.next_page_token)
     targets = [entry.target for entry in (*first.items, *second.items)]
     assert targets == [f"studies/{900 + number}:pause" for number in range(4, -1, -1)]
     assert second.next_page_token is None
     lesser = service.create_token(TokenCreate(name="bob", role=Role.operator)).token
-    with Client(address, lesser) as client, pytest.raises(Forbidden, match="role admin"):
+    with RemoteService(address, lesser) as client, pytest.raises(Forbidden, match="role admin"):
         client.audit()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nas_service.cli.main import run
-from nas_service.client import Client
+from nas_service.client import RemoteService
 from nas_service.errors import (
     AccessDenied,
     Conflict,
@@ -37,6 +37,11 @@ SPEC = StudySpec(
     budget=Budget(trials=5),
 )
 
+# What the pages read of the service beside them.
+WITHIN = frozenset(
+    {"open", "close", "latest_event", "columns", "count_trials", "create_job", "trials_of", "warm_up"}
+)
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,29 +58,24 @@ def address(service: Service, settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address) as client:
+def client(address: str) -> Iterator[RemoteService]:
+    with RemoteService(address) as client:
         yield client
 
 
 def test_it_has_the_methods_of_the_service() -> None:
     for name, method in inspect.getmembers(Service, inspect.isfunction):
-        if name.startswith("_") or name in (
-            "open",
-            "close",
-            "latest_event",
-            "columns",
-            "trials_of",
-            "warm_up",
-        ):
+        if name.startswith("_") or name in WITHIN:
             continue
-        ours = inspect.signature(getattr(Client, name))
+        ours = inspect.signature(getattr(RemoteService, name))
         theirs = inspect.signature(method)
         assert list(ours.parameters) == list(theirs.parameters), name
         assert ours.return_annotation == theirs.return_annotation, name
 
 
-def test_it_gives_the_answers_of_the_service(client: Client, service: Service, finished_study: int) -> None:
+def test_it_gives_the_answers_of_the_service(
+    client: RemoteService, service: Service, finished_study: int
+) -> None:
     assert client.result(finished_study).front == service.result(finished_study).front
     assert client.result(finished_study).front
     assert client.front(finished_study) == service.front(finished_study)
@@ -98,7 +98,7 @@ def test_it_gives_the_answers_of_the_service(client: Client, service: Service, f
     assert client.preflight(SPEC, 20).sampled == 20
 
 
-def test_a_study_s_life(client: Client, make_proposal: Callable[..., Proposal]) -> None:
+def test_a_study_s_life(client: RemoteService, make_proposal: Callable[..., Proposal]) -> None:
     study = client.create_study(SPEC)
     assert study.spec == SPEC
     assert client.find_study(SPEC.name).study == client.find_study(str(study.study)).study == study.study
@@ -119,11 +119,11 @@ def test_a_study_s_life(client: Client, make_proposal: Callable[..., Proposal]) 
         client.study(study.study)
 
 
-def test_errors_are_those_of_the_service(client: Client, service: Service) -> None:
+def test_errors_are_those_of_the_service(client: RemoteService, service: Service) -> None:
     study = client.create_study(SPEC).study
     client.pause(study)
     spec = SPEC.model_copy(update={"dataset": "nowhere"})
-    calls: tuple[tuple[type[ServiceError], Callable[[Service | Client], object]], ...] = (
+    calls: tuple[tuple[type[ServiceError], Callable[[Service | RemoteService], object]], ...] = (
         (NotFound, lambda backend: backend.study(77)),
         (NotFound, lambda backend: backend.family("pyramid")),
         (NotFound, lambda backend: backend.find_study("nothing")),
@@ -142,7 +142,7 @@ def test_errors_are_those_of_the_service(client: Client, service: Service) -> No
         assert str(ours.value) == str(theirs.value)
 
 
-def test_data_sets_are_uploaded_whatever_their_form(client: Client, tmp_path: Path) -> None:
+def test_data_sets_are_uploaded_whatever_their_form(client: RemoteService, tmp_path: Path) -> None:
     from PIL import Image
 
     images, labels = np.zeros((40, 8, 8), dtype=np.uint8), np.arange(40) % 4
@@ -158,7 +158,9 @@ def test_data_sets_are_uploaded_whatever_their_form(client: Client, tmp_path: Pa
         client.add_dataset(tmp_path / "bad.npz", None)
 
 
-def test_an_artifact_is_a_verified_local_copy(client: Client, ledger: SqlLedger, settings: Settings) -> None:
+def test_an_artifact_is_a_verified_local_copy(
+    client: RemoteService, ledger: SqlLedger, settings: Settings
+) -> None:
     sha256 = ledger.put_artifact(b"weights")
     path = client.artifact_path(sha256)
     assert path.read_bytes() == b"weights"
@@ -186,7 +188,7 @@ def restless(service: Service, study: int) -> Iterator[None]:
     changing.join()
 
 
-def test_following_ends_with_the_study(client: Client, service: Service) -> None:
+def test_following_ends_with_the_study(client: RemoteService, service: Service) -> None:
     study = client.create_study(SPEC).study
     events = client.follow(study)
     with restless(service, study):
@@ -201,7 +203,7 @@ def test_following_ends_with_the_study(client: Client, service: Service) -> None
 def test_following_goes_on_after_a_restart_of_the_server(service: Service, settings: Settings) -> None:
     study = service.create_study(SPEC).study
     with serving(settings.model_copy(update={"port": 0})) as address:
-        client = Client(address)
+        client = RemoteService(address)
         events = client.follow(study)
         with restless(service, study):
             seen = [next(events)]
@@ -214,7 +216,7 @@ def test_following_goes_on_after_a_restart_of_the_server(service: Service, setti
 
 
 def test_a_server_that_is_away_is_named_with_what_to_do() -> None:
-    with Client("http://127.0.0.1:9") as client, pytest.raises(ServerUnreachable) as caught:
+    with RemoteService("http://127.0.0.1:9") as client, pytest.raises(ServerUnreachable) as caught:
         client.studies()
     assert "http://127.0.0.1:9" in str(caught.value)
     assert "nas up" in str(caught.value)
@@ -222,7 +224,7 @@ def test_a_server_that_is_away_is_named_with_what_to_do() -> None:
 
 @pytest.mark.parametrize("server", ["127.0.0.1:8000", "nonsense", "http://[broken"])
 def test_an_address_that_is_none_is_said_so(server: str) -> None:
-    with pytest.raises(ServerUnreachable) as caught, Client(server) as client:
+    with pytest.raises(ServerUnreachable) as caught, RemoteService(server) as client:
         client.studies()
     assert server in str(caught.value)
 
@@ -233,19 +235,19 @@ def test_the_token_of_the_data_folder_is_used_on_this_machine_only(
     outside = settings.model_copy(update={"port": 0, "host": "0.0.0.0", "behind_proxy": True})
     with serving(outside) as address:
         local = address.replace("0.0.0.0", "127.0.0.1")
-        with Client(local) as client:
+        with RemoteService(local) as client:
             assert client.studies().items == []
-        with Client(address) as client, pytest.raises(AccessDenied, match="token"):
+        with RemoteService(address) as client, pytest.raises(AccessDenied, match="token"):
             client.studies()
         token = (settings.data_home / "token").read_text().strip()
         monkeypatch.setenv("NAS_HOME", str(tmp_path / "elsewhere"))
-        with Client(local) as client, pytest.raises(AccessDenied):
+        with RemoteService(local) as client, pytest.raises(AccessDenied):
             client.studies()
-        with Client(local, token) as client:
+        with RemoteService(local, token) as client:
             assert client.studies().items == []
         monkeypatch.setenv("NAS_TOKEN", token)
         monkeypatch.setenv("NAS_SERVER", local)
-        with Client() as client:
+        with RemoteService() as client:
             assert client.studies().items == []
 
 

@@ -1,0 +1,113 @@
+"""What a client does in several requests; the first parameter is whose method it becomes."""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nas_service.access import AuditEntry
+from nas_service.client import calls
+from nas_service.client.call import ask
+from nas_service.client.feeds import Pages
+from nas_service.client.handle import OpensStudies, OpensTrials
+from nas_service.exchange import Plan, Work
+from nas_service.plain_data import read_data
+from nas_service.spec_file import merged_spec, read_file
+from nas_service.studies import StudySpec, StudyState
+from nas_service.uploads import as_one_file
+from nas_service.views import DatasetView, Preflight, StudyView
+
+Study = TypeVar("Study")
+Trial = TypeVar("Trial")
+View = TypeVar("View")
+# The largest page there is: fewest requests for those who want all.
+ALL = 500
+# A spec as a person has it: validated, as a mapping, or in a YAML or JSON file.
+Spec = StudySpec | Mapping[str, Any] | Path
+
+
+def add_dataset(_owner: object, path: Path, name: str | None = None) -> Plan[DatasetView]:
+    """Upload and register a data set; a folder is sent as a zip of it."""
+    with ExitStack() as stack:
+        file, filename = yield Work(lambda: stack.enter_context(as_one_file(path)))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        return (yield from ask(calls.upload(file, size, filename, name)))
+
+
+def search(owner: OpensStudies[Study], /, spec: Spec | None = None, **fields: Any) -> Plan[Study]:
+    """Launch a search and return its study; a data set that is given as a path is uploaded first.
+
+    Args:
+        owner: The client.
+        spec: A `StudySpec`, a mapping, or the path of a YAML or JSON file.
+        fields: Of the spec; they go over what `spec` says: `dataset="digits", budget={"trials": 20}`.
+
+    Raises:
+        InvalidInput: A field is wrong; the error names it and what is allowed.
+    """
+    wanted = yield from _sendable(owner, spec, fields)
+    return owner.study_handle((yield from ask(calls.create_study(wanted))))
+
+
+def preflight(
+    owner: object, /, spec: Spec | None = None, *, samples: int = 400, **fields: Any
+) -> Plan[Preflight]:
+    """Tell what is known of a search before any training: share that is feasible, binding limit, time.
+
+    Args:
+        owner: The client.
+        spec: As `search` takes it.
+        samples: Architectures to draw.
+        fields: As `search` takes them.
+    """
+    wanted = yield from _sendable(owner, spec, fields)
+    return (yield from ask(calls.preflight(wanted, samples)))
+
+
+def study(owner: OpensStudies[Study], id_or_name: int | str) -> Plan[Study]:
+    """Return the study of an id, or the newest of a name; raises `NotFound`."""
+    call = calls.study(id_or_name) if isinstance(id_or_name, int) else calls.find_study(id_or_name)
+    return owner.study_handle((yield from ask(call)))
+
+
+def studies(owner: OpensStudies[Study], *, state: StudyState | None = None) -> Pages[StudyView, Study]:
+    """Yield all studies, the newest first, page by page as they are needed."""
+    return Pages(
+        lambda token: calls.studies(state=state, page_size=ALL, page_token=token), owner.study_handle
+    )
+
+
+def trial(owner: OpensTrials[Trial], trial_id: int) -> Plan[Trial]:
+    """Return the trial of an id, which counts through all studies; raises `NotFound`."""
+    return owner.trial_handle((yield from ask(calls.trial(trial_id))))
+
+
+def audit(_owner: object) -> Pages[AuditEntry, AuditEntry]:
+    """Yield who did what, the newest first; for admins."""
+    return Pages(lambda token: calls.audit(page_size=ALL, page_token=token), itself)
+
+
+def itself(view: View) -> View:
+    """Return a view that needs no handle."""
+    return view
+
+
+def _sendable(owner: object, spec: Spec | None, fields: Mapping[str, Any]) -> Plan[StudySpec]:
+    """Return a spec whose data set the server has."""
+    wanted = merged_spec(_content(spec), fields)
+    path = Path(wanted.dataset).expanduser()
+    known = {dataset.name for dataset in (yield from ask(calls.datasets()))}
+    if wanted.dataset in known or not path.exists():
+        return wanted
+    dataset = yield from add_dataset(owner, path)
+    return wanted.model_copy(update={"dataset": dataset.name})
+
+
+def _content(spec: Spec | None) -> Mapping[str, Any]:
+    if isinstance(spec, StudySpec):
+        return spec.model_dump(mode="json", exclude_unset=True)
+    if isinstance(spec, Path):
+        return read_data(read_file(spec))
+    return spec or {}
