@@ -1,15 +1,17 @@
 """What can be said of a study before any training."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from statistics import mean, median
 
 from nas_service.constraints import violations
 from nas_service.metrics import METRICS
+from nas_service.slack import limit_hints
+from nas_service.space_sample import space_sample
 from nas_service.studies import StudySpec
 from nas_service.views import DatasetView, Preflight
-from search_spaces import Architecture, Cost, RandomTrial, SearchSpace, analyse
+from search_spaces import SearchSpace
 
 # Multiply-accumulates that one core trains a second, where no trial has shown it yet; a modest guess.
 DEFAULT_MACS_PER_S = 8e9
@@ -18,6 +20,7 @@ TRAINING_FACTOR = 3
 # Which share of the epochs early stopping leaves, for eta = 3 and four rungs.
 STOPPED_SHARE = 0.5
 SIZES = ("params", "macs", "model_bytes", "model_bytes_int8", "peak_activation_bytes")
+Figures = Mapping[str, int]
 
 
 def report(
@@ -38,11 +41,10 @@ def report(
         macs_per_s: What one worker of this installation trained a second, None if nothing was trained yet.
         workers: How many workers are alive.
     """
-    drawn = [space.sample(RandomTrial(seed), dataset.input_shape, dataset.classes) for seed in range(samples)]
-    costs = [analyse(architecture) for architecture in drawn]
+    sample = space_sample(space, dataset.input_shape, dataset.classes, samples)
+    costs, rules = sample.costs, sample.rules
     limits = {name: limit for name, limit in spec.constraints.items() if METRICS[name].kind == "cost"}
-    excess = [violations(cost.metrics(), limits) for cost in costs]
-    rules = [space.forbidden(architecture) for architecture in drawn]
+    excess = [violations(cost, limits) for cost in costs]
     feasible = [
         cost
         for cost, off, rule in zip(costs, excess, rules, strict=True)
@@ -52,11 +54,13 @@ def report(
     minutes, basis = _estimate(spec, dataset, feasible, macs_per_s, workers)
     return Preflight(
         sampled=samples,
-        distinct=_distinct(drawn),
+        distinct=sample.distinct,
+        combinations=space.size(),
         feasible_share=len(feasible) / samples,
         forbidden_share=mean(rule is not None for rule in rules),
         broken_share=broken,
         binding=_binding(spec, broken, costs, rules),
+        hints=limit_hints(costs, limits, [rule is None for rule in rules]),
         smallest=_extremes(costs, min),
         largest=_extremes(costs, max),
         smallest_feasible=_extremes(feasible, min) if feasible else None,
@@ -66,17 +70,13 @@ def report(
     )
 
 
-def _distinct(drawn: Sequence[Architecture]) -> int:
-    return len({architecture.hash for architecture in drawn})
-
-
-def _extremes(costs: Sequence[Cost], choose: object) -> dict[str, float]:
+def _extremes(costs: Sequence[Figures], choose: object) -> dict[str, float]:
     pick = min if choose is min else max
-    return {name: float(pick(cost.metrics()[name] for cost in costs)) for name in SIZES}
+    return {name: float(pick(cost[name] for cost in costs)) for name in SIZES}
 
 
 def _binding(
-    spec: StudySpec, broken: dict[str, float], costs: Sequence[Cost], rules: Sequence[str | None]
+    spec: StudySpec, broken: dict[str, float], costs: Sequence[Figures], rules: Sequence[str | None]
 ) -> str | None:
     forbidden = Counter(rule for rule in rules if rule is not None)
     most = max(broken.values(), default=0.0)
@@ -87,7 +87,7 @@ def _binding(
         return None
     name = max(broken, key=lambda metric: broken[metric])
     limit = spec.constraints[name]
-    values = [cost.metrics()[name] for cost in costs]
+    values = [cost[name] for cost in costs]
     nearest = min(values) if limit.max is not None else max(values)
     bound = f"at most {limit.max:g}" if limit.max is not None else f"at least {limit.min:g}"
     return f"{name} ({bound}) rejects {broken[name]:.0%} of samples; the nearest value seen is {nearest:g}"
@@ -96,7 +96,7 @@ def _binding(
 def _estimate(
     spec: StudySpec,
     dataset: DatasetView,
-    feasible: Sequence[Cost],
+    feasible: Sequence[Figures],
     macs_per_s: float | None,
     workers: int,
 ) -> tuple[float | None, str]:
@@ -106,7 +106,7 @@ def _estimate(
         return spec.budget.minutes, "the budget is in minutes"
     share = STOPPED_SHARE if spec.training.rungs else 1.0
     examples = dataset.train_examples * (1 - spec.training.validation_share)
-    macs = mean(cost.macs for cost in feasible) * examples * spec.training.epochs * share * TRAINING_FACTOR
+    macs = mean(cost["macs"] for cost in feasible) * examples * spec.training.epochs * share * TRAINING_FACTOR
     speed = macs_per_s or DEFAULT_MACS_PER_S
     minutes = spec.budget.trials * macs / speed / max(1, workers) / 60
     source = "measured in earlier trials" if macs_per_s else "assumed, for nothing has been trained here yet"

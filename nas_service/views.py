@@ -325,11 +325,21 @@ class EventView(View):
     data: dict[str, Any]
 
 
+class LimitHint(View):
+    """What a space would hold if one limit were another one and all else stayed as it is."""
+
+    metric: str
+    max: float
+    feasible_share: float
+
+
 class Preflight(View):
     """What is known of a study before any training."""
 
     sampled: int
     distinct: int
+    # Combinations of the space's parameters; fewer networks, for some describe the same one.
+    combinations: int = 0
     # The share of samples that no rule of the space forbids and that keep every limit.
     feasible_share: float
     # The share of samples that a rule of the space forbids.
@@ -338,6 +348,8 @@ class Preflight(View):
     broken_share: dict[str, float]
     # The limit that rejects most, in words; None where nothing is rejected.
     binding: str | None
+    # Other bounds for the limits that are exact before training.
+    hints: list[LimitHint] = []
     smallest: dict[str, float]
     largest: dict[str, float]
     smallest_feasible: dict[str, float] | None

@@ -95,7 +95,7 @@ READS = (
     "GET /plotly-{_version}.min.js",
 )
 # These take a body and answer, but store nothing.
-CALCULATES = ("POST /api/v1/architectures:describe", "POST /describe")
+CALCULATES = ("POST /api/v1/architectures:describe", "POST /describe", "POST /studies/new/read")
 STREAMS = (
     "GET /api/v1/events/stream",
     "GET /api/v1/events:stream",

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from nas_service.api.dependencies import MAX_ID, Id, TheService
-from nas_service.dashboard import contents, family_contents, launch_form, study_pages
+from nas_service.dashboard import contents, family_contents, study_pages
 from nas_service.dashboard.figures import default_axes
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.metrics import METRICS
@@ -24,18 +24,6 @@ def index() -> Response:
 @router.get("/studies")
 def studies(service: TheService, page_token: str | None = None) -> Response:
     return render("studies.html", page="studies", **contents.studies(service, page_token))
-
-
-@router.get("/studies/new")
-def new_study(
-    service: TheService,
-    family: str = "multi_scale",
-    dataset: str = "",
-    clone: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
-) -> Response:
-    original = service.study(clone).spec if clone is not None else None
-    form = launch_form.contents(service, original, dataset, family)
-    return render("new_study.html", page="new", **form)
 
 
 @router.get("/studies/{study_id}")

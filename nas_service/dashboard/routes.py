@@ -5,12 +5,30 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from nas_service.dashboard import describe, figure_routes, fragments, pages, plotly_script, study_pages
+from nas_service.dashboard import (
+    describe,
+    figure_routes,
+    fragments,
+    launch_pages,
+    pages,
+    plotly_script,
+    spec_reading,
+    study_pages,
+)
 
 STATIC = Path(__file__).parent / "static"
 
 router = APIRouter(include_in_schema=False)
-for part in (pages, study_pages, describe, fragments, figure_routes, plotly_script):
+for part in (
+    launch_pages,
+    spec_reading,
+    pages,
+    study_pages,
+    describe,
+    fragments,
+    figure_routes,
+    plotly_script,
+):
     router.include_router(part.router)
 
 

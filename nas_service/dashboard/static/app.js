@@ -14,7 +14,7 @@ function toggleTheme() {
 }
 
 async function copy(button) {
-  const text = document.getElementById(button.dataset.copy).textContent;
+  const source = document.getElementById(button.dataset.copy), text = source.value ?? source.textContent;
   const words = button.textContent;
   try {
     await navigator.clipboard.writeText(text);

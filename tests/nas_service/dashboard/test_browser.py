@@ -165,51 +165,6 @@ def test_a_study_is_paused_resumed_and_cancelled(page: Page, mixed_search: Any, 
     expect(page.locator("#status .state").first).to_have_text("cancelled")
 
 
-def test_the_form_launches_a_study(page: Page, service: Service) -> None:
-    page.goto("/studies/new")
-    expect(page.locator("#preflight .share")).to_be_visible()
-    page.get_by_label("Name").fill("from the form")
-    page.get_by_label("Parameters", exact=True).fill("20000")
-    page.get_by_label("Latency (ms)", exact=True).fill("2")
-    page.get_by_label("Statistic of the latency").select_option("p90")
-    page.get_by_label("Networks to train").fill("7")
-    expect(page.locator("#preflight")).to_contain_text("networks keep every limit")
-    expect(page.locator("#as-yaml")).to_contain_text("max: 20000")
-    expect(page.locator("#as-curl")).to_contain_text('"trials":7')
-    page.get_by_role("button", name="Launch study").click()
-    page.wait_for_url("**/studies/1")
-    expect(page.get_by_role("heading", level=1)).to_have_text("from the form")
-    spec = service.study(1).spec
-    assert (spec.name, spec.budget.trials) == ("from the form", 7)
-    assert spec.constraints["params"].max == 20_000
-    assert (spec.constraints["latency_ms"].max, spec.constraints["latency_ms"].at) == (2.0, "p90")
-
-
-def test_a_wrong_field_is_told_beside_it(page: Page, watch: Any, service: Service) -> None:
-    watch.forgiven.append("status of 422")
-    page.goto("/studies/new")
-    expect(page.locator("#preflight .share")).to_be_visible()
-    page.get_by_label("Epochs").fill("0")
-    expect(page.locator('[data-wrong="training.epochs"]')).not_to_be_empty()
-    expect(page.get_by_label("Epochs")).to_have_attribute("aria-invalid", "true")
-    page.get_by_role("button", name="Launch study").click()
-    expect(page.locator("#launch-said")).to_have_text("Not launched.")
-    assert service.studies().items == []
-    page.get_by_label("Epochs").fill("3")
-    expect(page.locator('[data-wrong="training.epochs"]')).to_be_empty()
-
-
-def test_a_clone_keeps_what_the_form_does_not_show(
-    page: Page, new_search: Callable[..., Any], service: Service
-) -> None:
-    search = new_search()
-    page.goto(f"/studies/new?clone={search.study}")
-    page.get_by_role("button", name="Launch study").click()
-    page.wait_for_url(f"**/studies/{search.study + 1}")
-    first, second = service.study(search.study).spec, service.study(search.study + 1).spec
-    assert second.model_copy(update={"name": first.name, "objectives": first.objectives}) == first
-
-
 def test_a_pasted_architecture_is_described_by_keyboard_alone(
     page: Page, watch: Any, service: Service
 ) -> None:
