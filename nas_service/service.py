@@ -285,6 +285,12 @@ class Service(JobService):
             rows = studies.read_numbers(connection, study_id, numbers)
             return self._summaries.trials(connection, rows, on_front)
 
+    def members_of(self, study_id: int, numbers: Sequence[int]) -> list[FrontMember]:
+        """Return the trials of some numbers as fronts show them; a number that is none is left out."""
+        with self._reading() as connection:
+            rows = studies.read_numbers(connection, study_id, numbers)
+            return self._summaries.members(connection, rows)
+
     def columns(self, study_id: int) -> Columns:
         """Return the figures of all trials of a study as arrays."""
         study = self._study_row(study_id)

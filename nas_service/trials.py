@@ -118,6 +118,13 @@ def predicted_metrics(latency: Mapping[str, Any] | None) -> list[str]:
     return ["latency_ms"] if latency and latency.get("is_predicted") else []
 
 
+def latency_interval(latency: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    """Return the ends of the 95 % interval of a trial's latency in milliseconds, None where it has none."""
+    if not latency or "low_ms" not in latency or "high_ms" not in latency:
+        return None
+    return float(latency["low_ms"]), float(latency["high_ms"])
+
+
 class Repeat(Value):
     """A proposal whose architecture the study already knew: answered from `trial_id`, never trained."""
 

@@ -102,6 +102,10 @@ class FrontMember(View):
     summary: str = ""
     # Metrics whose values were predicted, not measured.
     predicted: list[str] = []
+    # By which part of each limit's bound its figure is off: at most 0, and the less the more is to spare.
+    violations: dict[str, float] = {}
+    # Ends of the 95 % interval of its latency; None where nothing was measured or predicted.
+    latency_interval_ms: tuple[float, float] | None = None
     # None where nothing was confirmed.
     confirmed: Confirmed | None = None
 

@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from sqlalchemy import Connection, RowMapping
 
 from nas_service.store.studies import read_architectures
-from nas_service.trials import predicted_metrics
+from nas_service.trials import latency_interval, predicted_metrics
 from nas_service.views import FrontMember, TrialSummary
 from search_spaces.wording import stored_summary
 
@@ -57,6 +57,8 @@ class Summaries:
                 architecture_hash=row["architecture_hash"],
                 summary=stored_summary(networks[row["id"]]),
                 predicted=predicted_metrics(row["latency"]),
+                violations=row["violations"],
+                latency_interval_ms=latency_interval(row["latency"]),
             )
             for row in rows
         ]
