@@ -1,11 +1,13 @@
 """Pictures of an architecture: SVG for pages, a table for terminals, one line for lists."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from search_spaces.architecture import Architecture, Branch, Stage
 from search_spaces.cost import Cost, analyse
 from search_spaces.drawing import CHARACTER_WIDTH, Canvas
 from search_spaces.heat import Heat, HeatFigure
+from search_spaces.marks import FUSED, STEP_FIELDS, Marks
 from search_spaces.operations import Operation
 from search_spaces.wording import (
     ACTIVATIONS,
@@ -55,9 +57,10 @@ class _Box(NamedTuple):
     lines: list[str]
     tint: float
     color: str
+    is_marked: bool
 
 
-def svg(architecture: Architecture, *, heat: HeatFigure | None = None) -> str:
+def svg(architecture: Architecture, *, heat: HeatFigure | None = None, marked: Iterable[str] = ()) -> str:
     """Return a self-contained picture, read from top to bottom.
 
     Input, a panel for every stage (branches side by side, fusion, what follows, residual line, cost) and the
@@ -68,11 +71,13 @@ def svg(architecture: Architecture, *, heat: HeatFigure | None = None) -> str:
         architecture: What to draw.
         heat: Colour each part by its share of this figure, and write that and its receptive field into it;
             otherwise larger kernels are darker.
+        marked: JSON pointers of what gets a thick edge, such as those of `difference`.
     """
     cost = analyse(architecture)
     shares = Heat.of(architecture, cost, heat) if heat else None
-    canvas = Canvas(WIDTH)
-    y = _pill(canvas, 4, f"input {times(architecture.input_shape)}", "input")
+    canvas = Canvas(WIDTH, Marks(marked))
+    label = f"input {times(architecture.input_shape)}"
+    y = _pill(canvas, 4, label, "input", is_marked=canvas.marks.covers("/input_shape"))
     channels = architecture.input_shape[0]
     for number, stage in enumerate(architecture.stages, start=1):
         canvas.arrow(CENTRE, y, y + CONNECTOR)
@@ -96,11 +101,16 @@ def _draw_stage(
     channels: int,
     heat: Heat | None,
 ) -> float:
+    at = f"/stages/{number - 1}"
+    is_stepped = canvas.marks.covers_fields(at, STEP_FIELDS)
     has_line = stage.connection != "none"
     entry, fork = top + 34, top + 34 + (10 if has_line else 0)
     y = _draw_branches(canvas, fork, stage, f"stage{number}", heat)
     if len(stage.branches) > 1:
-        y = _pill(canvas, y, _fusion(stage), "fusion", tint=_merge_tint(heat, number))
+        fields = FUSED if stage.fusion == "concat_project" else FUSED[:1]
+        is_marked = canvas.marks.covers_fields(at, fields)
+        tint = _merge_tint(heat, number)
+        y = _pill(canvas, y, _fusion(stage), "fusion", tint=tint, is_marked=is_marked)
     steps, last = before_add(stage), after_add(stage)
     if has_line:
         if stage.is_dense:
@@ -108,14 +118,17 @@ def _draw_stage(
             ends = 1 if last and last[0] == ACTIVATIONS[stage.activation] else 0
             steps, last = steps + last[:ends], last[ends:]
         if steps:
-            y = _joined_pill(canvas, y, " → ".join(steps))
-        y = _draw_shortcut(canvas, entry, y, stage, channels)
+            y = _joined_pill(canvas, y, " → ".join(steps), is_marked=is_stepped)
+        is_marked = canvas.marks.covers(f"{at}/connection")
+        y = _draw_shortcut(canvas, entry, y, stage, channels, is_marked=is_marked)
         steps = []
     if steps + last:
-        y = _joined_pill(canvas, y, " → ".join(steps + last))
+        y = _joined_pill(canvas, y, " → ".join(steps + last), is_marked=is_stepped)
     bottom = y + 12
     canvas.path(f"M{CENTRE:g} {y:g}V{bottom:g}", "flow")
-    _panel(canvas, top, bottom, f"Stage {number}", part_cost(cost, f"stage{number}"), "stage")
+    figures = part_cost(cost, f"stage{number}")
+    is_marked = canvas.marks.covers(at)
+    _panel(canvas, top, bottom, f"Stage {number}", figures, "stage", is_marked=is_marked)
     canvas.path(f"M{CENTRE:g} {top:g}V{fork:g}", "flow")
     return bottom
 
@@ -133,7 +146,7 @@ def _draw_branches(canvas: Canvas, fork: float, stage: Stage, name: str, heat: H
         x = first + index * (width + GAP)
         start = top + (max(heights) - height) / 2
         canvas.path(f"M{CENTRE:g} {fork:g}H{x:g}V{start:g}", "flow")
-        boxes = _boxes(branch, labels[index], names[index], heat)
+        boxes = _boxes(branch, labels[index], names[index], heat, canvas.marks)
         end = _draw_branch(canvas, x, start, width, boxes)
         canvas.path(f"M{x:g} {end:g}V{bottom + 14:g}H{CENTRE:g}", "flow")
     if len(branches) == 1:
@@ -148,7 +161,16 @@ def _draw_branch(canvas: Canvas, x: float, y: float, width: float, boxes: list[_
             canvas.path(f"M{x:g} {y:g}v{GAP}", "flow")
             y += GAP
         height = _box_height(box.lines)
-        canvas.box(x - width / 2, y, width, height, box.name, fill=box.tint, color=box.color)
+        canvas.box(
+            x - width / 2,
+            y,
+            width,
+            height,
+            box.name,
+            fill=box.tint,
+            color=box.color,
+            is_marked=box.is_marked,
+        )
         canvas.text(x, y + 20, box.lines[0], size=14, room=width - 8, bold=True)
         for line, label in enumerate(box.lines[1:], start=1):
             canvas.text(x, y + 20 + line * LINE, label, size=11.5, room=width - 8)
@@ -166,7 +188,9 @@ def _shortcut_labels(stage: Stage, channels: int) -> list[str]:
     return labels + (["weight"] if stage.connection == "weighted" else [])
 
 
-def _draw_shortcut(canvas: Canvas, entry: float, y: float, stage: Stage, channels: int) -> float:
+def _draw_shortcut(
+    canvas: Canvas, entry: float, y: float, stage: Stage, channels: int, *, is_marked: bool
+) -> float:
     """Draw the line from the entry around the branches into a ring; return the ring's bottom."""
     ring = y + 16
     labels = _shortcut_labels(stage, channels)
@@ -178,7 +202,7 @@ def _draw_shortcut(canvas: Canvas, entry: float, y: float, stage: Stage, channel
     for line, label in enumerate(labels):
         canvas.text(LANE, middle - half + 15 + 16 * line, label, size=11.5)
     canvas.path(f"M{CENTRE:g} {y:g}V{ring - 7:g}", "flow")
-    canvas.circle(CENTRE, ring, 7, "residual")
+    canvas.circle(CENTRE, ring, 7, "residual", is_marked=is_marked)
     # A plus where the input is added, two bars where it is put beside; both for dual paths.
     plus, bars = (
         f"M{CENTRE - 4:g} {ring:g}h8M{CENTRE:g} {ring - 4:g}v8",
@@ -194,27 +218,40 @@ def _draw_head(
 ) -> float:
     steps = head_steps(architecture)
     canvas.path(f"M{CENTRE:g} {top:g}v34", "flow")
-    y = _pill(canvas, top + 34, " → ".join(steps), "step", tint=heat.tint("head.") if heat else None)
+    tint = heat.tint("head.") if heat else None
+    is_marked = canvas.marks.touches("/head") or canvas.marks.covers("/classes")
+    y = _pill(canvas, top + 34, " → ".join(steps), "step", tint=tint, is_marked=is_marked)
     _panel(canvas, top, y + 12, "Head", part_cost(cost, "head"), "head")
     return y + 12
 
 
-def _panel(canvas: Canvas, top: float, bottom: float, label: str, cost: tuple[int, int], name: str) -> None:
-    canvas.box(MARGIN, top, WIDTH - 2 * MARGIN, bottom - top, name, fill=0.03, radius=10)
+def _panel(
+    canvas: Canvas,
+    top: float,
+    bottom: float,
+    label: str,
+    cost: tuple[int, int],
+    name: str,
+    *,
+    is_marked: bool = False,
+) -> None:
+    canvas.box(MARGIN, top, WIDTH - 2 * MARGIN, bottom - top, name, fill=0.03, radius=10, is_marked=is_marked)
     canvas.text(MARGIN + 14, top + 21, label, size=13, anchor="start", bold=True)
     figures = f"{_rounded(cost[0])} params · {_rounded(cost[1])} MACs"
     canvas.text(WIDTH - MARGIN - 14, top + 21, figures, anchor="end", faint=True)
 
 
-def _joined_pill(canvas: Canvas, y: float, label: str) -> float:
+def _joined_pill(canvas: Canvas, y: float, label: str, *, is_marked: bool) -> float:
     canvas.path(f"M{CENTRE:g} {y:g}v12", "flow")
-    return _pill(canvas, y + 12, label, "step")
+    return _pill(canvas, y + 12, label, "step", is_marked=is_marked)
 
 
-def _pill(canvas: Canvas, y: float, label: str, name: str, *, tint: float | None = None) -> float:
+def _pill(
+    canvas: Canvas, y: float, label: str, name: str, *, tint: float | None = None, is_marked: bool = False
+) -> float:
     width = min(WIDTH - 4 * MARGIN, max(80, len(label) * 12 * CHARACTER_WIDTH + 24))
     fill, color = (0.05, "currentColor") if tint is None else (tint, HOT)
-    canvas.box(CENTRE - width / 2, y, width, 26, name, fill=fill, radius=13, color=color)
+    canvas.box(CENTRE - width / 2, y, width, 26, name, fill=fill, radius=13, color=color, is_marked=is_marked)
     canvas.text(CENTRE, y + 17.5, label, room=width - 16)
     return y + 26
 
@@ -231,6 +268,12 @@ def _names(name: str, stage: Stage, branches: list[Branch]) -> list[str]:
     return found
 
 
+def _pointer(name: str) -> str:
+    """Return the JSON pointer to a branch by its name in the graph, such as stage1.branch2."""
+    stage, branch = (int(part.strip("stagebrnch")) - 1 for part in name.split("."))
+    return f"/stages/{stage}/branches/{branch}"
+
+
 def _labels(branch: Branch, stage: Stage, name: str, heat: Heat | None) -> list[list[str]]:
     """Return the lines in the box of each operation."""
     strided = branch.strided if stage.downsample == "stride" else 0
@@ -242,14 +285,16 @@ def _labels(branch: Branch, stage: Stage, name: str, heat: Heat | None) -> list[
     ]
 
 
-def _boxes(branch: Branch, labels: list[list[str]], name: str, heat: Heat | None) -> list[_Box]:
+def _boxes(branch: Branch, labels: list[list[str]], name: str, heat: Heat | None, marks: Marks) -> list[_Box]:
     boxes = []
     for number, (operation, lines) in enumerate(zip(branch.operations, labels, strict=True), start=1):
         kind = f"operation {operation.kind}"
+        is_marked = marks.covers(f"{_pointer(name)}/{number - 1}")
         if heat:
-            boxes.append(_Box(kind, lines, heat.tint(f"{name}.{operation.kind}{number}"), HOT))
+            tint = heat.tint(f"{name}.{operation.kind}{number}")
+            boxes.append(_Box(kind, lines, tint, HOT, is_marked))
         else:
-            boxes.append(_Box(kind, lines, _shade(operation), "currentColor"))
+            boxes.append(_Box(kind, lines, _shade(operation), "currentColor", is_marked))
     return boxes
 
 

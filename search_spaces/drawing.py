@@ -7,16 +7,24 @@ in light and dark themes; a page may recolour by class.
 from html import escape
 from typing import Literal
 
+from search_spaces.marks import NO_MARKS, Marks
+
 # Of an average letter, as a share of the font size.
 CHARACTER_WIDTH = 0.54
 Anchor = Literal["start", "middle", "end"]
 
 
 class Canvas:
-    """Collects shapes; y grows downwards, units are pixels at natural size."""
+    """Collects shapes; y grows downwards, units are pixels at natural size.
 
-    def __init__(self, width: int) -> None:
+    Args:
+        width: How wide it is.
+        marks: What is to be marked, for whoever draws on it.
+    """
+
+    def __init__(self, width: int, marks: Marks = NO_MARKS) -> None:
         self.width = width
+        self.marks = marks
         self._shapes: list[str] = []
 
     def box(
@@ -30,12 +38,14 @@ class Canvas:
         fill: float = 0.0,
         radius: float = 6,
         color: str = "currentColor",
+        is_marked: bool = False,
     ) -> None:
         """A rounded rectangle; `fill` is the opacity of its inside, which has `color`."""
+        edge = 'stroke-opacity="0.9" stroke-width="2.5"' if is_marked else 'stroke-opacity="0.35"'
         self._shapes.append(
-            f'<rect class="{escape(name)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
-            f' rx="{radius:g}" fill="{color}" fill-opacity="{fill:.3g}"'
-            ' stroke="currentColor" stroke-opacity="0.35"/>'
+            f'<rect class="{escape(name)}{" marked" if is_marked else ""}" x="{x:g}" y="{y:g}"'
+            f' width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{color}" fill-opacity="{fill:.3g}"'
+            f' stroke="currentColor" {edge}/>'
         )
 
     def text(
@@ -73,11 +83,13 @@ class Canvas:
             "flow",
         )
 
-    def circle(self, x: float, y: float, radius: float, name: str) -> None:
-        """A ring."""
+    def circle(self, x: float, y: float, radius: float, name: str, *, is_marked: bool = False) -> None:
+        """A ring, thick where it is marked."""
+        edge = "0.9" if is_marked else "0.55"
         self._shapes.append(
-            f'<circle class="{escape(name)}" cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="none"'
-            ' stroke="currentColor" stroke-opacity="0.55" stroke-width="1.5"/>'
+            f'<circle class="{escape(name)}{" marked" if is_marked else ""}" cx="{x:g}" cy="{y:g}"'
+            f' r="{radius:g}" fill="none" stroke="currentColor"'
+            f' stroke-opacity="{edge}" stroke-width="{3 if is_marked else 1.5}"/>'
         )
 
     def render(self, height: float, title: str, description: str) -> str:

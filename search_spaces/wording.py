@@ -139,7 +139,13 @@ def options(operation: Operation, names: Mapping[str, str] = MappingProxyType({}
 
 def displayed(branches: tuple[Branch, ...]) -> list[Branch]:
     """Return the branches with growing kernels, the order in which people read them."""
-    return sorted(branches, key=lambda branch: (_extent(branch), len(branch.operations)))
+    return [branches[place] for place in display_order(branches)]
+
+
+def display_order(branches: tuple[Branch, ...]) -> list[int]:
+    """Return the places of the branches in the order of `displayed`."""
+    keys = [(_extent(branch), len(branch.operations)) for branch in branches]
+    return sorted(range(len(branches)), key=keys.__getitem__)
 
 
 def is_foldable(stage: Stage) -> bool:
