@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
@@ -10,6 +10,7 @@ from nas_service.trials import Value
 
 JobKind = Literal["export", "confirm", "retrain"]
 JobState = Literal["waiting", "running", "complete", "failed", "cancelled"]
+STATES: tuple[JobState, ...] = get_args(JobState)
 ENDED_JOBS: frozenset[JobState] = frozenset({"complete", "failed", "cancelled"})
 # A name of a file within a job: it becomes one on people's disks.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

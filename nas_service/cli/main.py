@@ -20,6 +20,7 @@ from nas_service.cli import (
     doctor,
     exported,
     family,
+    job,
     search,
     study,
     token,
@@ -52,6 +53,7 @@ app.command("demo")(up.demo)
 app.command("search")(search.search)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
+app.add_typer(job.app, name="job")
 app.add_typer(data.app, name="data")
 app.command("describe")(describe.describe_file)
 app.command("predict")(exported.predict)

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from nas_service.cli import options
-from nas_service.cli.backend import connected
+from nas_service.cli.backend import connected, server_address
 from nas_service.cli.described import read_description
+from nas_service.cli.exporting import export_by_worker
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
+from nas_service.exports import MAX_QAT_EPOCHS, ExportRequest
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -96,18 +98,34 @@ def export(
     with_preprocessing: Annotated[
         bool, typer.Option("--with-preprocessing", help="Let ONNX files take examples as in the data set.")
     ] = False,
+    qat_epochs: Annotated[
+        int,
+        typer.Option(help="Train so many epochs against the loss of 8 bits first.", min=0, max=MAX_QAT_EPOCHS),
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
+    server: options.Server = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a trained network to run elsewhere: PyTorch, plain code, ONNX, 8 bits, a model card.
 
     Each form is run on the whole test part first; one that answers otherwise than the trained network fails
-    the export. The study must lie in this machine's data folder.
+    the export. A worker does it where a server is asked, this machine where its data folder holds the study.
     """
+    request = ExportRequest.model_validate(
+        {
+            "formats": [each.value for each in form or [ExportFormat.all]],
+            "target": target.value,
+            "with_preprocessing": with_preprocessing,
+            "qat_epochs": qat_epochs,
+        }
+    )
+    output = Format.json if as_json else Format.table
+    if server_address(server):
+        with connected(server) as backend:
+            export_by_worker(backend, (study, number), directory, request, replaces=force, output=output)
+        return
     command = [sys.executable, "-m", "workers.export", "--directory", str(directory)]
-    command += [f"--format={each.value}" for each in form or [ExportFormat.all]]
-    command += ["--target", target.value, "--output", (Format.json if as_json else Format.table).value]
-    command += ["--with-preprocessing"] if with_preprocessing else []
+    command += ["--request", request.model_dump_json(), "--output", output.value]
     command += ["--force"] if force else []
     command += ["--", study, str(number)]
     sys.stdout.flush()

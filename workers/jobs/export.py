@@ -15,17 +15,12 @@ from workers.latency import DeviceUnavailable
 def run(job: Job, tools: Tools) -> JobResult:
     """Do what `nas trial export` does on a person's own machine."""
     # Quantisation is loaded by those alone who export.
-    from workers.export.exporting import Options, export
+    from workers.export.exporting import export
     from workers.export.trained import trained_from
     from workers.export.verification import Mismatch
 
     request, trial = ExportRequest.model_validate(job.payload), tools.trial
     assert trial is not None, "an export is about a trial"
-    options = Options(
-        formats=request.chosen,
-        target=request.target,
-        with_preprocessing=request.with_preprocessing,
-    )
     try:
         tools.progress(0.0, "reads the network and its data")
         trained = trained_from(
@@ -35,8 +30,8 @@ def run(job: Job, tools: Tools) -> JobResult:
             exported = export(
                 trained,
                 Path(folder) / "network",
-                options,
-                lambda share, name: tools.progress(share, f"writes {name}"),
+                request,
+                on_step=tools.progress,
             )
             files = {name: (exported.folder / name).read_bytes() for name in exported.files}
     except (Mismatch, DeviceUnavailable, ServiceError, LedgerRefused) as error:

@@ -13,14 +13,15 @@ import torch
 from filler import OTHER_STATES, Filler
 
 from nas_service.errors import Conflict, NotFound, ServiceError
-from workers.export import exporting
-from workers.export.exporting import FORMATS, Options, chosen_formats, export
+from nas_service.exports import FORMATS, ExportRequest
+from workers.export import writing
+from workers.export.exporting import export
 from workers.export.trained import Trained, read_trained
 from workers.export.verification import Mismatch, verified
 
 
 def test_all_formats_are_written_and_agree(trained: Trained, destination: Path) -> None:
-    exported = export(trained, destination, Options())
+    exported = export(trained, destination, ExportRequest())
     assert set(exported.files) == {
         "CARD.md", "architecture.json", "card.html", "export.json", "load.py", "model-int8.onnx",
         "model.onnx", "model.py", "preprocessing.json", "weights.safetensors",
@@ -35,7 +36,7 @@ def test_all_formats_are_written_and_agree(trained: Trained, destination: Path) 
 
 
 def test_the_onnx_file_names_what_it_is_and_takes_any_batch(trained: Trained, destination: Path) -> None:
-    export(trained, destination, Options(formats=("onnx",)))
+    export(trained, destination, ExportRequest(formats=("onnx",)))
     model = onnx.load(destination / "model.onnx")
     known = {entry.key: entry.value for entry in model.metadata_props}
     assert known["trial"] == str(trained.trial.number)
@@ -54,7 +55,7 @@ def test_preprocessing_can_be_inside_the_onnx_file(
 ) -> None:
     own = Filler(filler.service, filler.ledger, recipe={"normalisation": normalisation})
     trained = read_trained(own.service, str(own.study), own.add("two_conv"))
-    export(trained, destination, Options(formats=("onnx",), with_preprocessing=True))
+    export(trained, destination, ExportRequest(formats=("onnx",), with_preprocessing=True))
     session = onnxruntime.InferenceSession(destination / "model.onnx")
     raw = trained.test.examples[:50].contiguous().numpy().astype(np.float32)
     (logits,) = session.run(["logits"], {"input": raw})
@@ -68,7 +69,7 @@ def test_the_code_preprocesses_and_answers_like_the_trained_network(
 ) -> None:
     own = Filler(filler.service, filler.ledger, recipe={"normalisation": normalisation})
     trained = read_trained(own.service, str(own.study), own.add("inception"))
-    export(trained, destination, Options(formats=("code",)))
+    export(trained, destination, ExportRequest(formats=("code",)))
     np.save(destination / "x.npy", trained.test.examples[:20].contiguous().numpy())
     code = (
         "import numpy, torch, model\n"
@@ -81,7 +82,7 @@ def test_the_code_preprocesses_and_answers_like_the_trained_network(
 
 
 def test_the_card_tells_figures_classes_and_branches(trained: Trained, destination: Path) -> None:
-    export(trained, destination, Options(formats=("onnx", "card")))
+    export(trained, destination, ExportRequest(formats=("onnx", "card")))
     text, page = (destination / "CARD.md").read_text(), (destination / "card.html").read_text()
     accuracy = int((trained.test_logits.argmax(1) == trained.test.labels).sum()) / len(trained.test)
     for written in (text, page):
@@ -118,19 +119,19 @@ def test_what_lies_in_the_folder_stays_unless_told_otherwise(trained: Trained, d
     destination.mkdir(parents=True)
     (destination / "mine.txt").write_text("mine")
     with pytest.raises(Conflict, match="not empty"):
-        export(trained, destination, Options(formats=("torch",)))
+        export(trained, destination, ExportRequest(formats=("torch",)))
     assert (destination / "mine.txt").read_text() == "mine"
-    export(trained, destination, Options(formats=("torch",), replaces=True))
+    export(trained, destination, ExportRequest(formats=("torch",)), replaces=True)
     assert not (destination / "mine.txt").exists()
 
 
 def test_a_mismatch_fails_the_export_and_leaves_nothing(
     trained: Trained, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = exporting.inference
-    monkeypatch.setattr(exporting, "inference", lambda model: lambda x: exact(model)(x) + 0.01)
+    exact = writing.inference
+    monkeypatch.setattr(writing, "inference", lambda model: lambda x: exact(model)(x) + 0.01)
     with pytest.raises(Mismatch, match=r"largest logit difference is 0\.01"):
-        export(trained, destination, Options(formats=("torch", "onnx")))
+        export(trained, destination, ExportRequest(formats=("torch", "onnx")))
     assert not destination.exists()
     assert list(destination.parent.iterdir()) == []
 
@@ -144,14 +145,14 @@ def test_a_changed_top_answer_is_a_mismatch(trained: Trained) -> None:
 def test_a_folder_that_cannot_be_made_is_a_clear_error(trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ServiceError, match="cannot write beside"):
-        export(trained, tmp_path / "file" / "network", Options(formats=("torch",)))
+        export(trained, tmp_path / "file" / "network", ExportRequest(formats=("torch",)))
 
 
 def test_formats_are_named_or_refused() -> None:
-    assert chosen_formats(["all"]) == FORMATS
-    assert chosen_formats(["card", "onnx"]) == ("onnx", "card")
-    with pytest.raises(ValueError, match="'tflite' is no format; allowed: torch, code, onnx"):
-        chosen_formats(["tflite"])
+    assert ExportRequest(formats=("torch", "all")).chosen == FORMATS
+    assert ExportRequest(formats=("card", "onnx")).chosen == ("onnx", "card")
+    with pytest.raises(ValueError, match="'onnx'"):
+        ExportRequest.model_validate({"formats": ["tflite"]})
 
 
 def test_branches_in_company_are_each_silenced(trained: Trained) -> None:
