@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nas_service.errors import Conflict, NotFound
 from nas_service.trials import Trial
@@ -21,13 +21,20 @@ class ExportRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # "all" stands for each of them.
-    formats: Annotated[tuple[ExportFormat, ...], Field(min_length=1, max_length=6)] = ("all",)
+    formats: tuple[ExportFormat, ...] = ("all",)
     # Where it will run: the fastest form there is chosen.
     target: Target = "cpu-onnx"
     # Whether the ONNX files take examples as in the data set.
     with_preprocessing: bool = False
     # Epochs of quantisation-aware fine-tuning before the 8-bit file is written; 0: none.
     qat_epochs: Annotated[int, Field(ge=0, le=MAX_QAT_EPOCHS)] = 0
+
+    @field_validator("formats")
+    @classmethod
+    def _are_some(cls, formats: tuple[ExportFormat, ...]) -> tuple[ExportFormat, ...]:
+        if not formats:
+            raise ValueError(f"names no format; allowed: {', '.join((*FORMATS, 'all'))}")
+        return formats
 
     @property
     def chosen(self) -> tuple[str, ...]:

@@ -43,12 +43,14 @@ class Patience:
         if self.ends.is_set():
             return
         self._due = monotonic() + self._drain_s
-        self.ends.set()
         if self._announce:
-            self._announcing = threading.Thread(
+            announcing = threading.Thread(
                 target=self.try_once, args=(self._announce,), name="announcement", daemon=True
             )
-            self._announcing.start()
+            announcing.start()
+            # Before the end is seen: whoever sees it may wait for the announcement.
+            self._announcing = announcing
+        self.ends.set()
 
     def announce_by(self, call: Callable[[], object]) -> None:
         """Make this call once the end is asked for."""

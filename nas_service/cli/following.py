@@ -35,7 +35,7 @@ def followed(backend: Backend, job: JobView) -> JobView:
             backend.cancel_job(job.id)
         raise
     if job.state != "complete":
-        raise ServiceError(f"job {job.id} {'is cancelled' if job.state == 'cancelled' else 'failed'}: {job.reason}")
+        raise ServiceError(f"job {job.id} {job.state}: {job.reason}")
     return job
 
 

@@ -1,7 +1,7 @@
 """`nas job`: exports, confirmations and retrainings that workers do."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -10,11 +10,9 @@ from nas_service.cli.backend import connected
 from nas_service.cli.following import fetch_files, followed
 from nas_service.cli.output import Format, as_plain, pick, print_table, say, show
 from nas_service.errors import FieldError, InvalidInput
-from nas_service.jobs import STATES, JobState
+from nas_service.jobs import STATES
 
-app = typer.Typer(
-    help="Exports, confirmations and retrainings.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Exports, confirmations and retrainings.", no_args_is_help=True, rich_markup_mode=None)
 COLUMNS = ("id", "kind", "study_id", "trial_id", "state", "progress", "reason")
 Number = Annotated[int, typer.Argument(help="Number of the job.")]
 
@@ -33,7 +31,7 @@ def list_jobs(
         raise InvalidInput(FieldError("/state", f"{state[:40]!r} is unknown", ", ".join(STATES)))
     with connected(server) as backend:
         of = backend.find_study(study).study if study else None
-        found = backend.jobs(study=of, state=cast("JobState | None", state), page_size=limit).items
+        found = backend.jobs(study=of, state=state, page_size=limit).items
     show(found, form=options.chosen_format(output, as_json), columns=COLUMNS)
 
 

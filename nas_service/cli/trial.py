@@ -100,7 +100,9 @@ def export(
     ] = False,
     qat_epochs: Annotated[
         int,
-        typer.Option(help="Train so many epochs against the loss of 8 bits first.", min=0, max=MAX_QAT_EPOCHS),
+        typer.Option(
+            help="Epochs of fine-tuning before the 8-bit file is written.", min=0, max=MAX_QAT_EPOCHS
+        ),
     ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
     server: options.Server = None,

@@ -41,8 +41,8 @@ def run(arguments: list[str] | None = None) -> int:
     except (ServiceError, Mismatch, DeviceUnavailable) as error:
         say(f"nas trial export: {error}")
         return next((code for kind, code in codes if isinstance(error, kind)), 1)
-    forms = [asdict(form) for form in exported.forms]
-    show_export(exported.folder, exported.files, {"forms": forms, "remarks": exported.remarks}, options.output)
+    found = {"forms": [asdict(form) for form in exported.forms], "remarks": exported.remarks}
+    show_export(exported.folder, exported.files, found, options.output)
     return 0
 
 

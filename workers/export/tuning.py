@@ -1,7 +1,7 @@
 """Quantisation-aware fine-tuning: a folded network learns to answer in 8 bits as it did in 32.
 
-Source: fake quantisation with straight-through gradients, Jacob et al. 2018, arXiv:1712.05877; the answers of the
-network itself as targets, Hinton et al. 2015, arXiv:1503.02531.
+Source: fake quantisation with straight-through gradients, Jacob et al. 2018, arXiv:1712.05877; the network's
+own answers as targets, Hinton et al. 2015, arXiv:1503.02531.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def tuned(
                 targets = functional.softmax(teacher(inputs), dim=1)
             loss = functional.cross_entropy(student(inputs), targets)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return DeployedNetwork(network.graph, _plain_state(student, network))
 

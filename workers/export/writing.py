@@ -142,7 +142,8 @@ class Writing:
         def tell(epoch: int) -> None:
             self._on_step(f"tunes for 8 bits, epoch {epoch} of {epochs}")
 
-        model = quantised(self._trained, onnx_file(self._trained, tuned(self._trained, network, epochs, tell)))
+        learnt = tuned(self._trained, network, epochs, tell)
+        model = quantised(self._trained, onnx_file(self._trained, learnt))
         self._eight_bits(f"ONNX int8, tuned for {epochs} epochs", model, exact)
         part = self._trained.data.validation
         before, after = (accuracy_of(self._trained, part, inference(each)) for each in (plain, model))
