@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_service.metrics import METRICS
-from nas_service.trials import TrialState
+from nas_service.trials import Arm, TrialState
 
 STATES: tuple[TrialState, ...] = ("waiting", "running", "complete", "pruned", "infeasible", "failed")
+ARMS: tuple[Arm, ...] = ("search", "random", "enqueued")
 NAMES = tuple(METRICS)
 _PLACES = {state: place for place, state in enumerate(STATES)}
 
@@ -24,6 +25,7 @@ class Batch:
     states: list[TrialState]
     feasible: list[bool]
     excluded: list[bool]
+    arms: list[Arm]
     finished: list[float] | NDArray[np.float64]
     metrics: list[dict[str, float]]
 
@@ -44,6 +46,8 @@ class Columns:
     feasible: NDArray[np.bool_]
     # Whether the newest space leaves it out.
     excluded: NDArray[np.bool_]
+    # Places in `ARMS`.
+    arms: NDArray[np.int8]
     # Microseconds since 1970; when it was proposed, where it has not ended.
     finished: NDArray[np.float64]
     # A column a metric, in the order of `NAMES`; NaN where a trial has none.
@@ -58,6 +62,7 @@ class Columns:
             states=np.empty(0, np.int8),
             feasible=np.empty(0, np.bool_),
             excluded=np.empty(0, np.bool_),
+            arms=np.empty(0, np.int8),
             finished=np.empty(0),
             metrics=np.empty((0, len(NAMES))),
         )
@@ -90,6 +95,7 @@ class Columns:
             self.states,
             self.feasible,
             self.excluded,
+            self.arms,
             self.finished,
             self.metrics,
         )
@@ -140,6 +146,7 @@ def _arrays(batch: Batch) -> tuple[NDArray[Any], ...]:
         np.array([_PLACES[state] for state in batch.states], np.int8),
         np.array(batch.feasible, np.bool_),
         np.array(batch.excluded, np.bool_),
+        np.array([ARMS.index(arm) for arm in batch.arms], np.int8),
         np.array(batch.finished, np.float64),
         np.array(figures, np.float64),
     )

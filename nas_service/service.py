@@ -1,6 +1,6 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from nas_service.constraints import violations
 from nas_service.datasets import canonical_content, digits, summarised
 from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
+from nas_service.details import Details
 from nas_service.errors import (
     DamagedFile,
     FieldError,
@@ -30,7 +31,7 @@ from nas_service.metrics import METRICS
 from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
-from nas_service.standings import Standings
+from nas_service.standings import Answer, Standings
 from nas_service.store import audit, catalogue, devices, events, spaces, studies, tokens
 from nas_service.store.engine import close, make_engine
 from nas_service.store.migrate import upgrade
@@ -296,6 +297,16 @@ class Service(JobService):
         study = self._study_row(study_id)
         return self._standings.of(study).columns(study, self._reading)
 
+    def analysed(self, study_id: int, analyse: Callable[[Columns, Details], Answer]) -> Answer:
+        """Return what an analysis makes of all trials of a study.
+
+        Args:
+            study_id: Which study.
+            analyse: Given the figures, and parameters, epochs and rungs, which grow and are not to be kept.
+        """
+        study = self._study_row(study_id)
+        return self._standings.of(study).analysed(study, self._reading, analyse)
+
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""
         with self._reading() as connection:
@@ -349,6 +360,11 @@ class Service(JobService):
             return []
         with self._reading() as connection:
             return devices.read_measurements(connection, network)
+
+    def curves(self, trial_ids: Sequence[int]) -> dict[int, list[CurvePoint]]:
+        """Return the learning curves of some trials; an id that is none is left out."""
+        with self._reading() as connection:
+            return studies.read_curves(connection, trial_ids)
 
     def enqueue(self, study_id: int, architecture: dict[str, Any]) -> TrialView:
         """Have a given architecture trained within a study."""

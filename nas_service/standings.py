@@ -7,13 +7,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from threading import Lock
+from typing import TypeVar
 
 from sqlalchemy import Connection, RowMapping
 
 from nas_service.columns import Columns
+from nas_service.details import Details
 from nas_service.fronts import front_view
 from nas_service.progress import Progress, objectives_of
-from nas_service.store import figures
+from nas_service.store import details, figures
 from nas_service.studies import StudySpec
 from nas_service.views import FrontMember, FrontView
 
@@ -22,6 +24,7 @@ MOST_TRIALS = 1_000_000
 # Choices of metrics that a study's fronts are kept for.
 MOST_FRONTS = 8
 
+Answer = TypeVar("Answer")
 # A connection of one's own for a moment.
 Open = Callable[[], AbstractContextManager[Connection]]
 # Details of trials by their numbers.
@@ -39,6 +42,7 @@ class StudyMemory:
         self._lock = Lock()
         self._columns = Columns.empty()
         self._fronts: OrderedDict[tuple[str, ...], _Front] = OrderedDict()
+        self._details: Details | None = None
 
     @property
     def size(self) -> int:
@@ -63,6 +67,20 @@ class StudyMemory:
                     self._fronts.popitem(last=False)
             self._fronts.move_to_end(metrics)
             return front.view(study["id"], columns, open_, read_members)
+
+    def analysed(
+        self, study: RowMapping, open_: Open, analyse: Callable[[Columns, Details], Answer]
+    ) -> Answer:
+        """Return what an analysis makes of the columns and details, which it must not keep."""
+        with self._lock:
+            columns = self._refreshed(study, open_)
+            if self._details is None:
+                self._details = Details(StudySpec.model_validate(study["spec"]).training.rungs)
+            if columns.revision > self._details.revision:
+                size, revision = len(columns), columns.revision
+                with open_() as connection:
+                    details.refresh(connection, study["id"], self._details, revision=revision, count=size)
+            return analyse(columns, self._details)
 
     def _refreshed(self, study: RowMapping, open_: Open) -> Columns:
         # Two readers may bring rows of different ages: the newer one's stay.

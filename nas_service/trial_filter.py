@@ -1,7 +1,7 @@
 """Conditions on trials as a person or a request writes them: `accuracy >= 95 %, params < 30k`.
 
-One grammar for REST, page and command line: conditions joined by commas or "and", each a metric, `number` or
-`state`, an operator and a value. A trial without the metric meets no condition on it.
+One grammar for REST, page and command line: conditions joined by commas or "and", each a metric, `number`,
+`state` or `arm`, an operator and a value. A trial without the metric meets no condition on it.
 """
 
 import operator
@@ -13,13 +13,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nas_service.columns import STATES, Columns
+from nas_service.columns import ARMS, STATES, Columns
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.metrics import METRICS
 
 MAX_CONDITIONS: Final = 20
 MAX_LENGTH: Final = 500
-FIELDS: Final = ("state", "number", *METRICS)
+FIELDS: Final = ("state", "arm", "number", *METRICS)
+_WORDS: Final[dict[str, tuple[str, ...]]] = {"state": STATES, "arm": ARMS}
 _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -34,7 +35,7 @@ _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?)\s*(%|k|m|g|)
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One bound on a metric or the number, or one state."""
+    """One bound on a metric or the number, or one state or arm."""
 
     field: str
     operator: str
@@ -47,7 +48,8 @@ class Condition:
     def mask(self, columns: Columns) -> NDArray[np.bool_]:
         """Mark the trials that meet it."""
         if isinstance(self.value, str):
-            return np.asarray(columns.states == STATES.index(self.value))
+            places = columns.states if self.field == "state" else columns.arms
+            return np.asarray(places == _WORDS[self.field].index(self.value), np.bool_)
         values: Any = np.arange(len(columns)) if self.field == "number" else columns.values(self.field)
         return np.asarray(_OPERATORS[self.operator](values, self.value), np.bool_)
 
@@ -87,12 +89,13 @@ def _condition(part: str) -> Condition:
     field, sign, value = found[1].lower(), found[2].replace("==", "="), found[3]
     if field not in FIELDS:
         raise _refused(f"{field[:60]!r} is unknown", ", ".join(FIELDS))
-    return Condition(field, sign, _state(sign, value) if field == "state" else _number(value))
+    return Condition(field, sign, _word(field, sign, value) if field in _WORDS else _number(value))
 
 
-def _state(sign: str, value: str) -> str:
-    if sign != "=" or value.lower() not in STATES:
-        raise _refused(f"'state {sign} {value[:60]}' is no state", f"state = {' or '.join(STATES)}")
+def _word(field: str, sign: str, value: str) -> str:
+    words = _WORDS[field]
+    if sign != "=" or value.lower() not in words:
+        raise _refused(f"'{field} {sign} {value[:60]}' is no {field}", f"{field} = {' or '.join(words)}")
     return value.lower()
 
 

@@ -40,11 +40,16 @@ def view_range(metric: str, values: Sequence[float], limit: Constraint | None) -
     return max(low - margin, floor), high + margin
 
 
+def tick_format(metric: str) -> str:
+    """The form of a metric's ticks, as plotly reads it."""
+    return _TICKS.get(metric, "~s")
+
+
 def axis_layout(axis: Axis) -> dict[str, Any]:
     """The axis as plotly reads it: a title with its unit, ticks in the metric's form."""
     unit = METRICS[axis.metric].unit
     title = f"{label(axis.metric)} ({unit})" if unit else label(axis.metric)
-    layout: dict[str, Any] = {"title": {"text": title}, "tickformat": _TICKS.get(axis.metric, "~s")}
+    layout: dict[str, Any] = {"title": {"text": title}, "tickformat": tick_format(axis.metric)}
     if axis.range is not None:
         layout["range"] = list(axis.range)
     return layout

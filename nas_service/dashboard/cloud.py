@@ -120,7 +120,18 @@ def _groups(columns: Columns, on_front: NDArray[np.int64], x: str, y: str) -> di
 def _is_kept(number: Any, counts: Mapping[str, int]) -> Any:
     """Tell of a number, or an array of them, whether it is in the share of every group that is kept.
 
-    That which is kept now was kept when there were fewer: the numbers' ranks, in [0, 1), spread evenly over
-    consecutive trials (golden ratio sequence).
+    That which is kept now was kept when there were fewer.
     """
-    return (number * _GOLDEN_RATIO) % 1.0 < min(1.0, MOST_POINTS / max(1, sum(counts.values())))
+    return spread_places(number) < min(1.0, MOST_POINTS / max(1, sum(counts.values())))
+
+
+def spread_places(number: Any) -> Any:
+    """Return places in [0, 1) that spread evenly over consecutive numbers (golden ratio sequence)."""
+    return (number * _GOLDEN_RATIO) % 1.0
+
+
+def spread(numbers: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return the places of at most so many of some numbers, evenly spread and rising."""
+    if len(numbers) <= most:
+        return np.arange(len(numbers))
+    return np.sort(np.argsort(spread_places(numbers), kind="stable")[:most])

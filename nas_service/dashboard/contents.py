@@ -1,5 +1,6 @@
 """What each page and fragment shows, gathered from the service."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from nas_service.errors import NotFound
@@ -39,7 +40,7 @@ def front(service: Service, study: StudyView) -> Content:
     view = service.front(study.study)
     names = [objective.metric for objective in study.spec.objectives]
     more = [name for name in ("params", "latency_ms") if name not in names]
-    members = sorted(view.front, key=lambda member: _worst_first(study.spec, member), reverse=True)
+    members = by_first_objective(study.spec, view.front)
     return {
         "study": study,
         "front": view,
@@ -83,6 +84,11 @@ def _trains(worker: WorkerView) -> bool:
 def best_member(study: StudyView, view: FrontView) -> FrontMember | None:
     """The front's member that is best by the study's first objective."""
     return max(view.front, key=lambda member: _worst_first(study.spec, member), default=None)
+
+
+def by_first_objective(spec: StudySpec, members: Sequence[FrontMember]) -> list[FrontMember]:
+    """The members of a front, the best by the study's first objective first."""
+    return sorted(members, key=lambda member: _worst_first(spec, member), reverse=True)
 
 
 def _worst_first(spec: StudySpec, member: FrontMember) -> float:

@@ -34,14 +34,14 @@ def pareto(
     return answer(
         request,
         lambda: _pareto(service, study, alive, (x, y), shown),
-        state=f"{_state_of(study)}/{alive}/{x}/{y}/{sorted(shown)}",
+        state=f"{state_of(study)}/{alive}/{x}/{y}/{sorted(shown)}",
     )
 
 
 @router.get("/studies/{study_id}/hypervolume.json")
 def hypervolume(request: Request, service: TheService, study_id: Id) -> Response:
     study = service.study(study_id)
-    return answer(request, lambda: _hypervolume(service, study_id), state=_state_of(study))
+    return answer(request, lambda: _hypervolume(service, study_id), state=state_of(study))
 
 
 @router.get("/trials/{trial_id}/curve.json")
@@ -89,5 +89,6 @@ def _hypervolume(service: Service, study_id: int) -> Document:
     }
 
 
-def _state_of(study: StudyView) -> str:
+def state_of(study: StudyView) -> str:
+    """What changes whenever a figure of the study may."""
     return f"{study.study}/{study.created_at.isoformat()}/{study.sequence}/{study.state}/{study.reason}"

@@ -117,7 +117,7 @@ def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> F
         ):
             traces.append(_curve(chosen, field, name + suffix, color, axis, is_solid=is_last))
     last = max((point.epoch for point in points), default=1)
-    lines = [_vertical(rung) for rung in rungs if rung <= last]
+    lines = [vertical(rung) for rung in rungs if rung <= last]
     return {"data": traces, "layout": _curve_layout(lines)}
 
 
@@ -270,7 +270,8 @@ def _curve_layout(lines: list[Figure]) -> Figure:
     }
 
 
-def _vertical(epoch: int) -> Figure:
+def vertical(epoch: int) -> Figure:
+    """A dotted line where a rung is."""
     line = {"color": DOMINATED, "width": 1, "dash": "dot"}
     return {
         "type": "line",

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents, trial_table
+from nas_service.dashboard import contents, study_analysis, trial_table
 from nas_service.dashboard.rendering import PageRoute, render
 
 router = APIRouter(prefix="/fragments", route_class=PageRoute, include_in_schema=False)
@@ -38,6 +38,11 @@ def trials(
     choice = trial_table.Choice.read(state, order, conditions)
     listed = trial_table.contents(service, service.study(study_id), choice, page_token)
     return render("parts/trials.html", **listed)
+
+
+@router.get("/studies/{study_id}/facts")
+def facts(service: TheService, study_id: Id) -> Response:
+    return render("parts/facts.html", **study_analysis.facts(service, service.study(study_id)))
 
 
 @router.get("/trials/{trial_id}/panel")

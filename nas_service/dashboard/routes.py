@@ -13,6 +13,7 @@ from nas_service.dashboard import (
     pages,
     plotly_script,
     spec_reading,
+    study_figures,
     study_pages,
 )
 
@@ -27,6 +28,7 @@ for part in (
     describe,
     fragments,
     figure_routes,
+    study_figures,
     plotly_script,
 ):
     router.include_router(part.router)

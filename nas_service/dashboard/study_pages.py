@@ -3,17 +3,29 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
-from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents, trial_table
+from nas_service.api.dependencies import MAX_ID, Id, TheService
+from nas_service.dashboard import contents, study_analysis, study_curves, trial_table
+from nas_service.dashboard.curve_figures import FIELDS, MOST_CURVES
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.service import Service
 from nas_service.views import StudyView
 
+ManyIds = Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]] | None, Query(max_length=50)]
+# Of what a person types into a field of an address.
+MAX_TEXT = 500
+
 router = APIRouter(prefix="/studies/{study_id}", route_class=PageRoute, include_in_schema=False)
 
 # The last part of each page's address, and its name; the first is the study's own page.
-TABS = (("", "Front"), ("trials", "Trials"), ("settings", "Settings"))
+TABS = (
+    ("", "Front"),
+    ("trials", "Trials"),
+    ("curves", "Curves"),
+    ("analysis", "Analysis"),
+    ("settings", "Settings"),
+)
 
 
 def frame(service: Service, study: StudyView, tab: str) -> dict[str, Any]:
@@ -34,6 +46,36 @@ def trials(
     choice = trial_table.Choice.read(state, order, conditions)
     listed = trial_table.contents(service, study, choice, page_token)
     return render("study_trials.html", **frame(service, study, "trials") | listed)
+
+
+@router.get("/curves")
+def curves(
+    service: TheService, study_id: Id, t: ManyIds = None, trials: str = "", field: str = "accuracy"
+) -> Response:
+    study = service.study(study_id)
+    chosen, missing = study_curves.chosen(service, study, t or [], trials[:MAX_TEXT])
+    return render(
+        "study_curves.html",
+        **frame(service, study, "curves"),
+        chosen=chosen,
+        missing=missing,
+        field=field if field in FIELDS else "accuracy",
+        fields=FIELDS,
+        most=MOST_CURVES,
+        is_default=not t and not trials.strip(),
+    )
+
+
+@router.get("/analysis")
+def analysis(service: TheService, study_id: Id, metric: str = "") -> Response:
+    study = service.study(study_id)
+    names = study_analysis.metrics_of(study.spec)
+    return render(
+        "study_analysis.html",
+        **frame(service, study, "analysis") | study_analysis.facts(service, study),
+        metrics=names,
+        metric=metric if metric in names else names[0],
+    )
 
 
 @router.get("/settings")

@@ -45,15 +45,17 @@ def _batch(connection: Connection, condition: ColumnElement[bool]) -> Batch:
     is_excluded = TRIAL.c.excluded.is_not(None)
     # As text, for many are parsed at once.
     documents = (cast(TRIAL.c.metrics, Text), cast(TRIAL.c.violations, Text))
-    columns = (TRIAL.c.number, TRIAL.c.id, TRIAL.c.state, is_excluded, _moment(connection), *documents)
-    rows = connection.execute(select(*columns).where(condition)).all()
-    numbers, ids, states, excluded, ended, metrics, violations = zip(*rows, strict=True) if rows else [()] * 7
+    who = (TRIAL.c.number, TRIAL.c.id, TRIAL.c.state, is_excluded, TRIAL.c.arm)
+    rows = connection.execute(select(*who, _moment(connection), *documents).where(condition)).all()
+    columns = zip(*rows, strict=True) if rows else [()] * 8
+    numbers, ids, states, excluded, arms, ended, metrics, violations = columns
     return Batch(
         numbers=list(numbers),
         ids=list(ids),
         states=list(states),
         feasible=[max(broken.values(), default=0.0) <= 0 for broken in _parsed(violations)],
         excluded=list(excluded),
+        arms=list(arms),
         finished=_microseconds(ended),
         metrics=_parsed(metrics),
     )

@@ -286,6 +286,16 @@ def read_curve(connection: Connection, trial_id: int) -> list[CurvePoint]:
     return [CurvePoint(**{name: row[name] for name in names}) for row in connection.execute(query).mappings()]
 
 
+def read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, list[CurvePoint]]:
+    """Return the learning curves of a few trials by trial id."""
+    query = select(EPOCH).where(EPOCH.c.trial_id.in_(trial_ids)).order_by(EPOCH.c.trial_id, EPOCH.c.epoch)
+    names = CurvePoint.model_fields
+    found: dict[int, list[CurvePoint]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["trial_id"], []).append(CurvePoint(**{name: row[name] for name in names}))
+    return found
+
+
 def view_of(row: RowMapping, reason: str) -> StudyView:
     """Return a study as it is shown."""
     ended = row["finished_at"] or datetime.now(UTC)

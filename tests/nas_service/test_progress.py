@@ -43,6 +43,7 @@ def batch(changes: Known) -> Batch:
         states=[trial[0] for trial in changes.values()],
         feasible=[trial[1] for trial in changes.values()],
         excluded=[trial[2] for trial in changes.values()],
+        arms=["search"] * len(changes),
         finished=[float(trial[3]) for trial in changes.values()],
         metrics=[
             {name: value for name, value in zip(NAMES, trial[4], strict=True) if not np.isnan(value)}

@@ -74,7 +74,7 @@ async function redraw(plot) {
 }
 
 export function startPlots() {
-  const plots = [...document.querySelectorAll("[data-figure]")];
+  const plots = [...document.querySelectorAll("[data-figure]:not([data-own])")];
   for (const plot of plots) {
     plot.nasRefresh = draw;
     draw(plot);

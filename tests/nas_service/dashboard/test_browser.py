@@ -269,8 +269,6 @@ def paths(
         f"/studies/{mixed_search.study}?show=dominated,infeasible,pruned&x=params",
         f"/studies/{finished_study}",
         f"/studies/{empty.study}",
-        f"/studies/{mixed_search.study}/trials",
-        f"/studies/{mixed_search.study}/settings",
         *(f"/trials/{trial}" for trial in trials),
         "/families",
         "/describe",

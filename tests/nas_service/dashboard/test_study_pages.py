@@ -1,0 +1,110 @@
+"""The pages of one study beside its front, in a real Chromium and as a client without one sees them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from httpx import Client
+from playwright.sync_api import Page, expect
+
+from nas_service.service import Service
+from nas_service.trials import Proposal
+
+LEVELS = '{"name": "CategoricalDistribution", "attributes": {"choices": [8, 16, 32]}}'
+RATE = '{"name": "FloatDistribution", "attributes": {"low": 0, "high": 1, "log": false, "step": null}}'
+
+
+@pytest.fixture
+def searched(new_search: Callable[..., Any], make_proposal: Callable[..., Proposal]) -> Any:
+    """A study of fifteen trained trials whose accuracy follows from the parameter `width` alone."""
+    search = new_search(constraints={})
+    proposals = (make_proposal(seed) for seed in range(1, 200))
+    for number in range(15):
+        width = (8, 16, 32)[number % 3]
+        params = {"width": width, "rate": number * 7 % 15 / 15}
+        changes = {"params": params, "distributions": {"width": LEVELS, "rate": RATE}}
+        search._proposals = iter([next(proposals).model_copy(update=changes)])
+        search.end("complete", 0.9 + 0.001 * width + 0.0001 * number, 1.0 + 0.1 * number)
+    return search
+
+
+def drawn(page: Page) -> None:
+    for plot in page.locator("[data-figure]").all():
+        plot.and_(page.locator("[data-ready]")).wait_for(state="attached")
+
+
+def looked_at(page: Page) -> None:
+    """Fail on a serious violation of accessibility, or where the page is wider than the screen."""
+    found = Axe().run(page).response["violations"]
+    serious = [v["id"] + v["nodes"][0]["html"][:160] for v in found if v["impact"] in ("serious", "critical")]
+    assert serious == []
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.browser
+def test_the_analysis_finds_what_matters_and_bounds_narrow_it_by_keyboard(page: Page, searched: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"/studies/{searched.study}/analysis")
+    drawn(page)
+    looked_at(page)
+    expect(page.locator("#importance .yaxislayer-above text").last).to_have_text("width")
+    page.get_by_text("Bounds", exact=True).click()
+    page.get_by_label("width", exact=True).select_option("32")
+    expect(page.locator("#parallel-caption")).to_contain_text("5 of 15 networks")
+    page.get_by_label("Latency at most").fill("1.6")
+    page.keyboard.press("Tab")
+    expect(page.locator("#parallel-caption")).to_contain_text("2 of 15 networks")
+    page.reload()
+    expect(page.locator("#within tbody tr")).to_have_count(2)
+    page.locator("#within tbody a").first.click()
+    page.wait_for_url("**/trials/*")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Trial #5")
+
+
+@pytest.mark.browser
+def test_ticked_trials_outlive_filter_and_page_and_lead_to_their_curves(
+    page: Page, mixed_search: Any
+) -> None:
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    page.goto(f"/studies/{mixed_search.study}/trials")
+    page.get_by_label("Filter", exact=True).fill("accuracy > 94 %, state = complete")
+    page.keyboard.press("Enter")
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+    page.locator("#trials-by-accuracy").click()
+    expect(page.locator("#trials tbody td.number").first).to_have_text("97.00 %")
+    page.get_by_label("Choose trial 2", exact=True).check()
+    page.locator("#trials-all").click()
+    page.get_by_label("Filter", exact=True).fill("")
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_label("Choose trial 0", exact=True).check()
+    expect(page.locator("#compare")).to_have_text("Compare 2")
+    assert (page.locator("#compare").get_attribute("href") or "").endswith("/compare?t=3&t=1")
+    looked_at(page)
+    page.get_by_label("Filter", exact=True).fill("acuracy > 1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("'acuracy' is unknown")
+    page.locator("#curves").click()
+    drawn(page)
+    expect(page.locator("#curves-plot .legendtext")).to_have_text(["#2", "#0"])
+    looked_at(page)
+
+
+def test_pages_without_trials_say_what_will_be_there(address: str, new_search: Callable[..., Any]) -> None:
+    study = new_search().study
+    with Client(base_url=address, trust_env=False) as client:
+        for tab in ("trials", "curves", "analysis", "settings"):
+            assert client.get(f"/studies/{study}/{tab}").status_code == 200
+        figures = f"/figures/studies/{study}"
+        assert "first point of the front" in client.get(f"{figures}/growth.json").json()["message"]
+        assert "Needs 10" in client.get(f"{figures}/importance.json").json()["message"]
+        assert "first fully trained" in client.get(f"{figures}/parallel.json").json()["message"]
+        assert "Choose trials" in client.get(f"{figures}/curves.json").json()["message"]
+
+
+def test_curves_of_unknown_trials_are_told(address: str, mixed_search: Any, service: Service) -> None:
+    with Client(base_url=address, trust_env=False) as client:
+        page = client.get(f"/studies/{mixed_search.study}/curves?trials=0 99").text
+        assert "Not drawn: #99" in page
+        figure = client.get(f"/figures/studies/{mixed_search.study}/curves.json?trials=0 99").json()
+    assert [trace["name"] for trace in figure["figure"]["data"]] == ["#0"]
