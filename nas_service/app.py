@@ -43,9 +43,13 @@ from nas_service.store.totals import Counts
 
 API_ROUTERS = (
     studies.router,
+    studies.once_router,
     studies.spec_router,
+    studies.change_router,
     trials.router,
+    trials.once_router,
     jobs.router,
+    jobs.once_router,
     events.router,
     families.router,
     architectures.router,

@@ -3,12 +3,31 @@
 import base64
 import binascii
 import json
+from collections.abc import Sequence
+from typing import TypeVar
 
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.metrics import METRICS
+from nas_service.views import Page
 
+Item = TypeVar("Item")
 # How trials are listed: by number, newest first, by a metric with the best first or, with a minus, the worst.
 ORDERS = ("number", "newest", *METRICS, *(f"-{name}" for name in METRICS))
+
+
+def paged(items: Sequence[Item], scope: str, page_size: int, page_token: str | None) -> Page[Item]:
+    """Return one page of a list that is short enough to be made whole.
+
+    Args:
+        items: All of them.
+        scope: Names the listing.
+        page_size: So many at most.
+        page_token: From the page before; `InvalidInput` for one of another listing.
+    """
+    start = decode_token(page_token, scope) if page_token else 0
+    end = start + page_size
+    more = encode_token(scope, end) if end < len(items) else None
+    return Page[Item](items=list(items[start:end]), next_page_token=more)
 
 
 def encode_token(scope: str, position: int) -> str:

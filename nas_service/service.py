@@ -1,10 +1,11 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, RowMapping
 
 from nas_service import evaluation, preflight
@@ -31,13 +32,14 @@ from nas_service.metrics import METRICS
 from nas_service.paging import ORDERS, decode_token, encode_token
 from nas_service.reasons import reason_of
 from nas_service.settings import Settings
+from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Answer, Standings
 from nas_service.store import audit, catalogue, devices, events, spaces, studies, tokens
 from nas_service.store.engine import close, make_engine
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
-from nas_service.studies import ACTIVE_STATES, StudySpec
+from nas_service.studies import ACTIVE_STATES, Budget, StudyChange, StudySpec
 from nas_service.trial_filter import Condition, filter_text, matching, read_filter
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
@@ -186,23 +188,52 @@ class Service(JobService):
     ) -> StudyView:
         """Widen or narrow a study's space; the same space again changes nothing.
 
-        Earlier trials count where the new version could have drawn them, and are `excluded` where not. The
-        budget counts all that were trained. A study that had finished or failed runs again if its budget has
-        room.
-
         Args:
             study_id: Which study.
             space: A family's name, `{"family": name, "override": {...}}`, or an inline space.
             sequence: Raise `Stale` unless the study's sequence is still this one.
         """
-        spec = self.study(study_id).spec.model_copy(update={"space": space})
-        resolved = _space_of(spec)
-        _try_space(resolved, self._dataset_of(spec))
-        with self._reading() as connection:
-            ahead = spaces.judge(connection, studies.read_study(connection, study_id), resolved)
+        return self.change_study(study_id, StudyChange(space=space), sequence=sequence)
+
+    def change_study(self, study_id: int, change: StudyChange, *, sequence: int | None = None) -> StudyView:
+        """Give a study another name, budget or space.
+
+        Earlier trials count where a new space could have drawn them, and are `excluded` where not. The budget
+        counts all that were trained. A study that had finished or failed runs again if its space or budget
+        changes and its budget has room.
+
+        Args:
+            study_id: Which study.
+            change: What is to be otherwise.
+            sequence: Raise `Stale` unless the study's sequence is still this one.
+        """
+        spec = self.study(study_id).spec
+        try:
+            change.budget_of(spec.budget)
+        except ValidationError as error:
+            raise InvalidInput(*field_errors(error, Budget, below="/budget")) from error
+        ahead = None
+        if change.space is not None:
+            spec = spec.model_copy(update={"space": change.space})
+            space = _space_of(spec)
+            _try_space(space, self._dataset_of(spec))
+            with self._reading() as connection:
+                ahead = spaces.judge(connection, studies.read_study(connection, study_id), space)
         with self._writing() as connection:
-            studies.change_space(connection, study_id, space, ahead=ahead, sequence=sequence)
+            studies.change_study(connection, study_id, change, ahead=ahead, sequence=sequence)
         return self.study(study_id)
+
+    def clone(self, study_id: int, changes: Mapping[str, Any] | None = None) -> StudyView:
+        """Launch a study with the spec of another one.
+
+        Args:
+            study_id: The other one.
+            changes: Fields of the spec that are to be otherwise; groups of fields are merged. Without a name
+                it is called a copy.
+        """
+        spec = self.study(study_id).spec
+        named = {"name": f"{spec.name[:190]} (copy)", **(changes or {})}
+        return self.create_study(merged_spec(spec.model_dump(mode="json"), named))
 
     def spaces(self, study_id: int) -> list[SpaceVersion]:
         """Return all versions of a study's space, the first one first."""

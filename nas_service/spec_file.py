@@ -79,10 +79,15 @@ def _read(source: str | bytes | Mapping[str, Any], model: type[Model]) -> Model:
         raise InvalidInput(*field_errors(error, model)) from error
 
 
-def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldError, ...]:
-    """Turn pydantic's findings into ours: a JSON pointer, one sentence, and what is allowed."""
-    found = error.errors(include_url=False)
-    return tuple(_field_error(detail, model) for detail in found[:MAX_ERRORS])
+def field_errors(
+    error: ValidationError, model: type[BaseModel], *, below: str = ""
+) -> tuple[FieldError, ...]:
+    """Turn pydantic's findings into ours: a JSON pointer, one sentence, and what is allowed.
+
+    `below` is the pointer of the field that held the model.
+    """
+    found = [_field_error(detail, model) for detail in error.errors(include_url=False)[:MAX_ERRORS]]
+    return tuple(FieldError(below + field.pointer, field.message, field.allowed) for field in found)
 
 
 def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:

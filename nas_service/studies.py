@@ -280,7 +280,29 @@ class StudySpec(Spec):
         return self.device if self.needs_latency else None
 
 
-class StudyChange(Spec):
-    """What may be changed of a study that exists."""
+class BudgetChange(Spec):
+    """Bounds of a budget that are to be others; those that are not named stay."""
 
-    space: str | dict[str, Any]
+    trials: int | None = Field(default=None, ge=1, le=1_000_000)
+    minutes: float | None = Field(default=None, gt=0.0)
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    stall: Stall | None = None
+
+
+class StudyChange(Spec):
+    """What may be changed of a study that exists; what is not named stays."""
+
+    space: str | dict[str, Any] | None = None
+    name: Name | None = None
+    budget: BudgetChange | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("name what is to change: space, name or budget")
+        return self
+
+    def budget_of(self, budget: Budget) -> Budget:
+        """Return the budget after the change; raises pydantic's error where no bound would be left."""
+        named = self.budget.model_dump(exclude_unset=True) if self.budget else {}
+        return Budget.model_validate({**budget.model_dump(), **named})

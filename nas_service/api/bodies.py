@@ -1,12 +1,14 @@
 """What a request's body may be: its kind and size are checked before a byte of it is parsed."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
+
+from nas_service.api.masks import masked
 
 JSON = "application/json"
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -36,9 +38,13 @@ class JsonRoute(APIRoute):
 
         async def admitted(request: Request) -> Response:
             await self.admit(request)
-            return await handle(await self.bounded(request))
+            return await self.answered(await self.bounded(request), handle)
 
         return admitted
+
+    async def answered(self, request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Return what the route answers a request that was admitted."""
+        return masked(request, await handle(request))
 
     async def admit(self, request: Request) -> None:
         """Refuse a body of a wrong kind."""

@@ -12,10 +12,12 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from nas_service.api.bodies import OCTETS, JsonRoute, UploadRoute, limited, media_type, read_at_most
-from nas_service.api.dependencies import TheService, TheSettings
+from nas_service.api.dependencies import PageSize, PageToken, TheService, TheSettings
+from nas_service.api.masks import FIELDS
 from nas_service.errors import FieldError, InvalidInput
+from nas_service.paging import paged
 from nas_service.settings import Settings
-from nas_service.views import DatasetView
+from nas_service.views import DatasetView, Page
 
 router = APIRouter(route_class=JsonRoute, tags=["datasets"])
 upload_router = APIRouter(route_class=UploadRoute, tags=["datasets"])
@@ -49,10 +51,12 @@ FileName = Annotated[
 ]
 
 
-@router.get("/datasets")
-def list_datasets(service: TheService) -> list[DatasetView]:
+@router.get("/datasets", dependencies=[FIELDS])
+def list_datasets(
+    service: TheService, page_size: PageSize = 50, page_token: PageToken = None
+) -> Page[DatasetView]:
     """List the registered data sets."""
-    return service.datasets()
+    return paged(service.datasets(), "datasets", page_size, page_token)
 
 
 @router.get("/datasets/{name}")

@@ -5,15 +5,14 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import FileResponse, StreamingResponse
 
 from nas_service.api import PREFIX
 from nas_service.api.bodies import OCTETS, JsonRoute
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, TheService
-from nas_service.api.idempotency import Answer, answer_once
-from nas_service.api.studies import IdempotencyKey
+from nas_service.api.idempotency import ONCE, OnceRoute
+from nas_service.api.masks import FIELDS
 from nas_service.errors import NotFound
 from nas_service.exports import ExportRequest
 from nas_service.jobs import FILE_NAME, JobKind, JobState
@@ -21,6 +20,7 @@ from nas_service.service import Service
 from nas_service.views import JobView, Page
 
 router = APIRouter(route_class=JsonRoute, tags=["jobs"])
+once_router = APIRouter(route_class=OnceRoute, tags=["jobs"], dependencies=[ONCE])
 
 Only = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 FileName = Annotated[str, Path(pattern=f"^{FILE_NAME.pattern}$")]
@@ -38,7 +38,7 @@ PIECE_BYTES = 256 * 1024
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 
-@router.get("/jobs")
+@router.get("/jobs", dependencies=[FIELDS])
 def list_jobs(
     service: TheService,
     study: Only = None,
@@ -54,13 +54,13 @@ def list_jobs(
     )
 
 
-@router.get("/jobs/{job_id:row}")
+@router.get("/jobs/{job_id:row}", dependencies=[FIELDS])
 def read_job(service: TheService, job_id: Id) -> JobView:
     """Return a job."""
     return service.job(job_id)
 
 
-@router.post("/jobs/{job_id:row}:cancel")
+@once_router.post("/jobs/{job_id:row}:cancel")
 def cancel_job(service: TheService, job_id: Id) -> JobView:
     """End a job that waits or runs."""
     return service.cancel_job(job_id)
@@ -88,27 +88,14 @@ def download_job_archive(service: TheService, job_id: Id) -> Response:
     return StreamingResponse(_pieces(content), media_type="application/zip", headers=headers)
 
 
-@router.post("/trials/{trial_id:row}:export", status_code=202, response_model=JobView, responses=ACCEPTED)
-async def export_trial(
-    http: Request,
-    service: TheService,
-    trial_id: Id,
-    request: ExportRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> Response:
+@once_router.post(
+    "/trials/{trial_id:row}:export", status_code=202, response_model=JobView, responses=ACCEPTED
+)
+def export_trial(response: Response, service: TheService, trial_id: Id, request: ExportRequest) -> JobView:
     """Have a worker write and verify the files of a trained network."""
-    body = await http.body()
-
-    def export() -> Answer:
-        return 202, service.export_trial(trial_id, request).model_dump(mode="json")
-
-    def answer() -> Answer:
-        if idempotency_key is None:
-            return export()
-        return answer_once(service.engine, idempotency_key, http.url.path.encode() + body, export)
-
-    status, content = await run_in_threadpool(answer)
-    return JSONResponse(content, status, headers={"Location": f"{PREFIX}/jobs/{content['id']}"})
+    job = service.export_trial(trial_id, request)
+    response.headers["Location"] = f"{PREFIX}/jobs/{job.id}"
+    return job
 
 
 def _zipped(service: Service, job: JobView, folder: str) -> IO[bytes]:

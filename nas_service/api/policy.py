@@ -121,6 +121,7 @@ CHANGES = {
     "POST /api/v1/studies": "study.launch",
     "PATCH /api/v1/studies/{study_id}": "study.change",
     "DELETE /api/v1/studies/{study_id}": "study.delete",
+    "POST /api/v1/studies/{study_id}:clone": "study.launch",
     "POST /api/v1/studies/{study_id}:pause": "study.pause",
     "POST /api/v1/studies/{study_id}:resume": "study.resume",
     "POST /api/v1/studies/{study_id}:drain": "study.drain",

@@ -5,15 +5,19 @@ from fastapi import APIRouter, Request, Response
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.api.bodies import JsonRoute
 from nas_service.api.dependencies import Id, PageSize, PageToken, TheService
+from nas_service.api.masks import FIELDS
+from nas_service.paging import paged
 from nas_service.views import Page
 
 router = APIRouter(route_class=JsonRoute, tags=["access"])
 
 
-@router.get("/tokens")
-def list_tokens(service: TheService) -> list[TokenView]:
+@router.get("/tokens", dependencies=[FIELDS])
+def list_tokens(
+    service: TheService, page_size: PageSize = 50, page_token: PageToken = None
+) -> Page[TokenView]:
     """List all tokens ever made, the newest first; never the tokens themselves."""
-    return service.tokens()
+    return paged(service.tokens(), "tokens", page_size, page_token)
 
 
 @router.post("/tokens", status_code=201)

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
+from nas_service.api import PREFIX
 from nas_service.api.bodies import OCTETS, JsonRoute
 from nas_service.api.conditional import check
 from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, Sha256, TheService
+from nas_service.api.idempotency import ONCE, OnceRoute
+from nas_service.api.masks import FIELDS
 from nas_service.errors import NotFound
 from nas_service.measurements import StoredMeasurement
 from nas_service.paging import ORDERS
@@ -16,6 +19,7 @@ from nas_service.trials import TrialState
 from nas_service.views import CurvePoint, EvaluationView, Page, RungPlace, TrialSummary, TrialView
 
 router = APIRouter(route_class=JsonRoute, tags=["trials"])
+once_router = APIRouter(route_class=OnceRoute, tags=["trials"], dependencies=[ONCE])
 
 Number = Annotated[int, Path(ge=0, le=MAX_ID)]
 OrderBy = Annotated[
@@ -38,7 +42,7 @@ Conditions = Annotated[
 SUFFIXES = {"weights": "safetensors", "architecture": "json", "evaluation": "json"}
 
 
-@router.get("/studies/{study_id:row}/trials")
+@router.get("/studies/{study_id:row}/trials", dependencies=[FIELDS])
 def list_trials(
     request: Request,
     response: Response,
@@ -62,24 +66,31 @@ def list_trials(
     )
 
 
-@router.post("/studies/{study_id:row}/trials", status_code=201)
+@once_router.post("/studies/{study_id:row}/trials", status_code=201)
 def enqueue_trial(
-    service: TheService, study_id: Id, architecture: Annotated[dict[str, Any], Body()]
+    response: Response, service: TheService, study_id: Id, architecture: Annotated[dict[str, Any], Body()]
 ) -> TrialView:
     """Have a given architecture trained within a study."""
-    return service.enqueue(study_id, architecture)
+    trial = service.enqueue(study_id, architecture)
+    response.headers["Location"] = f"{PREFIX}/trials/{trial.id}"
+    return trial
 
 
-@router.get("/studies/{study_id:row}/trials/{number:row}")
-def read_trial_by_number(service: TheService, study_id: Id, number: Number) -> TrialView:
+@router.get("/studies/{study_id:row}/trials/{number:row}", dependencies=[FIELDS])
+def read_trial_by_number(
+    request: Request, response: Response, service: TheService, study_id: Id, number: Number
+) -> TrialView:
     """Return a study's trial by its number."""
+    check(request, response, service.study(study_id))
     return service.trial_by_number(study_id, number)
 
 
-@router.get("/trials/{trial_id:row}")
-def read_trial(service: TheService, trial_id: Id) -> TrialView:
+@router.get("/trials/{trial_id:row}", dependencies=[FIELDS])
+def read_trial(request: Request, response: Response, service: TheService, trial_id: Id) -> TrialView:
     """Return a trial in full."""
-    return service.trial(trial_id)
+    trial = service.trial(trial_id)
+    check(request, response, service.study(trial.study_id))
+    return trial
 
 
 @router.get("/trials/{trial_id:row}/curve")

@@ -8,7 +8,7 @@ from typing import Any
 from nas_service.access import NewToken, Role, TokenCreate, TokenView
 from nas_service.service import Service
 from nas_service.store import audit
-from nas_service.studies import StudySpec
+from nas_service.studies import StudyChange, StudySpec
 from nas_service.views import DatasetView, StudyView, TrialView
 
 
@@ -44,10 +44,8 @@ class LocalService(Service):
         super().delete(study_id)
         self._note("study.delete", f"studies/{study_id}")
 
-    def change_space(
-        self, study_id: int, space: str | dict[str, Any], *, sequence: int | None = None
-    ) -> StudyView:
-        study = super().change_space(study_id, space, sequence=sequence)
+    def change_study(self, study_id: int, change: StudyChange, *, sequence: int | None = None) -> StudyView:
+        study = super().change_study(study_id, change, sequence=sequence)
         self._note("study.change", f"studies/{study_id}")
         return study
 

@@ -33,6 +33,10 @@ class AsyncStudy(StudyHandle):
         """Return a handle of a trial."""
         return AsyncTrial(view, self.caller)
 
+    def study_handle(self, view: StudyView) -> "AsyncStudy":
+        """Return a handle of another study."""
+        return AsyncStudy(view, self.caller)
+
     refresh = doing_async(study_plans.refresh)
     wait = doing_async(study_plans.wait)
     pause = doing_async(study_plans.pause)
@@ -40,7 +44,8 @@ class AsyncStudy(StudyHandle):
     drain = doing_async(study_plans.drain)
     cancel = doing_async(study_plans.cancel)
     delete = doing_async(study_plans.delete)
-    change_space = doing_async(study_plans.change_space)
+    change = doing_async(study_plans.change)
+    clone = doing_async(study_plans.clone)
     spaces = doing_async(study_plans.spaces)
     front = doing_async(study_plans.front)
     plot_front = doing_async(study_plans.plot_front)
@@ -74,15 +79,15 @@ class AsyncClient(AsyncCaller):
     study = doing_async(plans.study)
     studies = listing_async(plans.studies)
     trial = doing_async(plans.trial)
-    families = calling_async(calls.families)
+    families = doing_async(plans.families)
     family = calling_async(calls.family)
     describe = calling_async(calls.describe)
-    datasets = calling_async(calls.datasets)
+    datasets = doing_async(plans.datasets)
     dataset = calling_async(calls.dataset)
     add_dataset = doing_async(plans.add_dataset)
-    workers = calling_async(calls.workers)
-    devices = calling_async(calls.devices)
-    tokens = calling_async(calls.tokens)
+    workers = doing_async(plans.workers)
+    devices = doing_async(plans.devices)
+    tokens = doing_async(plans.tokens)
     create_token = calling_async(calls.create_token)
     revoke_token = calling_async(calls.revoke_token)
     audit = listing_async(plans.audit)

@@ -33,6 +33,10 @@ class Study(StudyHandle):
         """Return a handle of a trial."""
         return Trial(view, self.caller)
 
+    def study_handle(self, view: StudyView) -> "Study":
+        """Return a handle of another study."""
+        return Study(view, self.caller)
+
     refresh = doing(study_plans.refresh)
     wait = doing(study_plans.wait)
     pause = doing(study_plans.pause)
@@ -40,7 +44,8 @@ class Study(StudyHandle):
     drain = doing(study_plans.drain)
     cancel = doing(study_plans.cancel)
     delete = doing(study_plans.delete)
-    change_space = doing(study_plans.change_space)
+    change = doing(study_plans.change)
+    clone = doing(study_plans.clone)
     spaces = doing(study_plans.spaces)
     front = doing(study_plans.front)
     plot_front = doing(study_plans.plot_front)
@@ -76,15 +81,15 @@ class Client(Caller):
     study = doing(plans.study)
     studies = listing(plans.studies)
     trial = doing(plans.trial)
-    families = calling(calls.families)
+    families = doing(plans.families)
     family = calling(calls.family)
     describe = calling(calls.describe)
-    datasets = calling(calls.datasets)
+    datasets = doing(plans.datasets)
     dataset = calling(calls.dataset)
     add_dataset = doing(plans.add_dataset)
-    workers = calling(calls.workers)
-    devices = calling(calls.devices)
-    tokens = calling(calls.tokens)
+    workers = doing(plans.workers)
+    devices = doing(plans.devices)
+    tokens = doing(plans.tokens)
     create_token = calling(calls.create_token)
     revoke_token = calling(calls.revoke_token)
     audit = listing(plans.audit)

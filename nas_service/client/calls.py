@@ -4,6 +4,7 @@ A function's parameters, its answer and the errors behind it are those of the me
 """
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
@@ -12,7 +13,7 @@ from nas_service.descriptions import ArchitectureView
 from nas_service.exports import ExportRequest
 from nas_service.jobs import JobKind, JobState
 from nas_service.measurements import StoredMeasurement
-from nas_service.studies import StudySpec
+from nas_service.studies import StudyChange, StudySpec
 from nas_service.trials import TrialState
 from nas_service.views import (
     CurvePoint,
@@ -33,6 +34,9 @@ from nas_service.views import (
     TrialView,
     WorkerView,
 )
+
+# The largest page there is: fewest requests for those who want all.
+ALL = 500
 
 # Studies
 
@@ -102,24 +106,41 @@ def delete(study_id: int) -> Call[None]:
     return Call(type(None), "DELETE", f"/studies/{study_id}")
 
 
+def clone(study_id: int, changes: Mapping[str, Any] | None = None) -> Call[StudyView]:
+    """Launch a study with the spec of another one, and changes to it."""
+    return Call(
+        StudyView,
+        "POST",
+        f"/studies/{study_id}:clone",
+        body=dict(changes or {}),
+        headers=_once(),
+        may_repeat=True,
+    )
+
+
 def change_space(
     study_id: int, space: str | dict[str, Any], *, sequence: int | None = None
 ) -> Call[StudyView]:
     """Widen or narrow a study's space; `Stale` unless the study's sequence is still `sequence`."""
+    return change_study(study_id, StudyChange(space=space), sequence=sequence)
+
+
+def change_study(study_id: int, change: StudyChange, *, sequence: int | None = None) -> Call[StudyView]:
+    """Give a study another name, budget or space; `Stale` unless its sequence is still `sequence`."""
     return Call(
         StudyView,
         "PATCH",
         f"/studies/{study_id}",
-        body={"space": space},
+        body=change.model_dump(mode="json", exclude_unset=True),
         headers={} if sequence is None else {"If-Match": f'"{study_id}-{sequence}"'},
         # With a sequence the second of two equal requests would be refused.
         may_repeat=sequence is None,
     )
 
 
-def spaces(study_id: int) -> Call[list[SpaceVersion]]:
+def spaces(study_id: int, page_token: str | None = None) -> Call[Page[SpaceVersion]]:
     """Return all versions of a study's space, the first one first."""
-    return get(list[SpaceVersion], f"/studies/{study_id}/spaces")
+    return get(Page[SpaceVersion], f"/studies/{study_id}/spaces", page_size=ALL, page_token=page_token)
 
 
 def front(study_id: int, metrics: tuple[str, ...] | None = None) -> Call[FrontView]:
@@ -236,9 +257,9 @@ def cancel_job(job_id: int) -> Call[JobView]:
 # Catalogue
 
 
-def families() -> Call[list[FamilyView]]:
+def families(page_token: str | None = None) -> Call[Page[FamilyView]]:
     """List the families of architectures that ship."""
-    return get(list[FamilyView], "/families")
+    return get(Page[FamilyView], "/families", page_size=ALL, page_token=page_token)
 
 
 def family(name: str) -> Call[FamilyView]:
@@ -251,9 +272,9 @@ def describe(architecture: dict[str, Any]) -> Call[ArchitectureView]:
     return Call(ArchitectureView, "POST", "/architectures:describe", body=architecture, may_repeat=True)
 
 
-def datasets() -> Call[list[DatasetView]]:
+def datasets(page_token: str | None = None) -> Call[Page[DatasetView]]:
     """List the registered data sets, the built-in digits among them."""
-    return get(list[DatasetView], "/datasets")
+    return get(Page[DatasetView], "/datasets", page_size=ALL, page_token=page_token)
 
 
 def dataset(name: str) -> Call[DatasetView]:
@@ -268,14 +289,14 @@ def upload(file: BinaryIO, size: int, filename: str, name: str | None) -> Call[D
     return Call(DatasetView, "POST", "/datasets", query, headers=headers, file=file)
 
 
-def workers() -> Call[list[WorkerView]]:
+def workers(page_token: str | None = None) -> Call[Page[WorkerView]]:
     """List workers, alive or not."""
-    return get(list[WorkerView], "/workers")
+    return get(Page[WorkerView], "/workers", page_size=ALL, page_token=page_token)
 
 
-def devices() -> Call[list[DeviceView]]:
+def devices(page_token: str | None = None) -> Call[Page[DeviceView]]:
     """List where latency was, or is to be, measured."""
-    return get(list[DeviceView], "/devices")
+    return get(Page[DeviceView], "/devices", page_size=ALL, page_token=page_token)
 
 
 def events(after: int = 0, study_id: int | None = None, limit: int = 500) -> Call[list[EventView]]:
@@ -286,9 +307,9 @@ def events(after: int = 0, study_id: int | None = None, limit: int = 500) -> Cal
 # Access
 
 
-def tokens() -> Call[list[TokenView]]:
+def tokens(page_token: str | None = None) -> Call[Page[TokenView]]:
     """List all tokens ever made, the newest first."""
-    return get(list[TokenView], "/tokens")
+    return get(Page[TokenView], "/tokens", page_size=ALL, page_token=page_token)
 
 
 def create_token(wanted: TokenCreate) -> Call[NewToken]:

@@ -1,14 +1,14 @@
 """What a client does in several requests; the first parameter is whose method it becomes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nas_service.access import AuditEntry
+from nas_service.access import AuditEntry, TokenView
 from nas_service.client import calls
-from nas_service.client.call import ask
+from nas_service.client.call import Call, ask
 from nas_service.client.feeds import Pages
 from nas_service.client.handle import OpensStudies, OpensTrials
 from nas_service.exchange import Plan, Work
@@ -16,13 +16,20 @@ from nas_service.plain_data import read_data
 from nas_service.spec_file import merged_spec, read_file
 from nas_service.studies import StudySpec, StudyState
 from nas_service.uploads import as_one_file
-from nas_service.views import DatasetView, Preflight, StudyView
+from nas_service.views import (
+    DatasetView,
+    DeviceView,
+    FamilyView,
+    Page,
+    Preflight,
+    SpaceVersion,
+    StudyView,
+    WorkerView,
+)
 
 Study = TypeVar("Study")
 Trial = TypeVar("Trial")
 View = TypeVar("View")
-# The largest page there is: fewest requests for those who want all.
-ALL = 500
 # A spec as a person has it: validated, as a mapping, or in a YAML or JSON file.
 Spec = StudySpec | Mapping[str, Any] | Path
 
@@ -75,7 +82,7 @@ def study(owner: OpensStudies[Study], id_or_name: int | str) -> Plan[Study]:
 def studies(owner: OpensStudies[Study], *, state: StudyState | None = None) -> Pages[StudyView, Study]:
     """Yield all studies, the newest first, page by page as they are needed."""
     return Pages(
-        lambda token: calls.studies(state=state, page_size=ALL, page_token=token), owner.study_handle
+        lambda token: calls.studies(state=state, page_size=calls.ALL, page_token=token), owner.study_handle
     )
 
 
@@ -86,7 +93,45 @@ def trial(owner: OpensTrials[Trial], trial_id: int) -> Plan[Trial]:
 
 def audit(_owner: object) -> Pages[AuditEntry, AuditEntry]:
     """Yield who did what, the newest first; for admins."""
-    return Pages(lambda token: calls.audit(page_size=ALL, page_token=token), itself)
+    return Pages(lambda token: calls.audit(page_size=calls.ALL, page_token=token), itself)
+
+
+def everything(page: Callable[[str | None], Call[Page[View]]]) -> Plan[list[View]]:
+    """Return all items of a listing that is never long."""
+    pages, found = Pages(page, itself), list[View]()
+    while (items := (yield from pages.more())) is not None:
+        found += items
+    return found
+
+
+def families(_owner: object) -> Plan[list[FamilyView]]:
+    """List the families of architectures that ship."""
+    return (yield from everything(calls.families))
+
+
+def datasets(_owner: object) -> Plan[list[DatasetView]]:
+    """List the registered data sets, the built-in digits among them."""
+    return (yield from everything(calls.datasets))
+
+
+def workers(_owner: object) -> Plan[list[WorkerView]]:
+    """List workers, alive or not."""
+    return (yield from everything(calls.workers))
+
+
+def devices(_owner: object) -> Plan[list[DeviceView]]:
+    """List where latency was, or is to be, measured."""
+    return (yield from everything(calls.devices))
+
+
+def tokens(_owner: object) -> Plan[list[TokenView]]:
+    """List all tokens ever made, the newest first."""
+    return (yield from everything(calls.tokens))
+
+
+def spaces(_owner: object, study_id: int) -> Plan[list[SpaceVersion]]:
+    """Return all versions of a study's space, the first one first."""
+    return (yield from everything(lambda token: calls.spaces(study_id, token)))
 
 
 def itself(view: View) -> View:
@@ -98,7 +143,7 @@ def _sendable(owner: object, spec: Spec | None, fields: Mapping[str, Any]) -> Pl
     """Return a spec whose data set the server has."""
     wanted = merged_spec(_content(spec), fields)
     path = Path(wanted.dataset).expanduser()
-    known = {dataset.name for dataset in (yield from ask(calls.datasets()))}
+    known = {dataset.name for dataset in (yield from datasets(owner))}
     if wanted.dataset in known or not path.exists():
         return wanted
     dataset = yield from add_dataset(owner, path)

@@ -7,21 +7,23 @@ from typing import Any, Protocol, TypeVar
 from nas_service.client import calls
 from nas_service.client.call import Call, ask
 from nas_service.client.feeds import POLL_S, News, Pages
-from nas_service.client.handle import OpensTrials, StudyHandle
-from nas_service.client.plans import ALL, itself
+from nas_service.client.handle import OpensStudies, OpensTrials, StudyHandle
+from nas_service.client.plans import everything
 from nas_service.exchange import Pause, Plan
 from nas_service.frames import frame
 from nas_service.progress_bar import StudyBar
+from nas_service.spec_file import read_change
 from nas_service.studies import ACTIVE_STATES
 from nas_service.trials import TrialState
 from nas_service.views import FrontView, SpaceVersion, StudyView, TrialSummary
 
 Handle = TypeVar("Handle", bound=StudyHandle)
 Trial = TypeVar("Trial", covariant=True)
+Clone = TypeVar("Clone", covariant=True)
 
 
-class StudyOf(OpensTrials[Trial], Protocol[Trial]):
-    """A study's handle that makes handles of its trials."""
+class StudyOf(OpensTrials[Trial], OpensStudies[Clone], Protocol[Trial, Clone]):
+    """A study's handle that makes handles of its trials and of further studies."""
 
     @property
     def id(self) -> int: ...
@@ -78,15 +80,23 @@ def cancel(study: Handle) -> Plan[Handle]:
     return (yield from _told(study, calls.cancel(study.id)))
 
 
-def change_space(study: Handle, space: str | dict[str, Any]) -> Plan[Handle]:
-    """Widen or narrow the space; raises `Stale` if the study changed since this handle last looked."""
-    sequence = study.view.sequence
-    return (yield from _told(study, calls.change_space(study.id, space, sequence=sequence)))
+def change(study: Handle, /, **fields: Any) -> Plan[Handle]:
+    """Give the study another `name`, `budget` or `space`; raises `Stale` if it changed since the last look.
+
+    `study.change(budget={"trials": 300})` lets a finished study go on.
+    """
+    wanted, sequence = read_change(fields), study.view.sequence
+    return (yield from _told(study, calls.change_study(study.id, wanted, sequence=sequence)))
+
+
+def clone(study: StudyOf[Any, Clone], /, **changes: Any) -> Plan[Clone]:
+    """Launch a study with the same spec, and return it; `changes` are fields of the spec."""
+    return study.study_handle((yield from ask(calls.clone(study.id, changes))))
 
 
 def spaces(study: StudyHandle) -> Plan[list[SpaceVersion]]:
     """Return all versions of the space, the first one first."""
-    return (yield from ask(calls.spaces(study.id)))
+    return (yield from everything(lambda token: calls.spaces(study.id, token)))
 
 
 def delete(study: StudyHandle) -> Plan[None]:
@@ -128,7 +138,7 @@ def to_pandas(study: StudyHandle) -> Plan[Any]:
 
 
 def trials(
-    study: StudyOf[Trial],
+    study: StudyOf[Trial, Any],
     *,
     state: TrialState | None = None,
     conditions: str = "",
@@ -148,19 +158,19 @@ def trials(
             state=state,
             conditions=conditions,
             order_by=order_by,
-            page_size=ALL,
+            page_size=calls.ALL,
             page_token=token,
         ),
         study.trial_handle,
     )
 
 
-def trial(study: StudyOf[Trial], number: int) -> Plan[Trial]:
+def trial(study: StudyOf[Trial, Any], number: int) -> Plan[Trial]:
     """Return the trial of a number; raises `NotFound`."""
     return study.trial_handle((yield from ask(calls.trial_by_number(study.id, number))))
 
 
-def enqueue(study: StudyOf[Trial], architecture: Mapping[str, Any]) -> Plan[Trial]:
+def enqueue(study: StudyOf[Trial, Any], architecture: Mapping[str, Any]) -> Plan[Trial]:
     """Have an architecture of your own trained; it counts towards the budget."""
     return study.trial_handle((yield from ask(calls.enqueue(study.id, dict(architecture)))))
 
@@ -176,8 +186,7 @@ def _told(study: Handle, call: Call[StudyView]) -> Plan[Handle]:
 
 
 def _all_trials(study: StudyHandle) -> Plan[list[TrialSummary]]:
-    pages = Pages(lambda token: calls.trials(study.id, page_size=ALL, page_token=token), itself)
-    found = list[TrialSummary]()
-    while (page := (yield from pages.more())) is not None:
-        found += page
-    return found
+    page_size = calls.ALL
+    return (
+        yield from everything(lambda token: calls.trials(study.id, page_size=page_size, page_token=token))
+    )

@@ -14,6 +14,8 @@ from search_spaces.versions import carried
 
 SPACE, TRIAL, REPEAT = table(SpaceRow), table(TrialRow), table(RepeatRow)
 ATTRIBUTE = table(StudyAttributeRow)
+# A study's row, perhaps with what is about to be changed of it.
+StudyFields = RowMapping | dict[str, Any]
 # What a verdict on a trial or repeat needs of its row.
 JUDGED = ("id", "trial_id", "space_version", "params", "architecture")
 
@@ -56,7 +58,7 @@ def read_spaces(connection: Connection, study_id: int) -> dict[int, Any]:
 
 
 def judge(
-    connection: Connection, study: RowMapping, space: SearchSpace, ahead: Judged | None = None
+    connection: Connection, study: StudyFields, space: SearchSpace, ahead: Judged | None = None
 ) -> Judged:
     """Judge a study's trials by a space that is to be its next one; milliseconds a trial.
 
@@ -83,14 +85,14 @@ def judge(
     return Judged(version, study["next_ordinal"], verdicts)
 
 
-def _between(rows: Table, begin: int, study: RowMapping) -> Select[Any]:
+def _between(rows: Table, begin: int, study: StudyFields) -> Select[Any]:
     """Select proposals from an ordinal on, up to what the study's row knows of."""
     is_new = (rows.c.ordinal >= begin) & (rows.c.ordinal < study["next_ordinal"])
     columns = [rows.c[name] for name in JUDGED if name in rows.c]
     return select(*columns).where(rows.c.study_id == study["id"], is_new)
 
 
-def _legality(connection: Connection, study: RowMapping, space: SearchSpace) -> Callable[[Any], bool]:
+def _legality(connection: Connection, study: StudyFields, space: SearchSpace) -> Callable[[Any], bool]:
     """Return what tells whether a space could have drawn a trial or repeat of an earlier one."""
     earlier = {number: resolve_space(data) for number, data in read_spaces(connection, study["id"]).items()}
 
@@ -101,7 +103,7 @@ def _legality(connection: Connection, study: RowMapping, space: SearchSpace) -> 
     return is_legal
 
 
-def add_version(connection: Connection, study: RowMapping, space: SearchSpace, judged: Judged) -> int:
+def add_version(connection: Connection, study: StudyFields, space: SearchSpace, judged: Judged) -> int:
     """Keep the next version and what it makes of the trials; return how many it excludes.
 
     Args:

@@ -1,6 +1,6 @@
 """Operations on studies and their trials, each within the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from nas_service.ledger import budget, endings
 from nas_service.store import events, spaces
 from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
 from nas_service.store.rows import TRIAL_COLUMNS, trial_from
-from nas_service.studies import StudySpec, StudyState
+from nas_service.studies import StudyChange, StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
 from search_spaces import Architecture, resolve_space
@@ -119,41 +119,80 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
         endings.end_if_done(connection, {**study, "state": target, "reason": ""})
 
 
-def change_space(
+def change_study(
     connection: Connection,
     study_id: int,
-    space: str | dict[str, Any],
+    change: StudyChange,
     *,
-    ahead: spaces.Judged,
+    ahead: spaces.Judged | None,
     sequence: int | None,
 ) -> None:
-    """Give a study the next version of its space; see `Service.change_space`.
+    """Give a study another name, budget or space; see `Service.change_study`.
 
-    `ahead` is what could be judged by it before the study was locked.
+    `ahead` is what could be judged by its next space before the study was locked.
     """
-    study = _locked(connection, study_id)
+    study = dict(_locked(connection, study_id))
     # The lock has just raised the revision by one.
     if sequence is not None and study["revision"] != sequence + 1:
         raise Stale(f"study {study_id} has changed: its sequence is {study['revision'] - 1}, not {sequence}")
-    resolved = resolve_space(space)
-    if resolved == resolve_space(study["spec"]["space"]):
+    named = _named(change, study)
+    values = named | _next_space(connection, change, {**study, **named}, ahead)
+    if named:
+        told = {"name": values["name"], "budget": values["spec"]["budget"]}
+        events.append(connection, study_id, ("study.changed", told))
+    if not values:
         return
+    connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
+    # Another name starts nothing.
+    if any(values["spec"].get(part) != study["spec"].get(part) for part in ("budget", "space")):
+        _go_on_or_end(connection, {**study, **values})
+
+
+def _named(change: StudyChange, study: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a new name and budget."""
+    spec = StudySpec.model_validate(study["spec"])
+    budget = change.budget_of(spec.budget)
+    named = spec.model_copy(update={"name": change.name or spec.name, "budget": budget})
+    if named == spec:
+        return {}
+    until = study["created_at"] + timedelta(minutes=budget.minutes) if budget.minutes else None
+    return {
+        "name": named.name,
+        "spec": {**study["spec"], **named.model_dump(mode="json", include={"name", "budget"})},
+        "budget_trials": budget.trials,
+        "budget_epochs": budget.epochs,
+        "deadline": until,
+    }
+
+
+def _next_space(
+    connection: Connection, change: StudyChange, study: dict[str, Any], ahead: spaces.Judged | None
+) -> dict[str, Any]:
+    """Judge all trials by the next version of the space; return its columns."""
+    if change.space is None:
+        return {}
+    resolved = resolve_space(change.space)
+    if resolved == resolve_space(study["spec"]["space"]):
+        return {}
     judged = spaces.judge(connection, study, resolved, ahead)
     excluded = spaces.add_version(connection, study, resolved, judged)
-    values = {
-        "spec": {**study["spec"], "space": space},
-        "space_version": judged.version,
-        "fruitless_in_a_row": 0,
-    }
-    connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
-    events.append(connection, study_id, ("study.space", {"version": judged.version, "excluded": excluded}))
+    told = {"version": judged.version, "excluded": excluded}
+    events.append(connection, study["id"], ("study.space", told))
+    spec = {**study["spec"], "space": change.space}
+    return {"spec": spec, "space_version": judged.version, "fruitless_in_a_row": 0}
+
+
+def _go_on_or_end(connection: Connection, study: dict[str, Any]) -> None:
+    """Let an ended study run again where its budget has room, and end one whose budget is used up."""
     if study["state"] in ("finished", "failed") and _has_budget(study):
         going = {"state": "running", "reason": "", "finished_at": None}
-        connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(going))
-        events.append(connection, study_id, ("study.state", {"state": "running"}))
+        connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(going))
+        events.append(connection, study["id"], ("study.state", {"state": "running"}))
+    elif study["state"] == "running":
+        endings.end_if_done(connection, study)
 
 
-def _has_budget(study: RowMapping) -> bool:
+def _has_budget(study: Mapping[str, Any]) -> bool:
     room = budget.free(study)
     has_time = study["deadline"] is None or study["deadline"] > datetime.now(UTC)
     return has_time and (room is None or room > 0)

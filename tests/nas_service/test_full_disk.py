@@ -66,7 +66,7 @@ def test_over_http_a_full_store_is_507_and_a_worker_tries_again(
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["retry-after"]
         assert answer.json()["type"] == "urn:nas:storage-full"
-        assert [item["name"] for item in http.get("/api/v1/datasets").json()] == ["digits"]
+        assert [item["name"] for item in http.get("/api/v1/datasets").json()["items"]] == ["digits"]
         token = (settings.data_home / "token").read_text().strip()
         ledger = HttpLedger(address, token, tmp_path / "cache")
         with pytest.raises(LedgerUnavailable, match="no space is left"):

@@ -154,6 +154,9 @@ def test_workers_and_devices_are_listed_with_their_noise(
     assert [(device["name"], device["noise"]) for device in devices] == [("pi4", "31 % apart")]
     with serving(settings.model_copy(update={"port": 0})) as address:
         assert note in httpx.get(f"{address}/workers", trust_env=False).text
-        assert httpx.get(f"{address}/api/v1/devices", trust_env=False).json() == devices
-        assert httpx.get(f"{address}/api/v1/workers", trust_env=False).json()[0]["noise"] == "31 % apart"
+        assert httpx.get(f"{address}/api/v1/devices", trust_env=False).json()["items"] == devices
+        assert (
+            httpx.get(f"{address}/api/v1/workers", trust_env=False).json()["items"][0]["noise"]
+            == "31 % apart"
+        )
         assert "pi4 (named device)" in httpx.get(f"{address}/studies/new", trust_env=False).text

@@ -89,7 +89,7 @@ def test_what_is_asked_all_the_time_is_quiet_until_it_fails(
 def test_a_worker_s_line_and_the_server_s_have_one_id(
     address: str, settings: Settings, access: pytest.LogCaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "nas_service.connection")
+    caplog.set_level(logging.INFO, "nas_service.exchange")
     seen: dict[str, dict[str, Any]] = {}
 
     class Watching(logging.Handler):
@@ -106,6 +106,6 @@ def test_a_worker_s_line_and_the_server_s_have_one_id(
     finally:
         logging.getLogger().removeHandler(watching)
         ledger.close()
-    server, worker = seen["nas.access"], seen["nas_service.connection"]
+    server, worker = seen["nas.access"], seen["nas_service.exchange"]
     assert server["request_id"] == worker["request_id"]
     assert server["study"] == 5

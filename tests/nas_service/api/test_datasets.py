@@ -37,7 +37,7 @@ def test_a_raw_body_is_registered_under_the_file_s_name(http: httpx.Client, sett
     assert answer.json()["name"] == "shapes"
     assert answer.json()["input_shape"] == [1, 8, 8]
     assert http.get(f"{DATASETS}/shapes").json() == answer.json()
-    assert {dataset["name"] for dataset in http.get(DATASETS).json()} == {"digits", "shapes"}
+    assert {dataset["name"] for dataset in http.get(DATASETS).json()["items"]} == {"digits", "shapes"}
     assert uploads_left(settings) == []
 
 

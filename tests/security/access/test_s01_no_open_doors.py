@@ -90,7 +90,7 @@ def test_the_first_token_is_for_its_owner_alone(home: Path, http: httpx.Client) 
     # 256 bits in base 64.
     assert len(token) >= 43
     headers = {"Authorization": f"Bearer {token}"}
-    assert http.get("/api/v1/tokens", headers=headers).json()[-1]["role"] == "admin"
+    assert http.get("/api/v1/tokens", headers=headers).json()["items"][-1]["role"] == "admin"
 
 
 def test_two_installations_have_different_tokens(tmp_path: Path) -> None:
