@@ -90,7 +90,9 @@ class Connection:
     def _perform(self, step: Step) -> Any:
         match step:
             case Request():
-                options = {**step.options, "content": step.file}
+                options = step.options
+                if step.file is not None:
+                    options = {**options, "content": step.file}
                 return self._client.request(step.method, PREFIX + step.path, **options)
             case Receive():
                 return self._receive(step)
@@ -184,7 +186,9 @@ class AsyncConnection:
     async def _perform(self, step: Step) -> Any:
         match step:
             case Request():
-                options = {**step.options, "content": _parts(step.file) if step.file else None}
+                options = step.options
+                if step.file is not None:
+                    options = {**options, "content": _parts(step.file)}
                 return await self._client.request(step.method, PREFIX + step.path, **options)
             case Receive():
                 return await self._receive(step)
