@@ -57,6 +57,7 @@ from nas_service.views import (
     SpaceVersion,
     StudyResult,
     StudyView,
+    TrialSpan,
     TrialSummary,
     TrialView,
     WorkerView,
@@ -540,6 +541,26 @@ class Service(JobService):
         """Return the events behind a sequence number."""
         with self._reading() as connection:
             return events.after(connection, after, study_id=study_id, limit=limit)
+
+    def study_log(
+        self, study_id: int, kinds: Sequence[str], *, page_size: int = 50, page_token: str | None = None
+    ) -> Page[EventView]:
+        """List a study's events of some kinds, the newest first."""
+        size = _page_size(page_size)
+        scope = f"log-{study_id}-{'-'.join(kinds)}"
+        below = decode_token(page_token, scope) if page_token else None
+        with self._reading() as connection:
+            rows = events.before(connection, study_id, kinds=kinds, below=below, limit=size + 1)
+        more = len(rows) > size
+        return Page[EventView](
+            items=rows[:size], next_page_token=encode_token(scope, rows[size - 1].sequence) if more else None
+        )
+
+    def spans(self, study_id: int, *, limit: int = 500) -> list[TrialSpan]:
+        """Return which worker trained which trial when, of the trials begun last."""
+        self._study_row(study_id)
+        with self._reading() as connection:
+            return studies.read_spans(connection, study_id, limit)
 
     def latest_event(self) -> int:
         """Return the newest event's sequence number, 0 before the first."""

@@ -188,6 +188,19 @@ class TrialSummary(View):
     finished_at: datetime | None
 
 
+class TrialSpan(View):
+    """When a worker held a trial, by its last attempt."""
+
+    id: int
+    number: int
+    state: TrialState
+    worker: str
+    attempt: int
+    started_at: datetime
+    # None while it runs.
+    finished_at: datetime | None
+
+
 class TrialView(Trial):
     """A trial in full."""
 

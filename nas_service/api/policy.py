@@ -75,6 +75,7 @@ READS = (
     "GET /studies/{study_id}/trials",
     "GET /studies/{study_id}/curves",
     "GET /studies/{study_id}/analysis",
+    "GET /studies/{study_id}/log",
     "GET /studies/{study_id}/settings",
     "GET /studies/{study_id}/trials/{number}",
     "GET /trials/{trial_id}",
@@ -87,6 +88,7 @@ READS = (
     "GET /fragments/studies/{study_id}/front",
     "GET /fragments/studies/{study_id}/trials",
     "GET /fragments/studies/{study_id}/facts",
+    "GET /fragments/studies/{study_id}/log",
     "GET /fragments/trials/{trial_id}/panel",
     "GET /fragments/trials/{trial_id}/results",
     "GET /fragments/trials/{trial_id}/details",
@@ -99,6 +101,7 @@ READS = (
     "GET /figures/studies/{study_id}/slices.json",
     "GET /figures/studies/{study_id}/parallel.json",
     "GET /figures/studies/{study_id}/curves.json",
+    "GET /figures/studies/{study_id}/timeline.json",
     "GET /figures/trials/{trial_id}/curve.json",
     "GET /plotly-{_version}.min.js",
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents, study_analysis, trial_table
+from nas_service.dashboard import contents, study_analysis, study_log, trial_table
 from nas_service.dashboard.rendering import PageRoute, render
 
 router = APIRouter(prefix="/fragments", route_class=PageRoute, include_in_schema=False)
@@ -43,6 +43,13 @@ def trials(
 @router.get("/studies/{study_id}/facts")
 def facts(service: TheService, study_id: Id) -> Response:
     return render("parts/facts.html", **study_analysis.facts(service, service.study(study_id)))
+
+
+@router.get("/studies/{study_id}/log")
+def log(
+    service: TheService, study_id: Id, kind: str | None = None, page_token: str | None = None
+) -> Response:
+    return render("parts/log.html", **study_log.contents(service, service.study(study_id), kind, page_token))
 
 
 @router.get("/trials/{trial_id}/panel")

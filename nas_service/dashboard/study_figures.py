@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from nas_service.analysis import Spent
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import study_analysis, study_curves
+from nas_service.dashboard import study_analysis, study_curves, study_log
 from nas_service.dashboard.figure_answer import answer
 from nas_service.dashboard.figure_routes import state_of
 from nas_service.dashboard.study_pages import MAX_TEXT, ManyIds
@@ -65,6 +65,14 @@ def curves(
     chosen, _ = study_curves.chosen(service, study, t or [], trials[:MAX_TEXT])
     # An epoch changes a curve and not the study: nothing tells whether the browser's copy is the newest.
     return answer(request, lambda: study_curves.document(service, study, chosen, field))
+
+
+@router.get("/timeline.json")
+def timeline(request: Request, service: TheService, study_id: Id) -> Response:
+    study = service.study(study_id)
+    # What runs grows while nothing changes.
+    state = None if study.trials.running else state_of(study)
+    return answer(request, lambda: study_log.timeline_document(service, study), state=state)
 
 
 def _metric(study: StudyView, asked: str) -> str:

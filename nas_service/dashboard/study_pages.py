@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from nas_service.api.dependencies import MAX_ID, Id, TheService
-from nas_service.dashboard import contents, study_analysis, study_curves, trial_table
+from nas_service.dashboard import contents, study_analysis, study_curves, study_log, trial_table
 from nas_service.dashboard.curve_figures import FIELDS, MOST_CURVES
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.service import Service
@@ -24,6 +24,7 @@ TABS = (
     ("trials", "Trials"),
     ("curves", "Curves"),
     ("analysis", "Analysis"),
+    ("log", "Log"),
     ("settings", "Settings"),
 )
 
@@ -76,6 +77,15 @@ def analysis(service: TheService, study_id: Id, metric: str = "") -> Response:
         metrics=names,
         metric=metric if metric in names else names[0],
     )
+
+
+@router.get("/log")
+def log(
+    service: TheService, study_id: Id, kind: str | None = None, page_token: str | None = None
+) -> Response:
+    study = service.study(study_id)
+    listed = study_log.contents(service, study, kind, page_token)
+    return render("study_log.html", **frame(service, study, "log") | listed)
 
 
 @router.get("/settings")

@@ -34,6 +34,24 @@ def after(
     return [EventView.model_construct(**row) for row in connection.execute(query).mappings()]
 
 
+def before(
+    connection: Connection, study_id: int, *, kinds: Iterable[str], below: int | None, limit: int
+) -> list[EventView]:
+    """Return a study's events of some kinds, the newest first.
+
+    Args:
+        connection: Reads the events.
+        study_id: Whose events.
+        kinds: Which ones.
+        below: Only those of a lower sequence number.
+        limit: At most so many.
+    """
+    query = select(EVENT).where(EVENT.c.study_id == study_id, EVENT.c.kind.in_(list(kinds)))
+    query = query.where(EVENT.c.sequence < below) if below is not None else query
+    newest_first = query.order_by(EVENT.c.sequence.desc()).limit(limit)
+    return [EventView.model_construct(**row) for row in connection.execute(newest_first).mappings()]
+
+
 def last(connection: Connection, kinds: Iterable[str] = ()) -> int:
     """Return the highest sequence number so far, 0 before the first event."""
     query = select(EVENT.c.sequence).order_by(EVENT.c.sequence.desc()).limit(1)

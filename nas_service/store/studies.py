@@ -14,7 +14,7 @@ from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
 from nas_service.store.rows import TRIAL_COLUMNS, trial_from
 from nas_service.studies import StudyChange, StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
-from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts
+from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts, TrialSpan
 from search_spaces import Architecture, resolve_space
 
 STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
@@ -333,6 +333,15 @@ def read_curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, l
     for row in connection.execute(query).mappings():
         found.setdefault(row["trial_id"], []).append(CurvePoint(**{name: row[name] for name in names}))
     return found
+
+
+def read_spans(connection: Connection, study_id: int, limit: int) -> list[TrialSpan]:
+    """Return the trials that workers held, those of the highest numbers, rising."""
+    names = TrialSpan.model_fields
+    held = TRIAL.c.worker.is_not(None) & TRIAL.c.started_at.is_not(None)
+    query = select(*(TRIAL.c[name] for name in names)).where(TRIAL.c.study_id == study_id, held)
+    rows = connection.execute(query.order_by(TRIAL.c.number.desc()).limit(limit)).mappings()
+    return [TrialSpan(**row) for row in rows][::-1]
 
 
 def view_of(row: RowMapping, reason: str) -> StudyView:

@@ -1,6 +1,7 @@
 """The pages of one study beside its front, in a real Chromium and as a client without one sees them."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from axe_playwright_python.sync_playwright import Axe
 from httpx import Client
 from playwright.sync_api import Page, expect
 
+from nas_service.dashboard.study_log import entry
 from nas_service.service import Service
 from nas_service.trials import Proposal
+from nas_service.views import EventView
 
 LEVELS = '{"name": "CategoricalDistribution", "attributes": {"choices": [8, 16, 32]}}'
 RATE = '{"name": "FloatDistribution", "attributes": {"low": 0, "high": 1, "log": false, "step": null}}'
@@ -93,12 +96,13 @@ def test_ticked_trials_outlive_filter_and_page_and_lead_to_their_curves(
 def test_pages_without_trials_say_what_will_be_there(address: str, new_search: Callable[..., Any]) -> None:
     study = new_search().study
     with Client(base_url=address, trust_env=False) as client:
-        for tab in ("trials", "curves", "analysis", "settings"):
+        for tab in ("trials", "curves", "analysis", "log", "settings"):
             assert client.get(f"/studies/{study}/{tab}").status_code == 200
         figures = f"/figures/studies/{study}"
         assert "first point of the front" in client.get(f"{figures}/growth.json").json()["message"]
         assert "Needs 10" in client.get(f"{figures}/importance.json").json()["message"]
         assert "first fully trained" in client.get(f"{figures}/parallel.json").json()["message"]
+        assert "first trial" in client.get(f"{figures}/timeline.json").json()["message"]
         assert "Choose trials" in client.get(f"{figures}/curves.json").json()["message"]
 
 
@@ -108,3 +112,29 @@ def test_curves_of_unknown_trials_are_told(address: str, mixed_search: Any, serv
         assert "Not drawn: #99" in page
         figure = client.get(f"/figures/studies/{mixed_search.study}/curves.json?trials=0 99").json()
     assert [trace["name"] for trace in figure["figure"]["data"]] == ["#0"]
+
+
+def test_the_log_is_paged_by_kind_and_says_what_happened(address: str, mixed_search: Any) -> None:
+    study = mixed_search.study
+    mixed_search.service.pause(study)
+    with Client(base_url=address, trust_env=False) as client:
+        newest = client.get(f"/studies/{study}/log").text
+        about_it = client.get(f"/fragments/studies/{study}/log?kind=study").text
+        older = client.get(f"/studies/{study}/log?kind=main&page_token=nonsense")
+        spans = client.get(f"/figures/studies/{study}/timeline.json").json()["figure"]["data"]
+    assert "The study is paused" in newest
+    assert "breaks a limit" in newest
+    assert "Older" in newest
+    assert about_it.count("<li>") == 2
+    assert older.status_code == 422
+    assert {trace["name"]: len(trace["y"]) for trace in spans} == {
+        "complete": 5,
+        "pruned": 2,
+        "infeasible": 2,
+        "failed": 2,
+    }
+
+
+def test_a_kind_of_event_that_is_not_known_keeps_its_name() -> None:
+    event = EventView(sequence=1, study_id=1, kind="study.dreamt", at=datetime.now(UTC), data={"of": "x"})
+    assert entry(event).words == "Study dreamt of x"
