@@ -1,0 +1,1 @@
+"""A tabular benchmark of the default space: what a search finds, without training anything."""
