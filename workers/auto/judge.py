@@ -1,0 +1,139 @@
+"""What candidates promise: expected hypervolume improvement, by exact costs and beliefs of the rest."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_service.front import non_dominated
+from workers.auto.axes import Axis
+from workers.auto.beliefs import Belief, Sighting
+from workers.auto.features import FeatureMap
+from workers.auto.improvement import Outlook, expected_improvement, uncovered
+from workers.auto.observations import Observed
+from workers.auto.pool import Entry
+from workers.auto.task import Task
+
+Matrix = NDArray[np.float64]
+# Before so many figures have come in, candidates are spread over all sizes.
+FIRST_TRIALS = 8
+# Points of the box, and how many open ones of them are looked at.
+POINTS = 8192
+OPEN_POINTS = 384
+# What decides where no candidate promises any volume.
+OPTIMISM = 1e-6
+
+
+class Judge:
+    """Learns from trials, and says of candidates what they promise."""
+
+    def __init__(self, task: Task, features: FeatureMap, generator: np.random.Generator) -> None:
+        self._features, self._generator = features, generator
+        self._limits = {name: task.constraints[name] for name in task.uncertain if name in task.constraints}
+        self._axes = [Axis(o, task.constraints.get(o.metric)) for o in task.objectives]
+        self._beliefs = {name: Belief(name, task.epochs, generator) for name in task.uncertain}
+        self._rows: dict[str, Matrix] = {}
+        self._trials: Sequence[Observed] = ()
+
+    def learn(self, trials: Sequence[Observed]) -> None:
+        """Take in what all trials have shown so far."""
+        self._trials = trials
+        for name, belief in self._beliefs.items():
+            seen = [(trial, *figure) for trial in trials for figure in trial.seen.get(name, ())]
+            belief.learn([Sighting(self._row(trial), epoch, value) for trial, epoch, value in seen])
+
+    def front(self) -> list[Observed]:
+        """Return the trials that no other one beats."""
+        complete = [trial for trial in self._trials if trial.is_complete]
+        if not complete:
+            return []
+        positions = np.array([self._positions(trial) for trial in complete])
+        members = non_dominated(positions, ["min"] * len(self._axes))
+        return [trial for trial, is_member in zip(complete, members, strict=True) if is_member]
+
+    def promise(self, entries: Sequence[Entry]) -> Matrix:
+        """Return what each of some candidates promises, (n,); the largest is to be proposed."""
+        names = {axis.metric for axis in self._axes if not axis.is_exact}
+        known = sum(any(name in trial.seen for name in names) for trial in self._trials)
+        if known < FIRST_TRIALS or not all(self._beliefs[name].is_there for name in names):
+            return self._evenness(entries)
+        rows = np.array([entry.features for entry in entries])
+        outlook = self._outlook(rows, [entry.candidate.costs for entry in entries])
+        promise = expected_improvement(outlook, self._open_points(outlook))
+        promise += OPTIMISM * (outlook.deviation - outlook.mean).sum(axis=1)
+        for name, limit in self._limits.items():
+            if self._beliefs[name].is_there:
+                promise *= self._beliefs[name].chance(rows, limit)
+        return promise
+
+    def _evenness(self, entries: Sequence[Entry]) -> Matrix:
+        """Return how well candidates would fill the largest gap between the sizes of all trials.
+
+        The next size is a place in the pool's order by parameters, after van der Corput.
+        """
+        sizes = np.array([entry.candidate.cost.params for entry in entries])
+        place = int(_van_der_corput(len(self._trials) + 1) * len(entries))
+        promise = np.zeros(len(entries))
+        promise[np.argsort(sizes, kind="stable")[place]] = 1.0
+        return promise
+
+    def _outlook(self, rows: Matrix, costs: Sequence[dict[str, float]]) -> Outlook:
+        means, deviations = [], []
+        for axis in self._axes:
+            if axis.is_exact:
+                means.append(axis.position(np.array([cost[axis.metric] for cost in costs])))
+                deviations.append(np.zeros(len(rows)))
+            else:
+                mean, deviation = self._beliefs[axis.metric].of(rows)
+                means.append(axis.sign * mean)
+                deviations.append(deviation)
+        return Outlook(np.stack(means, axis=1), np.stack(deviations, axis=1))
+
+    def _open_points(self, outlook: Outlook) -> Matrix:
+        """Return points of the box that neither the front nor what still trains is expected to cover."""
+        front = [self._positions(trial) for trial in self.front()]
+        running = [trial for trial in self._trials if trial.is_running]
+        if running:
+            rows = np.array([self._row(trial) for trial in running])
+            costs = [_costs(trial) for trial in running]
+            front.extend(self._outlook(rows, costs).mean)
+        covered = np.array(front).reshape(-1, len(self._axes))
+        everything = np.concatenate([outlook.mean - outlook.deviation, covered])
+        shares = self._generator.random((POINTS, len(self._axes)))
+        columns = [
+            axis.spread(
+                float(everything[:, column].min()), axis.reference(everything[:, column]), shares[:, column]
+            )
+            for column, axis in enumerate(self._axes)
+        ]
+        return uncovered(np.stack(columns, axis=1), covered)[:OPEN_POINTS]
+
+    def _positions(self, trial: Observed) -> list[float]:
+        costs = _costs(trial)
+        figures = {name: seen[0][1] for name, seen in trial.seen.items()}
+        values = [costs[axis.metric] if axis.is_exact else figures[axis.metric] for axis in self._axes]
+        return [
+            float(axis.position(np.array([value]))[0])
+            for axis, value in zip(self._axes, values, strict=True)
+        ]
+
+    def _row(self, trial: Observed) -> Matrix:
+        known = self._rows.get(trial.architecture.hash)
+        if known is None:
+            known = self._features(trial.architecture, trial.cost)
+            self._rows[trial.architecture.hash] = known
+        return known
+
+
+def _costs(trial: Observed) -> dict[str, float]:
+    return {name: float(value) for name, value in trial.cost.metrics().items()}
+
+
+def _van_der_corput(number: int) -> float:
+    """Return the number's binary digits mirrored at the point: 1/2, 1/4, 3/4, 1/8, ..."""
+    place, mirrored = 0.5, 0.0
+    while number:
+        mirrored += place * (number & 1)
+        number >>= 1
+        place /= 2.0
+    return mirrored

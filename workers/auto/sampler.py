@@ -1,0 +1,105 @@
+"""The sampler `auto`, as Optuna sees it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from search_spaces import RandomTrial, analyse
+from search_spaces.random_trial import Scalar
+from workers.auto.candidates import Candidate, CandidateSource
+from workers.auto.features import FeatureMap
+from workers.auto.observations import Observed, observed
+from workers.auto.judge import Judge
+from workers.auto.pool import Pool
+from workers.auto.task import Task
+
+Matrix = NDArray[np.float64]
+# How many random architectures say which features there are and how they vary.
+SAMPLES = 200
+# Of the most promising candidates so many are parents beside the front.
+PROMISING = 8
+
+
+class AutoSampler(BaseSampler):
+    """Draws many candidates, and proposes the one that is expected to add most to the front.
+
+    A whole architecture is chosen before the first question is asked. Limits on exact costs, rules of the
+    space and repeats cost no proposal. Trials must carry what `workers.auto.observations.told` returns.
+
+    Args:
+        seed: Equal seeds and equal trials give equal proposals.
+        task: What is searched, and for what.
+    """
+
+    def __init__(self, seed: int, task: Task) -> None:
+        seeds = np.random.SeedSequence(seed).generate_state(4)
+        self._task = task
+        self.source = CandidateSource(task.draw, task.space, task.constraints, int(seeds[0]))
+        samples = [task.draw(RandomTrial(int(seeds[1]) + number)) for number in range(SAMPLES)]
+        self._features = FeatureMap([(architecture, analyse(architecture)) for architecture in samples])
+        self._pool = Pool(self.source, self._features, int(seeds[2]))
+        self._judge = Judge(task, self._features, np.random.default_rng(int(seeds[3])))
+        self._parsed: dict[int, tuple[FrozenTrial, Observed | None]] = {}
+        self._plan: Mapping[str, Scalar] = {}
+        self._promising: list[Mapping[str, Scalar]] = []
+        self._fallback = np.random.default_rng(int(seeds[3]) + 1)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Choose the whole architecture."""
+        self._plan = self._chosen(self._observations(study, trial)).params
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        assert isinstance(param_distribution, CategoricalDistribution), "spaces ask for nothing else"
+        choices = param_distribution.choices
+        planned = self._plan.get(param_name)
+        if param_name in self._plan and planned in choices:
+            return planned
+        return choices[int(self._fallback.integers(len(choices)))]
+
+    def _observations(self, study: Study, trial: FrozenTrial) -> list[Observed]:
+        """Return what all other trials have shown; each is read once, and again when its row has changed."""
+        found = []
+        for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
+            if other.number == trial.number:
+                continue
+            known = self._parsed.get(other.number)
+            if known is None or known[0] is not other:
+                known = self._parsed[other.number] = (other, observed(other, self._task))
+            if known[1] is not None:
+                found.append(known[1])
+        return found
+
+    def _chosen(self, trials: Sequence[Observed]) -> Candidate:
+        known = {trial.architecture.hash for trial in trials}
+        self._pool.forget(known)
+        self._judge.learn(trials)
+        self._pool.grow([*self._front_params(), *self._promising], known)
+        entries = self._pool.entries
+        if not entries:
+            # Nothing new is feasible: let the ledger see it, which ends the study in the end.
+            return self.source.nearest()
+        promise = self._judge.promise(entries)
+        order = np.argsort(-promise, kind="stable")
+        best, *others = (entries[int(place)].candidate for place in order)
+        self._promising = [candidate.params for candidate in others[:PROMISING]]
+        self._pool.keep(promise)
+        return best
+
+    def _front_params(self) -> list[Mapping[str, Scalar]]:
+        return [trial.params for trial in self._judge.front() if trial.params]
