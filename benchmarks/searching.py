@@ -29,8 +29,8 @@ from workers.auto.task import Task
 
 EPOCHS = RUNGS[-1]
 REDUCTION = 3
-# Of error and log10 of parameters: a network that errs on every second example, or has 10^5.5 parameters, adds
-# nothing; divided by the volume down to no error and 10^2.5 parameters, all hypervolumes lie between 0 and 1.
+# Of error and log10 of parameters: a network that errs on every second example, or has 10^5.5 parameters,
+# adds nothing; volumes are told relative to the one down to no error and 10^2.5 parameters.
 REFERENCE = (0.5, 5.5)
 IDEAL = (0.0, 2.5)
 # A sampler that repeats itself for so long has nothing left to propose.

@@ -207,6 +207,8 @@ class Changes(Value):
     forbidden: list[Forbidden] = []
     # What samplers keep on the study (NSGA-II's parents by generation); the first writer of a key wins.
     attributes: dict[str, Any] = {}
+    # By trial, accuracy by the rung behind which it was found, of those that ended; only where samplers ask.
+    rungs: dict[int, dict[int, float]] = {}
     # Every version of the space by its number; only with everything (after revision 0), if there are several.
     spaces: dict[int, Any] = {}
 

@@ -13,6 +13,7 @@ from nas_service.constraints import violations
 from nas_service.ledger.protocol import Ledger
 from nas_service.trials import Arm, Lease, Proposal, Study, Trial
 from search_spaces import Architecture, analyse, resolve_space
+from workers.auto import Task
 from workers.control_arm import control_sampler, is_due
 from workers.replica import Replica
 from workers.samplers import BLIND_TO_INFEASIBLE, INDIFFERENT, make_sampler, sampler_seed
@@ -42,7 +43,7 @@ class Proposer:
         self._catch_up()
         seed = sampler_seed(spec.search.seed, seat, len(self._replica.storage))
         samplers: dict[Arm, BaseSampler] = {
-            "search": make_sampler(spec.search.sampler, seed),
+            "search": make_sampler(spec.search.sampler, seed, Task.of(study)),
             "random": control_sampler(spec.search.seed, seat, len(self._replica.storage)),
         }
         directions = self._replica.storage.get_study_directions(0)

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas_service.metrics import METRICS
 from nas_service.trials import Arm, Changes, Forbidden, Repeat, Study, Trial
+from workers.auto.observations import told
 from workers.carrying import Carrier, Row
 from workers.control_arm import counts
 
@@ -186,6 +187,7 @@ class Replica:
         self.storage = ReplicaStorage([directions[o.direction] for o in study.spec.objectives])
         # Trials that train or were trained, by who drew them.
         self.drawn: Counter[Arm] = Counter()
+        self._rungs: dict[int, dict[int, float]] = {}
         self.revision = 0
 
     def apply(self, changes: Changes) -> None:
@@ -195,6 +197,7 @@ class Replica:
         changed = {trial.id: trial for trial in changes.trials}
         self._count(changed)
         self._originals.update(changed)
+        self._rungs.update(changes.rungs)
         again = [repeat for trial_id in changed for repeat in self._repeats.get(trial_id, ())]
         for repeat in changes.repeats:
             self._repeats.setdefault(repeat.trial_id, []).append(repeat)
@@ -220,6 +223,7 @@ class Replica:
             state=TrialState.RUNNING,
             params=params,
             distributions=distributions,
+            user_attrs=self._carried_along(row),
             system_attrs=dict(row.attributes),
         )
         if state is not TrialState.RUNNING:
@@ -229,6 +233,14 @@ class Replica:
             trial.state = state
             trial.datetime_complete = trial.datetime_start
         return trial
+
+    def _carried_along(self, row: Row) -> dict[str, Any]:
+        """Return what the sampler `auto` reads of a row beside its parameters and values."""
+        if isinstance(row, Forbidden):
+            return {}
+        trial = self._originals[row.trial_id] if isinstance(row, Repeat) else row
+        reached = trial.timings.get("trained_epochs") if trial.state == "pruned" else None
+        return told(trial.architecture, trial.metrics, reached, self._rungs.get(trial.id, {}))
 
     def _told(self, row: Row) -> tuple[TrialState, list[float] | None, dict[str, float]]:
         """Return what the sampler should learn from a row: state, objective values, violations."""

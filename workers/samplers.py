@@ -1,4 +1,4 @@
-"""Optuna's samplers by the names that specs use."""
+"""The samplers by the names that specs use: Optuna's, and our own."""
 
 import hashlib
 import warnings
@@ -15,15 +15,15 @@ from optuna.samplers import (
 )
 
 from nas_service.studies import SamplerName
+from workers.auto import AutoSampler, Task
 
-MAKERS: dict[SamplerName, Callable[[int], BaseSampler]] = {
-    # The tree-structured Parzen estimator learns from a dozen trials on and copes with conditional spaces.
-    "auto": lambda seed: TPESampler(seed=seed),
-    "random": lambda seed: RandomSampler(seed=seed),
-    "tpe": lambda seed: TPESampler(seed=seed),
-    "nsga2": lambda seed: NSGAIISampler(seed=seed),
-    "nsga3": lambda seed: NSGAIIISampler(seed=seed),
-    "gp": lambda seed: GPSampler(seed=seed, deterministic_objective=False),
+MAKERS: dict[SamplerName, Callable[[int, Task], BaseSampler]] = {
+    "auto": AutoSampler,
+    "random": lambda seed, _: RandomSampler(seed=seed),
+    "tpe": lambda seed, _: TPESampler(seed=seed),
+    "nsga2": lambda seed, _: NSGAIISampler(seed=seed),
+    "nsga3": lambda seed, _: NSGAIIISampler(seed=seed),
+    "gp": lambda seed, _: GPSampler(seed=seed, deterministic_objective=False),
 }
 # A Gaussian process would take the stand-in values of infeasible candidates for measurements.
 BLIND_TO_INFEASIBLE: frozenset[SamplerName] = frozenset({"gp"})
@@ -31,11 +31,11 @@ BLIND_TO_INFEASIBLE: frozenset[SamplerName] = frozenset({"gp"})
 INDIFFERENT: frozenset[SamplerName] = frozenset({"random"})
 
 
-def make_sampler(name: SamplerName, seed: int) -> BaseSampler:
-    """Return a new sampler."""
+def make_sampler(name: SamplerName, seed: int, task: Task) -> BaseSampler:
+    """Return a new sampler of a task; Optuna's own know nothing of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return MAKERS[name](seed)
+        return MAKERS[name](seed, task)
 
 
 def sampler_seed(study_seed: int, seat: int, proposals: int) -> int:

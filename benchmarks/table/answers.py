@@ -86,7 +86,9 @@ class Table:
             trees = _fitted(self._inputs[others], self._targets[others])
             predicted[held_out] = _share(trees.predict(self._inputs[held_out]))[:, -1]
         actual = np.array([_at_rungs(t)[-1] for t in self._first])
-        pairs = [(t.accuracy[-1], self._again[t.row].accuracy[-1]) for t in self._first if t.row in self._again]
+        pairs = [
+            (t.accuracy[-1], self._again[t.row].accuracy[-1]) for t in self._first if t.row in self._again
+        ]
         apart = [abs(one - other) for one, other in pairs]
         return Errors(
             rows=len(self),

@@ -1,8 +1,8 @@
 """Which architecture a row of the table holds: a function of the rows before it and nothing else.
 
 Half of the rows are drawn at random. A quarter are the smallest of eight random ones, for the space's own
-draws seldom reach the cheap end of a front. A quarter are a member of the front of the rows so far with one to
-three parameters drawn anew: there searches spend most of their time, and there a surrogate must be good.
+draws seldom reach the cheap end of a front. A quarter are a member of the front so far with one to
+three parameters drawn anew: there searches spend most of their time, and a surrogate must be good there.
 """
 
 import random

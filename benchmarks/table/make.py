@@ -7,6 +7,7 @@ beside this module. `--save` writes the latter and trains nothing.
 """
 
 import argparse
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -60,11 +61,9 @@ def trained(wanted: Wanted, drawn: Draw, data: TrainingData) -> Training:
 
     started = perf_counter()
     network = build(drawn.architecture, seed=wanted.seed, initialisation=RECIPE.initialisation)
-    try:
+    # Where training diverges, the row is shorter.
+    with suppress(Diverged):
         train(network, data, RECIPE, epochs=EPOCHS, seed=wanted.seed, on_epoch=on_epoch)
-    except Diverged:
-        # A shorter row says so.
-        pass
     return Training(
         row=wanted.row,
         seed=wanted.seed,

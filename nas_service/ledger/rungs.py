@@ -8,12 +8,16 @@ from sqlalchemy import Connection, or_, select
 from nas_service.early_stopping import RungEntry, best, decide, place
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.store.models import EpochRow, TrialRow, table
+from nas_service.store.specs import read_spec
 from nas_service.studies import StudySpec
 from nas_service.views import Rival, RungPlace
 
 TRIAL, EPOCH = table(TrialRow), table(EpochRow)
 # Of those that stand before a trial so many are named.
 MOST_RIVALS = 5
+# The samplers that learn from what candidates showed on their way.
+READS_RUNGS = frozenset({"auto"})
+WITH_FIGURES = ("complete", "pruned")
 
 
 def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> bool:
@@ -90,6 +94,26 @@ def _entries(
         .where(counts, is_random == own)
     )
     return {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
+
+
+def accuracies(connection: Connection, study_id: int, since: int) -> dict[int, dict[int, float]]:
+    """Return by trial the accuracy behind its rungs, of those that ended after a revision.
+
+    Empty where the study's sampler does not read them.
+    """
+    spec = read_spec(connection, study_id)
+    if spec.search.sampler not in READS_RUNGS or not spec.training.rungs:
+        return {}
+    query = (
+        select(EPOCH.c.trial_id, EPOCH.c.epoch, EPOCH.c.accuracy)
+        .join(TRIAL, TRIAL.c.id == EPOCH.c.trial_id)
+        .where(TRIAL.c.study_id == study_id, TRIAL.c.revision > since, TRIAL.c.state.in_(WITH_FIGURES))
+        .where(EPOCH.c.epoch.in_(spec.training.rungs), EPOCH.c.accuracy.is_not(None))
+    )
+    found: dict[int, dict[int, float]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.trial_id, {})[row.epoch] = row.accuracy
+    return found
 
 
 def _values(spec: StudySpec, row: Any) -> tuple[float, ...]:

@@ -28,7 +28,7 @@ from nas_service.ledger import (
     takeover,
 )
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable, NameTaken
-from nas_service.ledger.rungs import goes_on
+from nas_service.ledger.rungs import accuracies, goes_on
 from nas_service.ledger.sql_jobs import SqlJobs
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
@@ -197,6 +197,7 @@ class SqlLedger(SqlMeasurements, SqlJobs):
                 attributes={row.key: row.value for row in connection.execute(kept)}
                 if study.has_attributes
                 else {},
+                rungs=accuracies(connection, study_id, since),
                 spaces=read_spaces(connection, study_id) if study.space_version > 1 and not since else {},
             )
 

@@ -6,17 +6,19 @@ from typing import get_args
 
 from test_s05_no_pickle import ROOT, SOURCES
 
-from nas_service.studies import SamplerName
+from nas_service.studies import SamplerName, StudySpec
+from workers.auto import Task
 from workers.samplers import MAKERS, make_sampler
 
 # Their state is their trials: nothing of it is kept as a pickle.
-ALLOWED = {"TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "GPSampler"}
+ALLOWED = {"AutoSampler", "TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "GPSampler"}
 UNPICKLING = ("optuna.storages.", "CmaEsSampler", "Journal", "RDBStorage", "GrpcStorage", "optuna.artifacts")
 
 
 def test_the_samplers_a_spec_may_name_are_those_that_keep_no_pickles() -> None:
+    task = Task.from_spec(StudySpec(dataset="digits"), (1, 8, 8), 10)
     assert set(get_args(SamplerName)) == set(MAKERS)
-    assert {type(make_sampler(name, 0)).__name__ for name in MAKERS} <= ALLOWED
+    assert {type(make_sampler(name, 0, task)).__name__ for name in MAKERS} <= ALLOWED
 
 
 def test_no_storage_or_sampler_that_unpickles_is_named() -> None:

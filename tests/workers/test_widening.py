@@ -24,6 +24,7 @@ from nas_service.studies import (
 from nas_service.trials import Outcome, Repeat, Study, WorkerInfo
 from search_spaces import resolve_space
 from search_spaces.versions import carried
+from workers.auto import Task
 from workers.proposer import Proposer
 from workers.replica import Replica
 from workers.samplers import make_sampler, sampler_seed
@@ -144,9 +145,9 @@ def plain_study(ledger: SqlLedger, study: int) -> optuna.Study:
     changes = ledger.changes(study, 0)
     rows = sorted([*changes.trials, *changes.repeats], key=lambda row: row.ordinal)
     originals = {trial.id: trial for trial in changes.trials}
-    plain = optuna.create_study(
-        directions=["maximize", "minimize"], sampler=make_sampler("tpe", sampler_seed(3, 0, len(rows)))
-    )
+    task = Task.from_spec(spec_of(), (1, 8, 8), 10)
+    sampler = make_sampler("tpe", sampler_seed(3, 0, len(rows)), task)
+    plain = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for row in rows:
         found = carried(row.params, resolve_space(NARROW), resolve_space(WIDE), (1, 8, 8), 10)
         outcome = originals[row.trial_id if isinstance(row, Repeat) else row.id]

@@ -16,10 +16,8 @@ from workers.auto.scales import to_scale
 Matrix = NDArray[np.float64]
 # With fewer figures than this nothing is believed.
 FEWEST = 4
-# A fit over more points costs too much a proposal; see `History`.
-MOST_POINTS = 400
 # How many other scales are tried with each fit, and with the first one.
-TRIES, FIRST_TRIES = 4, 40
+TRIES, FIRST_TRIES = 2, 40
 
 
 @dataclass(frozen=True, slots=True)

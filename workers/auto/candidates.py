@@ -1,7 +1,7 @@
 """Candidates by the hundred, for next to nothing: drawn, mutated and crossed by the space's own parameters.
 
-What breaks a limit on an exact cost, or a rule of the space, is told apart here, in a microsecond's loop: it is
-counted and never proposed.
+What breaks a limit on an exact cost, or a rule of the space, is told apart here, in a loop without any
+database: it is counted and never proposed.
 """
 
 import random
@@ -58,6 +58,7 @@ class CandidateSource:
         self._draw, self._space = draw, space
         self._limits = {name: limit for name, limit in constraints.items() if METRICS[name].kind == "cost"}
         self._random = random.Random(seed)
+        self._nearest: Candidate | None = None
         # How many were turned down, by what they break: a metric's name or a rule.
         self.rejected: Counter[str] = Counter()
 
@@ -91,18 +92,27 @@ class CandidateSource:
         """Return a feasible candidate, or the one that comes closest to it of all that were looked at.
 
         Where random draws hold none, it is searched for downhill: step by step towards smaller breaches.
+        Asked again, it goes on with one step.
         """
+        if self._nearest is None:
+            self._nearest = self._best_drawn()
+            for _ in range(STEPS):
+                self._nearest = self._stepped(self._nearest)
+        self._nearest = self._stepped(self._nearest)
+        return self._nearest
+
+    def _best_drawn(self) -> Candidate:
         best = self.drawn()
         for _ in range(DRAWS):
-            if best.excess == 0.0:
-                return best
-            best = min(best, self.drawn(), key=_excess)
-        for _ in range(STEPS):
-            if best.excess == 0.0:
-                return best
-            # An equal one takes its place too: a level is crossed by walking on it.
-            best = min(self.mutated(best.params), best, key=_excess)
+            if best.excess > 0.0:
+                best = min(best, self.drawn(), key=_excess)
         return best
+
+    def _stepped(self, best: Candidate) -> Candidate:
+        if best.excess == 0.0:
+            return best
+        # An equal one takes its place too: a level is crossed by walking on it.
+        return min(self.mutated(best.params), best, key=_excess)
 
     def _excess(self, architecture: Architecture, cost: Cost) -> float:
         found = violations(cost.metrics(), self._limits)

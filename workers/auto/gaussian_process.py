@@ -42,7 +42,7 @@ BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Architectures at an epoch each: features (n, d), and log3 of the share of all epochs (n,), at most 0."""
+    """Architectures at epochs: features (n, d), and log3 of the share of all epochs (n,), at most 0."""
 
     features: Matrix
     epochs: Matrix
@@ -118,7 +118,8 @@ def _log_prior(scales: Scales) -> float:
 
 
 def _covariance(one: Points, other: Points, scales: Scales) -> Matrix:
-    features = one.features.shape[1]
+    # A space of one architecture has no features at all.
+    features = max(1, one.features.shape[1])
     linear = one.features @ other.features.T / features
     squares = (one.features**2).sum(axis=1)[:, None] + (other.features**2).sum(axis=1)[None, :]
     squared = np.maximum(squares / features - 2.0 * linear, 0.0) / scales.length**2
@@ -131,5 +132,5 @@ def _covariance(one: Points, other: Points, scales: Scales) -> Matrix:
 
 
 def _variance(points: Points, scales: Scales) -> Matrix:
-    linear = (points.features**2).mean(axis=1)
+    linear = (points.features**2).sum(axis=1) / max(1, points.features.shape[1])
     return np.asarray(scales.linear**2 * linear + scales.smooth**2 + scales.level**2, dtype=np.float64)

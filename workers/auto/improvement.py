@@ -1,7 +1,7 @@
 """What a candidate is expected to add to the hypervolume of a front.
 
-The volume is that part of a box, between the best that seems possible and a reference point, which the front
-leaves open, sampled by a fixed number of points. A candidate adds the points that it dominates: with certainty
+The volume is that part of a box, between the best that seems possible and a reference, which the front
+leaves open, sampled by a number of points. A candidate adds the points that it dominates: with certainty
 where an objective is an exact cost, with a probability where it is only believed.
 """
 

@@ -18,8 +18,10 @@ Matrix = NDArray[np.float64]
 # Before so many figures have come in, candidates are spread over all sizes.
 FIRST_TRIALS = 8
 # Points of the box, and how many open ones of them are looked at.
-POINTS = 8192
-OPEN_POINTS = 384
+POINTS = 4096
+OPEN_POINTS = 256
+# More figures than this are too slow to fit to.
+MOST_FIGURES = 360
 # What decides where no candidate promises any volume.
 OPTIMISM = 1e-6
 
@@ -33,23 +35,50 @@ class Judge:
         self._axes = [Axis(o, task.constraints.get(o.metric)) for o in task.objectives]
         self._beliefs = {name: Belief(name, task.epochs, generator) for name in task.uncertain}
         self._rows: dict[str, Matrix] = {}
+        # By hash the trial and where it lies on the axes, of those that may stand on a front.
+        self._places: dict[str, tuple[Observed, list[float]]] = {}
         self._trials: Sequence[Observed] = ()
+        self._front: list[Observed] = []
 
     def learn(self, trials: Sequence[Observed]) -> None:
         """Take in what all trials have shown so far."""
         self._trials = trials
+        complete = [trial for trial in trials if trial.is_complete]
+        self._front = self._non_dominated(complete) if complete else []
         for name, belief in self._beliefs.items():
-            seen = [(trial, *figure) for trial in trials for figure in trial.seen.get(name, ())]
+            seen = [
+                (trial, *figure)
+                for trial in self._remembered(trials, name)
+                for figure in trial.seen.get(name, ())
+            ]
             belief.learn([Sighting(self._row(trial), epoch, value) for trial, epoch, value in seen])
 
     def front(self) -> list[Observed]:
         """Return the trials that no other one beats."""
-        complete = [trial for trial in self._trials if trial.is_complete]
-        if not complete:
-            return []
+        return self._front
+
+    def _non_dominated(self, complete: Sequence[Observed]) -> list[Observed]:
         positions = np.array([self._positions(trial) for trial in complete])
         members = non_dominated(positions, ["min"] * len(self._axes))
         return [trial for trial, is_member in zip(complete, members, strict=True) if is_member]
+
+    def _remembered(self, trials: Sequence[Observed], name: str) -> Sequence[Observed]:
+        """Return trials that show a metric, not more than a fit can bear.
+
+        The front and the newest ones are among them; of the others those whose hashes come first, which are
+        a fair sample and stay the same ones.
+        """
+        showing = [trial for trial in trials if name in trial.seen]
+        most = MOST_FIGURES // max(1, max((len(trial.seen[name]) for trial in showing), default=1))
+        if len(showing) <= most:
+            return showing
+        newest = showing[-most // 2 :]
+        chosen = {trial.architecture.hash: trial for trial in [*newest, *self._front]}
+        for trial in sorted(showing, key=_hash):
+            if len(chosen) >= most:
+                break
+            chosen.setdefault(trial.architecture.hash, trial)
+        return list(chosen.values())
 
     def promise(self, entries: Sequence[Entry]) -> Matrix:
         """Return what each of some candidates promises, (n,); the largest is to be proposed."""
@@ -109,12 +138,17 @@ class Judge:
         return uncovered(np.stack(columns, axis=1), covered)[:OPEN_POINTS]
 
     def _positions(self, trial: Observed) -> list[float]:
+        known = self._places.get(trial.architecture.hash)
+        if known is None or known[0] is not trial:
+            known = self._places[trial.architecture.hash] = (trial, self._placed(trial))
+        return known[1]
+
+    def _placed(self, trial: Observed) -> list[float]:
         costs = _costs(trial)
         figures = {name: seen[0][1] for name, seen in trial.seen.items()}
         values = [costs[axis.metric] if axis.is_exact else figures[axis.metric] for axis in self._axes]
         return [
-            float(axis.position(np.array([value]))[0])
-            for axis, value in zip(self._axes, values, strict=True)
+            float(axis.position(np.array([value]))[0]) for axis, value in zip(self._axes, values, strict=True)
         ]
 
     def _row(self, trial: Observed) -> Matrix:
@@ -123,6 +157,10 @@ class Judge:
             known = self._features(trial.architecture, trial.cost)
             self._rows[trial.architecture.hash] = known
         return known
+
+
+def _hash(trial: Observed) -> str:
+    return trial.architecture.hash
 
 
 def _costs(trial: Observed) -> dict[str, float]:

@@ -47,22 +47,22 @@ def told(
 
 
 def observed(trial: FrozenTrial, task: Task) -> Observed | None:
-    """Return what a trial has shown; None for one that shows nothing: failed, forbidden, still being drawn."""
+    """Return what a trial has shown; None for one that is still being drawn, forbidden, or hidden."""
     is_running = trial.state is TrialState.RUNNING
     extra = trial.user_attrs
-    if ARCHITECTURE not in extra or (not is_running and trial.state is not TrialState.COMPLETE):
+    if ARCHITECTURE not in extra:
         return None
     architecture = _architecture(trial, task)
     reached = float(extra[EPOCHS] or task.epochs)
     is_feasible = all(excess <= 0 for excess in trial.constraints.values())
-    seen = _seen(extra, reached)
+    has_figures = trial.state is TrialState.COMPLETE
     return Observed(
         params=trial.params,
         architecture=architecture,
         cost=analyse(architecture),
         is_running=is_running,
-        is_complete=not is_running and is_feasible and reached >= task.epochs,
-        seen=seen,
+        is_complete=has_figures and is_feasible and reached >= task.epochs,
+        seen=_seen(extra, reached) if has_figures else {},
     )
 
 

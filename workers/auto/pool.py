@@ -14,9 +14,7 @@ Matrix = NDArray[np.float64]
 # So many stay, the most promising ones.
 KEPT = 400
 # How many join before each proposal: drawn at random, mutated, crossed.
-DRAWN, MUTATED, CROSSED = 16, 36, 12
-# At least so many are there for the first proposal.
-FIRST = 128
+DRAWN, MUTATED, CROSSED = 8, 18, 6
 # So many draws without a new feasible candidate, and the space is taken for used up.
 FRUITLESS_DRAWS = 256
 
@@ -36,10 +34,16 @@ class Entry:
 class Pool:
     """Feasible candidates that nobody has proposed yet."""
 
-    def __init__(self, source: CandidateSource, features: FeatureMap, seed: int) -> None:
+    def __init__(
+        self, source: CandidateSource, features: FeatureMap, first: Sequence[Candidate], seed: int
+    ) -> None:
         self._source, self._features = source, features
         self._random = random.Random(seed)
         self._entries: dict[str, Entry] = {}
+        # How many trials were known when the whole space seemed to hold nothing else.
+        self._used_up_at: int | None = None
+        for candidate in first:
+            self._join(candidate, ())
 
     @property
     def entries(self) -> list[Entry]:
@@ -64,7 +68,9 @@ class Pool:
             parents: Parameters of what did well.
             known: Hashes of all trials; these stay out.
         """
-        for _ in range(DRAWN if self._entries else FIRST):
+        if self._used_up_at == len(known):
+            return
+        for _ in range(DRAWN):
             self._join(self._source.drawn(), known)
         for _ in range(MUTATED if parents else 0):
             self._join(self._source.mutated(self._random.choice(parents)), known)
@@ -72,6 +78,7 @@ class Pool:
             self._join(self._source.crossed(*self._random.sample(list(parents), 2)), known)
         if not self._entries:
             self._search(known)
+        self._used_up_at = None if self._entries else len(known)
 
     def _search(self, known: Collection[str]) -> None:
         """Look for a first feasible candidate downhill, and for others near it."""

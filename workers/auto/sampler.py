@@ -10,18 +10,17 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search_spaces import RandomTrial, analyse
 from search_spaces.random_trial import Scalar
 from workers.auto.candidates import Candidate, CandidateSource
 from workers.auto.features import FeatureMap
-from workers.auto.observations import Observed, observed
 from workers.auto.judge import Judge
+from workers.auto.observations import Observed, observed
 from workers.auto.pool import Pool
 from workers.auto.task import Task
 
 Matrix = NDArray[np.float64]
-# How many random architectures say which features there are and how they vary.
-SAMPLES = 200
+# How many random architectures say which features there are and how they vary; the first candidates.
+SAMPLES = 128
 # Of the most promising candidates so many are parents beside the front.
 PROMISING = 8
 
@@ -38,17 +37,17 @@ class AutoSampler(BaseSampler):
     """
 
     def __init__(self, seed: int, task: Task) -> None:
-        seeds = np.random.SeedSequence(seed).generate_state(4)
+        seeds = np.random.SeedSequence(seed).generate_state(3)
         self._task = task
         self.source = CandidateSource(task.draw, task.space, task.constraints, int(seeds[0]))
-        samples = [task.draw(RandomTrial(int(seeds[1]) + number)) for number in range(SAMPLES)]
-        self._features = FeatureMap([(architecture, analyse(architecture)) for architecture in samples])
-        self._pool = Pool(self.source, self._features, int(seeds[2]))
-        self._judge = Judge(task, self._features, np.random.default_rng(int(seeds[3])))
+        samples = [self.source.drawn() for _ in range(SAMPLES)]
+        features = FeatureMap([(sample.architecture, sample.cost) for sample in samples])
+        self._pool = Pool(self.source, features, samples, int(seeds[1]))
+        self._judge = Judge(task, features, np.random.default_rng(int(seeds[2])))
         self._parsed: dict[int, tuple[FrozenTrial, Observed | None]] = {}
         self._plan: Mapping[str, Scalar] = {}
         self._promising: list[Mapping[str, Scalar]] = []
-        self._fallback = np.random.default_rng(int(seeds[3]) + 1)
+        self._fallback = np.random.default_rng(int(seeds[2]) + 1)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}
@@ -73,8 +72,11 @@ class AutoSampler(BaseSampler):
         return choices[int(self._fallback.integers(len(choices)))]
 
     def _observations(self, study: Study, trial: FrozenTrial) -> list[Observed]:
-        """Return what all other trials have shown; each is read once, and again when its row has changed."""
-        found = []
+        """Return what all other trials have shown, each architecture once.
+
+        A trial is read once, and again when its row has changed.
+        """
+        found: dict[str, Observed] = {}
         for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
             if other.number == trial.number:
                 continue
@@ -82,8 +84,8 @@ class AutoSampler(BaseSampler):
             if known is None or known[0] is not other:
                 known = self._parsed[other.number] = (other, observed(other, self._task))
             if known[1] is not None:
-                found.append(known[1])
-        return found
+                found.setdefault(known[1].architecture.hash, known[1])
+        return list(found.values())
 
     def _chosen(self, trials: Sequence[Observed]) -> Candidate:
         known = {trial.architecture.hash for trial in trials}
