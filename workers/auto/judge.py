@@ -20,6 +20,8 @@ FIRST_TRIALS = 8
 # Points of the box, and how many open ones of them are looked at.
 POINTS = 4096
 OPEN_POINTS = 256
+# Beliefs are revised when this part of all trials is new: one in a hundred.
+NEWS = 100
 # More figures than this are too slow to fit to.
 MOST_FIGURES = 360
 # What decides where no candidate promises any volume.
@@ -39,12 +41,20 @@ class Judge:
         self._places: dict[str, tuple[Observed, list[float]]] = {}
         self._trials: Sequence[Observed] = ()
         self._front: list[Observed] = []
+        # From how many finished trials beliefs are.
+        self._learnt = 0
 
     def learn(self, trials: Sequence[Observed]) -> None:
         """Take in what all trials have shown so far."""
         self._trials = trials
         complete = [trial for trial in trials if trial.is_complete]
         self._front = self._non_dominated(complete) if complete else []
+        finished = sum(not trial.is_running for trial in trials)
+        if finished - self._learnt >= max(1, finished // NEWS):
+            self._learnt = finished
+            self._believe(trials)
+
+    def _believe(self, trials: Sequence[Observed]) -> None:
         for name, belief in self._beliefs.items():
             seen = [
                 (trial, *figure)
