@@ -12,7 +12,7 @@ from workers.auto.features import FeatureMap
 
 Matrix = NDArray[np.float64]
 # So many stay, the most promising ones.
-KEPT = 400
+KEPT = 256
 # How many join before each proposal: drawn at random, mutated, crossed.
 DRAWN, MUTATED, CROSSED = 8, 18, 6
 # So many draws without a new feasible candidate, and the space is taken for used up.

@@ -44,7 +44,8 @@ class AutoSampler(BaseSampler):
         features = FeatureMap([(sample.architecture, sample.cost) for sample in samples])
         self._pool = Pool(self.source, features, samples, int(seeds[1]))
         self._judge = Judge(task, features, np.random.default_rng(int(seeds[2])))
-        self._parsed: dict[int, tuple[FrozenTrial, Observed | None]] = {}
+        # What was made of each trial, in their order.
+        self._read: list[tuple[FrozenTrial, Observed | None]] = []
         self._plan: Mapping[str, Scalar] = {}
         self._promising: list[Mapping[str, Scalar]] = []
         self._fallback = np.random.default_rng(int(seeds[2]) + 1)
@@ -59,7 +60,7 @@ class AutoSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the whole architecture."""
-        self._plan = self._chosen(self._observations(study, trial)).params
+        self._plan = self._chosen(self._observations(study)).params
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -71,21 +72,21 @@ class AutoSampler(BaseSampler):
             return planned
         return choices[int(self._fallback.integers(len(choices)))]
 
-    def _observations(self, study: Study, trial: FrozenTrial) -> list[Observed]:
+    def _observations(self, study: Study) -> list[Observed]:
         """Return what all other trials have shown, each architecture once.
 
         A trial is read once, and again when its row has changed.
         """
-        found: dict[str, Observed] = {}
-        for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
-            if other.number == trial.number:
-                continue
-            known = self._parsed.get(other.number)
-            if known is None or known[0] is not other:
-                known = self._parsed[other.number] = (other, observed(other, self._task))
-            if known[1] is not None:
-                found.setdefault(known[1].architecture.hash, known[1])
-        return list(found.values())
+        rows = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        del self._read[len(rows) :]
+        for place, row in enumerate(rows):
+            if place == len(self._read):
+                self._read.append((row, observed(row, self._task)))
+            elif self._read[place][0] is not row:
+                self._read[place] = (row, observed(row, self._task))
+        # The trial that is being drawn shows nothing yet.
+        seen = [trial for _, trial in self._read if trial is not None]
+        return list({trial.architecture.hash: trial for trial in reversed(seen)}.values())[::-1]
 
     def _chosen(self, trials: Sequence[Observed]) -> Candidate:
         known = {trial.architecture.hash for trial in trials}
