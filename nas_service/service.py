@@ -17,6 +17,7 @@ from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
 from nas_service.details import Details
 from nas_service.errors import (
+    Conflict,
     DamagedFile,
     FieldError,
     InvalidInput,
@@ -44,6 +45,7 @@ from nas_service.trial_filter import Condition, filter_text, matching, read_filt
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
     CurvePoint,
+    DatasetUse,
     DatasetView,
     DeviceView,
     EvaluationView,
@@ -74,6 +76,8 @@ from search_spaces import (
 
 TRIAL = table(TrialRow)
 MAX_PAGE_SIZE = 500
+# The data set that every installation has.
+BUILT_IN = "digits"
 # Studies whose figures are read ahead when a server starts.
 WARM = 3
 # Trials whose timings tell how fast this installation trains.
@@ -115,6 +119,7 @@ class Service(JobService):
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
         with self._writing() as connection:
+            catalogue.hold_dataset(connection, dataset.name)
             study_id = studies.insert_study(connection, spec, dataset)
         return self.study(study_id)
 
@@ -478,7 +483,7 @@ class Service(JobService):
 
     def dataset(self, name: str) -> DatasetView:
         """Return one data set."""
-        if name == "digits":
+        if name == BUILT_IN:
             self._register_digits()
         with self._reading() as connection:
             found = catalogue.read_dataset(connection, name)
@@ -496,8 +501,30 @@ class Service(JobService):
         memory, scratch = self.settings.reader_memory, self.settings.uploads_folder
         with read_apart(path, name, scratch=scratch, memory_bytes=memory) as dataset:
             sha256 = self.stores.datasets.put_file(dataset.path)
+            with self._writing() as connection:
+                registered = catalogue.insert_dataset(connection, dataset.summary, sha256)
+            # Equal data of another name may have been deleted while this one waited for its row.
+            if not self.stores.datasets.holds(sha256):
+                self.stores.datasets.put_file(dataset.path)
+            return registered
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete a data set that no study uses; the built-in digits stay."""
+        if name == BUILT_IN:
+            raise Conflict(f"{BUILT_IN!r} is built in and cannot be deleted")
         with self._writing() as connection:
-            return catalogue.insert_dataset(connection, dataset.summary, sha256)
+            unused = catalogue.delete_dataset(connection, name)
+            if unused is not None:
+                self.stores.datasets.delete(unused)
+
+    def dataset_uses(self, name: str, limit: int = 50) -> list[DatasetUse]:
+        """Return the studies that search a data set, the newest first."""
+        with self._reading() as connection:
+            return catalogue.studies_on(connection, name, limit)
+
+    def dataset_file(self, sha256: str) -> Path:
+        """Return a local, verified copy of a data set's canonical file."""
+        return self.stores.datasets.path(sha256)
 
     def workers(self) -> list[WorkerView]:
         """List workers, alive or not."""
@@ -595,7 +622,7 @@ class Service(JobService):
 
     def _register_digits(self) -> None:
         with self._reading() as connection:
-            known = catalogue.read_dataset(connection, "digits")
+            known = catalogue.read_dataset(connection, BUILT_IN)
         # Asked once: an object store is far away.
         self._has_digits = self._has_digits or bool(known and self.stores.datasets.holds(known.sha256))
         if known and self._has_digits:

@@ -270,6 +270,14 @@ class DatasetView(View):
     created_at: datetime
 
 
+class DatasetUse(View):
+    """A study that searches a data set."""
+
+    study: int
+    name: str
+    state: StudyState
+
+
 class WorkerView(View):
     """A worker process and whether it is alive."""
 

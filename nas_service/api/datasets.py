@@ -65,6 +65,12 @@ def read_dataset(service: TheService, name: str) -> DatasetView:
     return service.dataset(name)
 
 
+@router.delete("/datasets/{name}", status_code=204)
+def delete_dataset(service: TheService, name: str) -> None:
+    """Delete a data set that no study uses."""
+    service.delete_dataset(name)
+
+
 @upload_router.post("/datasets", status_code=201, openapi_extra=UPLOAD_BODY)
 async def upload_dataset(
     request: Request, service: TheService, settings: TheSettings, name: Name = None, filename: FileName = None

@@ -80,7 +80,9 @@ READS = (
     "GET /studies/{study_id}/trials/{number}",
     "GET /trials/{trial_id}",
     "GET /families",
+    "GET /families/{name}",
     "GET /datasets",
+    "GET /datasets/{name}",
     "GET /workers",
     "GET /describe",
     "GET /fragments/studies",
@@ -134,6 +136,7 @@ CHANGES = {
     "POST /api/v1/trials/{trial_id}:export": "trial.export",
     "POST /api/v1/jobs/{job_id}:cancel": "job.cancel",
     "POST /api/v1/datasets": "dataset.upload",
+    "DELETE /api/v1/datasets/{name}": "dataset.delete",
 }
 # Not written down: the trials' rows and the event list tell who did what.
 LEDGER = (

@@ -1,4 +1,4 @@
-"""`nas data`: register and list data sets."""
+"""`nas data`: register, list and delete data sets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import connected
-from nas_service.cli.output import Format, show
+from nas_service.cli.output import Format, say, show
 from nas_service.errors import NotFound
 
 app = typer.Typer(help="Data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -38,3 +38,13 @@ def list_datasets(
     with connected(server) as backend:
         datasets = backend.datasets()
     show(datasets, form=options.chosen_format(output, as_json), columns=COLUMNS)
+
+
+@app.command("delete")
+def delete_dataset(
+    name: Annotated[str, typer.Argument(help="As 'nas data list' names it.")], server: options.Server = None
+) -> None:
+    """Delete a data set that no study uses."""
+    with connected(server) as backend:
+        backend.delete_dataset(name)
+    say(f"data set {name} deleted")

@@ -84,6 +84,7 @@ class AsyncClient(AsyncCaller):
     describe = calling_async(calls.describe)
     datasets = doing_async(plans.datasets)
     dataset = calling_async(calls.dataset)
+    delete_dataset = calling_async(calls.delete_dataset)
     add_dataset = doing_async(plans.add_dataset)
     workers = doing_async(plans.workers)
     devices = doing_async(plans.devices)

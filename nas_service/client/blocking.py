@@ -86,6 +86,7 @@ class Client(Caller):
     describe = calling(calls.describe)
     datasets = doing(plans.datasets)
     dataset = calling(calls.dataset)
+    delete_dataset = calling(calls.delete_dataset)
     add_dataset = doing(plans.add_dataset)
     workers = doing(plans.workers)
     devices = doing(plans.devices)

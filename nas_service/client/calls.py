@@ -282,6 +282,11 @@ def dataset(name: str) -> Call[DatasetView]:
     return get(DatasetView, f"/datasets/{segment(name)}")
 
 
+def delete_dataset(name: str) -> Call[None]:
+    """Delete a data set that no study uses."""
+    return Call(type(None), "DELETE", f"/datasets/{segment(name)}")
+
+
 def upload(file: BinaryIO, size: int, filename: str, name: str | None) -> Call[DatasetView]:
     """Send a file and register it as a data set."""
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}

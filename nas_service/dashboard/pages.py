@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from nas_service.api.dependencies import MAX_ID, Id, TheService
-from nas_service.dashboard import contents, family_contents, study_pages
+from nas_service.dashboard import contents, study_pages
 from nas_service.dashboard.figures import default_axes
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.metrics import METRICS
@@ -59,16 +59,6 @@ def trial_by_number(
     service: TheService, study_id: Id, number: Annotated[int, Path(ge=0, le=MAX_ID)]
 ) -> Response:
     return RedirectResponse(f"/trials/{service.trial_by_number(study_id, number).id}")
-
-
-@router.get("/families")
-def families(service: TheService) -> Response:
-    return render("families.html", page="families", families=family_contents.families(service))
-
-
-@router.get("/datasets")
-def datasets(service: TheService) -> Response:
-    return render("datasets.html", page="datasets", datasets=service.datasets())
 
 
 @router.get("/workers")

@@ -104,6 +104,7 @@ def _environment() -> Environment:
         "field": wording.field_text,
         "dotted": dotted,
         "count": wording.count_text,
+        "compact": wording.compact_text,
         "significant": wording.significant,
         "yaml": yaml_text,
         "pretty": lambda data: json.dumps(data, indent=2, ensure_ascii=False),

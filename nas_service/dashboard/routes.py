@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from nas_service.dashboard import (
+    catalogue_pages,
     describe,
     figure_routes,
     fragments,
@@ -25,6 +26,7 @@ for part in (
     spec_reading,
     pages,
     study_pages,
+    catalogue_pages,
     describe,
     fragments,
     figure_routes,

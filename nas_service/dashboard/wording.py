@@ -90,6 +90,19 @@ def count_text(count: int) -> str:
     return f"{digits[0]}.{digits[1:3]} × 10{power}"
 
 
+def compact_text(value: float) -> str:
+    """A count in three digits.
+
+    Example:
+        >>> compact_text(322), compact_text(594_160), compact_text(141_000_000)
+        ('322', '594 k', '141 M')
+    """
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= size:
+            return f"{significant(value / size)} {unit}"
+    return f"{value:.0f}"
+
+
 def bytes_text(value: float) -> str:
     """Bytes in decimal units, three significant digits."""
     for unit in ("B", "kB", "MB"):

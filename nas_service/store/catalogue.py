@@ -2,16 +2,15 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, delete, insert, select, text
 
 from nas_service.datasets import DatasetSummary
-from nas_service.errors import Conflict
+from nas_service.errors import Conflict, NotFound
 from nas_service.store.engine import now_seconds
-from nas_service.store.models import DatasetRow, JobRow, TrialRow, WorkerRow, table
-from nas_service.views import DatasetView, WorkerState, WorkerView
+from nas_service.store.models import DatasetRow, JobRow, StudyRow, TrialRow, WorkerRow, table
+from nas_service.views import DatasetUse, DatasetView, WorkerState, WorkerView
 
-DATASET, WORKER, TRIAL = table(DatasetRow), table(WorkerRow), table(TrialRow)
-JOB = table(JobRow)
+DATASET, JOB, STUDY, TRIAL, WORKER = map(table, (DatasetRow, JobRow, StudyRow, TrialRow, WorkerRow))
 
 
 def read_datasets(connection: Connection) -> list[DatasetView]:
@@ -45,6 +44,44 @@ def insert_dataset(connection: Connection, dataset: DatasetSummary, sha256: str)
     }
     row = connection.execute(insert(DatasetRow).values(values).returning(*DATASET.c)).mappings().one()
     return _dataset_view(row)
+
+
+def studies_on(connection: Connection, name: str, limit: int) -> list[DatasetUse]:
+    """Return the studies that name a data set, the newest first."""
+    query = select(STUDY.c.id, STUDY.c.name, STUDY.c.state).order_by(STUDY.c.id.desc()).limit(limit)
+    rows = connection.execute(query.where(STUDY.c.spec["dataset"].as_string() == name))
+    return [DatasetUse(study=row.id, name=row.name, state=row.state) for row in rows]
+
+
+def hold_dataset(connection: Connection, name: str) -> None:
+    """Keep a data set from being deleted until the transaction ends; raises `NotFound` where it is gone."""
+    held = select(DATASET.c.name).where(DATASET.c.name == name).with_for_update(read=True)
+    if connection.execute(held).one_or_none() is None:
+        raise NotFound(f"the data set {name[:60]!r} was deleted meanwhile")
+
+
+def delete_dataset(connection: Connection, name: str) -> str | None:
+    """Delete a data set that no study names; return the sha256 of its file if nothing else refers to it.
+
+    Whoever registers data waits on PostgreSQL until this transaction ends, as everybody does on SQLite, so
+    that the file may be deleted within it.
+
+    Raises:
+        Conflict: A study uses it; nothing is deleted.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE datasets IN SHARE ROW EXCLUSIVE MODE"))
+    gone = delete(DATASET).where(DATASET.c.name == name).returning(DATASET.c.sha256)
+    sha256 = connection.execute(gone).scalar_one_or_none()
+    if sha256 is None:
+        raise NotFound(f"there is no data set {name[:60]!r}")
+    # Looked for after the row is gone: a study that is being launched holds it until it can be seen.
+    if used := studies_on(connection, name, limit=1):
+        raise Conflict(f"study {used[0].study} ({used[0].name}) uses the data set {name!r}; delete it first")
+    same = select(DATASET.c.name).where(DATASET.c.sha256 == sha256)
+    of_studies = select(STUDY.c.id).where(STUDY.c.dataset_sha256 == sha256)
+    is_shared = any(connection.execute(query.limit(1)).first() for query in (same, of_studies))
+    return None if is_shared else str(sha256)
 
 
 def read_workers(connection: Connection, lost_after_s: float) -> list[WorkerView]:

@@ -1,4 +1,4 @@
-// Buttons that change a study: asked first where something is lost, and errors said in words.
+// Buttons that change something: asked first where something is lost, and errors said in words.
 import { csrfHeader } from "./csrf.js";
 
 const PAST = { pause: "Paused", resume: "Resumed", drain: "Draining", cancel: "Cancelled", delete: "Deleted" };
@@ -7,13 +7,15 @@ export async function askAndAct(button) {
   if (button.dataset.ask && !(await confirmed(button))) return;
   button.disabled = true;
   const { study, action } = button.dataset;
+  // Any other request is said in full: data-request="DELETE /api/v1/...", with data-then where to go afterwards.
+  const [method, address] = button.dataset.request?.split(" ")
+    ?? (action === "delete" ? ["DELETE", `/api/v1/studies/${study}`] : ["POST", `/api/v1/studies/${study}:${action}`]);
+  const then = button.dataset.then ?? (action === "delete" ? "/studies" : null);
   try {
-    const answer = action === "delete"
-      ? await fetch(`/api/v1/studies/${study}`, { method: "DELETE", headers: csrfHeader() })
-      : await fetch(`/api/v1/studies/${study}:${action}`, { method: "POST", headers: csrfHeader() });
+    const answer = await fetch(address, { method, headers: csrfHeader() });
     if (answer.ok) {
-      say(`${PAST[action]}.`);
-      if (action === "delete") location.assign("/studies");
+      say(button.dataset.done ?? `${PAST[action] ?? "Done"}.`);
+      if (then) location.assign(then);
     } else {
       say((await problemOf(answer)).detail);
     }
@@ -45,7 +47,7 @@ export function say(text) {
 
 function confirmed(button) {
   const dialog = document.getElementById("confirm");
-  dialog.querySelector("h2").textContent = `${button.textContent.trim()} this study?`;
+  dialog.querySelector("h2").textContent = `${button.textContent.trim()}${button.dataset.action ? " this study" : ""}?`;
   dialog.querySelector("p").textContent = button.dataset.ask;
   dialog.querySelector("[value=yes]").textContent = button.textContent.trim();
   dialog.returnValue = "";

@@ -54,7 +54,7 @@ function mergedSearch(before, search) {
 }
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-theme-button], [data-copy], a[data-into], [data-action]");
+  const target = event.target.closest("[data-theme-button], [data-copy], a[data-into], [data-action], [data-request]");
   if (!target) return;
   if (target.matches("[data-theme-button]")) toggleTheme();
   else if (target.matches("[data-copy]")) copy(target);

@@ -8,8 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
+from nas_service.errors import NotFound
 from nas_service.server import serving
+from nas_service.service import Service
 from nas_service.settings import Settings
+from nas_service.store import catalogue
+from nas_service.store.engine import writing
 
 DATASETS = "/api/v1/datasets"
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -128,3 +132,30 @@ def test_what_is_too_large_is_refused_and_leaves_nothing(settings: Settings, is_
             assert answer.status_code == 413
             assert answer.json()["type"].endswith("too-large")
     assert uploads_left(settings) == []
+
+
+def test_a_data_set_is_deleted_only_while_no_study_uses_it(http: httpx.Client, settings: Settings) -> None:
+    sha256 = upload(http, npz(x_train=IMAGES, y_train=LABELS), name="mine").json()["sha256"]
+    upload(http, npz(x_train=IMAGES, y_train=LABELS), name="same")
+    file = settings.datasets_folder / f"{sha256}.safetensors"
+    study = http.post("/api/v1/studies", json={"dataset": "mine"}).json()["study"]
+    refused = http.delete(f"{DATASETS}/mine")
+    assert (refused.status_code, refused.json()["status"]) == (409, 409)
+    assert f"study {study}" in refused.json()["detail"]
+    assert http.post(f"/api/v1/studies/{study}:cancel").status_code == 200
+    assert http.delete(f"/api/v1/studies/{study}").status_code == 204
+    assert http.delete(f"{DATASETS}/mine").status_code == 204
+    assert http.get(f"{DATASETS}/mine").status_code == 404
+    # Another name for the same data keeps its file.
+    assert file.exists()
+    assert http.delete(f"{DATASETS}/same").status_code == 204
+    assert not file.exists()
+    assert http.delete(f"{DATASETS}/same").status_code == 404
+    assert http.delete(f"{DATASETS}/digits").status_code == 409
+    assert upload(http, npz(x_train=IMAGES, y_train=LABELS), name="mine").status_code == 201
+    assert file.exists()
+
+
+def test_a_study_cannot_be_launched_on_what_is_deleted_meanwhile(service: Service) -> None:
+    with writing(service.engine) as connection, pytest.raises(NotFound, match="deleted meanwhile"):
+        catalogue.hold_dataset(connection, "gone")

@@ -189,12 +189,11 @@ def test_a_pasted_architecture_is_described_by_keyboard_alone(
 
 def test_a_family_is_copied_as_yaml(page: Page, context: BrowserContext, address: str) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
-    page.goto("/families")
-    for name in families.names():
-        page.locator(f"#{name}").get_by_role("button", name="Copy as YAML").click()
-        expect(page.locator(f"#{name}").get_by_role("button", name="Copied")).to_be_visible()
-        copied = page.evaluate("navigator.clipboard.readText()")
-        assert resolve_space(read_data(copied)) == families.get(name).space
+    page.goto("/families/inception")
+    page.get_by_role("button", name="Copy as YAML").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert resolve_space(read_data(copied)) == families.get("inception").space
 
 
 def test_a_data_set_is_uploaded_and_a_bad_one_refused(
@@ -214,6 +213,13 @@ def test_a_data_set_is_uploaded_and_a_bad_one_refused(
     page.get_by_role("button", name="Upload").click()
     expect(page.locator("#datasets tbody")).to_contain_text("shapes")
     assert service.dataset("shapes").classes == 3
+    page.get_by_role("link", name="shapes", exact=True).click()
+    expect(page.locator(".pictures img")).to_have_count(24)
+    assert page.locator(".pictures img").first.evaluate("image => image.naturalWidth") == 8
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/datasets")
+    assert [dataset.name for dataset in service.datasets()] == ["digits"]
 
 
 def test_names_never_become_elements(page: Page, new_search: Callable[..., Any], service: Service) -> None:

@@ -9,9 +9,10 @@ import pytest
 from httpx import Client
 
 from nas_service.dashboard.family_contents import ranges
+from nas_service.plain_data import read_data
 from nas_service.server import serving
 from nas_service.settings import Settings
-from search_spaces import analyse, families
+from search_spaces import analyse, families, resolve_space
 from search_spaces.families.pictures import typical
 
 DATA = typical(families.names()[0]).to_dict()
@@ -25,17 +26,34 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("family", families.names())
-def test_every_family_has_a_picture_a_size_and_its_ranges(client: Client, family: str) -> None:
+def test_every_family_has_a_picture_a_size_and_an_address(client: Client) -> None:
     page = unescape(client.get("/families").text)
+    for family in families.names():
+        member = families.get(family)
+        assert f'href="/families/{family}"' in page
+        assert member.summary in page
+        assert f"{member.space.size():,}" in page
+        assert f"Architecture {typical(family).hash[:8]}" in page
+
+
+# One of each kind: the union, stages without branches, layouts with shares.
+@pytest.mark.parametrize("family", ["multi_scale", "two_conv", "pyramidal"])
+def test_a_family_tells_its_source_its_ranges_and_its_yaml(client: Client, family: str) -> None:
+    page = unescape(client.get(f"/families/{family}").text)
     member = families.get(family)
-    assert f'id="{family}"' in page
-    assert member.summary in page
     assert member.source in page
-    assert f"{member.space.size():,}" in page
     assert f"Architecture {typical(family).hash[:8]}" in page
     for field, choices in ranges(member.space.to_dict()):
-        assert f"<code>{field}</code></dt><dd>{choices}</dd>" in page
+        assert f'<code>{field}</code></th><td class="small">{choices}</td>' in page
+    yaml = page.split('id="yaml"')[1].split(">", 1)[1].split("</pre>")[0]
+    assert resolve_space(read_data(yaml)) == member.space
+
+
+def test_what_is_no_family_is_named(client: Client) -> None:
+    answer = client.get("/families/none<b>")
+    assert answer.status_code == 404
+    assert "There is no family" in answer.text
+    assert "<b>" not in answer.text
 
 
 @pytest.mark.parametrize("family", families.names())
