@@ -31,6 +31,11 @@ def violations(
     return found
 
 
+def is_kept(violations: Mapping[str, float]) -> bool:
+    """Whether every limit is kept."""
+    return all(excess <= 0 for excess in violations.values())
+
+
 def violation(value: float, constraint: Constraint) -> float:
     """Return by which part of its bound a value is off: (value - max) / max, or (min - value) / min."""
     off = []

@@ -8,10 +8,18 @@ from nas_service.devices import is_local
 from nas_service.views import WorkerView
 
 
-def reason_of(row: RowMapping, workers: Sequence[WorkerView]) -> str:
-    """Return one line that says what a study waits for, or why it ended."""
+def reason_of(
+    row: RowMapping, workers: Sequence[WorkerView], confirming: tuple[int, int] | None = None
+) -> str:
+    """Return one line that says what a study waits for, or why it ended.
+
+    Args:
+        row: The study's.
+        workers: All that are known.
+        confirming: How many runs of its confirmation have ended, of how many; None while none is under way.
+    """
     if row["reason"]:
-        return str(row["reason"])
+        return f"{row['reason']}{_confirming(confirming)}"
     if row["state"] == "paused":
         return "paused; running trials end, resume to go on"
     trainers = [worker for worker in workers if worker.is_alive and not worker.measures_only]
@@ -26,6 +34,10 @@ def reason_of(row: RowMapping, workers: Sequence[WorkerView]) -> str:
     if row["waiting"]:
         return f"{_counted(row['waiting'], 'trial')} waiting for a free worker"
     return "workers are proposing candidates"
+
+
+def _confirming(runs: tuple[int, int] | None) -> str:
+    return f"; its front is being confirmed ({runs[0]} of {runs[1]} runs)" if runs else ""
 
 
 def _why_not_measured(device: str | None, workers: Sequence[WorkerView]) -> str | None:

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, RowMapping
 from nas_service import evaluation, preflight
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.columns import Columns
-from nas_service.constraints import violations
+from nas_service.confirm_service import ConfirmService
+from nas_service.confirming import quality_of
+from nas_service.constraints import is_kept, violations
 from nas_service.datasets import canonical_content, digits, summarised
 from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
@@ -26,7 +28,6 @@ from nas_service.errors import (
     refused,
 )
 from nas_service.file_stores import open_stores
-from nas_service.job_service import JobService
 from nas_service.ledger import rungs
 from nas_service.measurements import StoredMeasurement
 from nas_service.metrics import METRICS
@@ -35,7 +36,7 @@ from nas_service.reasons import reason_of
 from nas_service.settings import Settings
 from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Answer, Standings
-from nas_service.store import audit, catalogue, devices, events, spaces, studies, tokens
+from nas_service.store import audit, catalogue, confirmations, devices, events, spaces, studies, tokens
 from nas_service.store.engine import close, make_engine
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
@@ -51,6 +52,7 @@ from nas_service.views import (
     EvaluationView,
     EventView,
     FamilyView,
+    FrontForm,
     FrontMember,
     FrontView,
     Page,
@@ -84,7 +86,7 @@ WARM = 3
 SPEED_SAMPLE = 50
 
 
-class Service(JobService):
+class Service(ConfirmService):
     """Studies, trials, fronts, jobs, data sets, families and workers on one database and data folder.
 
     Methods raise `InvalidInput`, `NotFound`, `Conflict` or `Unavailable` from `nas_service.errors`.
@@ -141,7 +143,8 @@ class Service(JobService):
         with self._reading() as connection:
             rows = studies.read_studies(connection, below=below, limit=size + 1, state=state)
             workers = self._workers(connection)
-        views = [studies.view_of(row, reason_of(row, workers)) for row in rows[:size]]
+            going = confirmations.under_way(connection, [row["id"] for row in rows])
+        views = [studies.view_of(row, reason_of(row, workers, going.get(row["id"]))) for row in rows[:size]]
         more = len(rows) > size
         return Page[StudyView](
             items=views, next_page_token=encode_token("studies", views[-1].study) if more else None
@@ -151,7 +154,8 @@ class Service(JobService):
         """Return one study."""
         with self._reading() as connection:
             row = studies.read_study(connection, study_id)
-            return studies.view_of(row, reason_of(row, self._workers(connection)))
+            going = confirmations.under_way(connection, [study_id])
+            return studies.view_of(row, reason_of(row, self._workers(connection), going.get(study_id)))
 
     def find_study(self, id_or_name: str) -> StudyView:
         """Return the study of an id, or the newest of a name."""
@@ -423,12 +427,28 @@ class Service(JobService):
 
     # Fronts
 
-    def front(self, study_id: int, metrics: tuple[str, ...] | None = None) -> FrontView:
-        """Return the Pareto front of feasible, complete trials over the objectives, or over given metrics."""
+    def front(
+        self, study_id: int, metrics: tuple[str, ...] | None = None, form: FrontForm = "searched"
+    ) -> FrontView:
+        """Return the Pareto front of feasible, complete trials over the objectives, or over given metrics.
+
+        In the confirmed form its members are those that were confirmed, by their means on the test part.
+        """
         unknown = [name for name in metrics or () if name not in METRICS]
         if unknown:
             raise InvalidInput(FieldError("/metrics", f"{unknown[0][:60]!r} is unknown", ", ".join(METRICS)))
-        return self._front(self._study_row(study_id), metrics or ())
+        study = self._study_row(study_id)
+        view = self._front(study, metrics or ())
+        quality = quality_of(StudySpec.model_validate(study["spec"])).metric
+        if form == "searched":
+            return self._with_confirmed(view, quality)
+        return self._confirmed_front(view, self._members_that_count, quality)
+
+    def _members_that_count(self, trial_ids: list[int]) -> list[FrontMember]:
+        with self._reading() as connection:
+            rows = studies.read_listed(connection, trial_ids)
+            worthy = [row for row in rows if row["excluded"] is None and is_kept(row["violations"])]
+            return self._summaries.members(connection, worthy)
 
     def _front(self, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
         def read_members(connection: Connection, numbers: list[int]) -> list[FrontMember]:

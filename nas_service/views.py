@@ -14,6 +14,7 @@ from nas_service.studies import StudySpec, StudyState
 from nas_service.trials import Arm, Trial, TrialState
 
 Item = TypeVar("Item")
+FrontForm = Literal["searched", "confirmed"]
 WorkerState = Literal["idle", "running", "draining", "stopped", "lost"]
 
 
@@ -121,6 +122,8 @@ class FrontView(View):
     """The Pareto front over the study's objectives."""
 
     study: int
+    # By validation, as the search knows it; or by means on the test part, of what was confirmed.
+    form: FrontForm = "searched"
     objectives: list[dict[str, str]]
     reference_point: list[float]
     hypervolume: float

@@ -16,7 +16,7 @@ from nas_service.paging import paged
 from nas_service.plain_data import read_data
 from nas_service.spec_file import read_change, read_spec
 from nas_service.studies import StudyState
-from nas_service.views import FrontView, Page, Preflight, SpaceVersion, StudyResult, StudyView
+from nas_service.views import FrontForm, FrontView, Page, Preflight, SpaceVersion, StudyResult, StudyView
 
 router = APIRouter(route_class=JsonRoute, tags=["studies"])
 once_router = APIRouter(route_class=OnceRoute, tags=["studies"], dependencies=[ONCE])
@@ -47,6 +47,7 @@ IfMatch = Annotated[
     str | None, Header(max_length=100, description="An ETag of the study: refused if it changed since.")
 ]
 Samples = Annotated[int, Query(ge=1, le=5000, description="Architectures drawn for validate_only.")]
+Form = Annotated[FrontForm, Query(description="By validation, or by means on the test part.")]
 Metrics = Annotated[str | None, Query(max_length=500, description="Metrics, separated by commas.")]
 ValidateOnly = Annotated[bool, Query(description="Launch nothing: only report what is known of the search.")]
 
@@ -130,11 +131,15 @@ def read_front(
     service: TheService,
     study_id: Id,
     metrics: Metrics = None,
+    form: Form = "searched",
 ) -> FrontView:
-    """Return the Pareto front: feasible, complete trials that no other beats in every metric."""
+    """Return the Pareto front: feasible, complete trials that no other beats in every metric.
+
+    In the confirmed form it is the front of what was confirmed, by its means on the test part.
+    """
     check(request, response, service.study(study_id))
     names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
-    return service.front(study_id, names)
+    return service.front(study_id, names, form)
 
 
 @change_router.patch("/studies/{study_id:row}", openapi_extra=body_of("StudyChange"))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nas_service.access import NewToken, Role, TokenCreate, TokenView
+from nas_service.confirmations import ConfirmationView, ConfirmRequest, RetrainRequest
 from nas_service.service import Service
 from nas_service.store import audit
 from nas_service.studies import StudyChange, StudySpec
-from nas_service.views import DatasetView, StudyView, TrialView
+from nas_service.views import DatasetView, JobView, StudyView, TrialView
 
 
 class LocalService(Service):
@@ -48,6 +49,16 @@ class LocalService(Service):
         study = super().change_study(study_id, change, sequence=sequence)
         self._note("study.change", f"studies/{study_id}")
         return study
+
+    def confirm(self, study_id: int, request: ConfirmRequest) -> ConfirmationView:
+        view = super().confirm(study_id, request)
+        self._note("study.confirm", f"studies/{study_id}")
+        return view
+
+    def retrain(self, trial_id: int, request: RetrainRequest) -> JobView:
+        job = super().retrain(trial_id, request)
+        self._note("trial.retrain", f"trials/{trial_id}")
+        return job
 
     def enqueue(self, study_id: int, architecture: dict[str, Any]) -> TrialView:
         trial = super().enqueue(study_id, architecture)

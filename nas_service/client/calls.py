@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.client.call import Call, get, given, segment
+from nas_service.confirmations import ConfirmationView, ConfirmRequest, RetrainRequest
 from nas_service.descriptions import ArchitectureView
 from nas_service.exports import ExportRequest
 from nas_service.jobs import JobKind, JobState
@@ -22,6 +23,7 @@ from nas_service.views import (
     EvaluationView,
     EventView,
     FamilyView,
+    FrontForm,
     FrontView,
     JobView,
     Page,
@@ -143,9 +145,23 @@ def spaces(study_id: int, page_token: str | None = None) -> Call[Page[SpaceVersi
     return get(Page[SpaceVersion], f"/studies/{study_id}/spaces", page_size=ALL, page_token=page_token)
 
 
-def front(study_id: int, metrics: tuple[str, ...] | None = None) -> Call[FrontView]:
-    """Return the Pareto front of feasible, complete trials over the objectives, or over given metrics."""
-    return get(FrontView, f"/studies/{study_id}/front", metrics=",".join(metrics) if metrics else None)
+def front(
+    study_id: int, metrics: tuple[str, ...] | None = None, form: FrontForm = "searched"
+) -> Call[FrontView]:
+    """Return the Pareto front over the objectives, or over given metrics, as searched or as confirmed."""
+    names = ",".join(metrics) if metrics else None
+    return get(FrontView, f"/studies/{study_id}/front", metrics=names, form=form)
+
+
+def confirm(study_id: int, request: ConfirmRequest) -> Call[ConfirmationView]:
+    """Have members of the front trained again from scratch and tested; what was asked before is not again."""
+    body = request.model_dump(mode="json")
+    return Call(ConfirmationView, "POST", f"/studies/{study_id}:confirm", body=body, may_repeat=True)
+
+
+def confirmation(study_id: int) -> Call[ConfirmationView]:
+    """Return how the confirmation of a study's front stands."""
+    return get(ConfirmationView, f"/studies/{study_id}/confirmation")
 
 
 # Trials
@@ -216,6 +232,18 @@ def export_trial(trial_id: int, request: ExportRequest) -> Call[JobView]:
         JobView,
         "POST",
         f"/trials/{trial_id}:export",
+        body=request.model_dump(mode="json"),
+        headers=_once(),
+        may_repeat=True,
+    )
+
+
+def retrain(trial_id: int, request: RetrainRequest) -> Call[JobView]:
+    """Have a trial's network trained once more; the job holds its weights and its figures."""
+    return Call(
+        JobView,
+        "POST",
+        f"/trials/{trial_id}:retrain",
         body=request.model_dump(mode="json"),
         headers=_once(),
         may_repeat=True,

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 from nas_service.crash_points import crash_point
 from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
-from nas_service.store import events
+from nas_service.store import confirmations, events
 from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import MAX_ATTEMPTS, Lease, Outcome
@@ -189,7 +189,18 @@ def end_study(connection: Connection, study_id: int, state: str, reason: str) ->
     values = {"state": state, "reason": reason, "finished_at": datetime.now(UTC)}
     connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
     events.append(connection, study_id, ("study.state", {"state": state, "reason": reason}))
+    if state == "finished":
+        _confirm_if_asked(connection, study_id)
     crash_point("ledger.end_study.written")
+
+
+def _confirm_if_asked(connection: Connection, study_id: int) -> None:
+    """Have the front confirmed, in the transaction that ends the study: once, whoever ends it."""
+    spec = StudySpec.model_validate(
+        connection.execute(select(STUDY.c.spec).where(STUDY.c.id == study_id)).scalar_one()
+    )
+    if spec.confirm is not None:
+        confirmations.begin(connection, study_id, spec, spec.confirm)
 
 
 def _why_infeasible(connection: Connection, study: Any, bound: int) -> str:

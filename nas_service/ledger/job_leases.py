@@ -73,11 +73,16 @@ def end(connection: Connection, lease: JobLease, outcome: JobOutcome) -> None:
     found = outcome.model_dump(include={"result", "artifacts", "report_id"})
     done = {"progress": 1.0} if outcome.state == "complete" else {}
     values = {**_ending(outcome.state, outcome.reason), **found, **done}
-    if _change(connection, _holds(lease), values) is None:
+    ended = _change(connection, _holds(lease), values)
+    if ended is None:
         # The same report may have come in twice at once.
         if _known_report(connection, lease) == outcome.report_id:
             return
         raise LeaseLost(f"job {lease.job_id} belongs to a later attempt than {lease.attempt}, or has ended")
+    if ended["kind"] == "confirm":
+        # The front tells of it: whoever has read that is to read it again.
+        grown = update(STUDY).where(STUDY.c.id == ended["study_id"])
+        connection.execute(grown.values(revision=STUDY.c.revision + 1))
     crash_point("ledger.job.before_commit")
 
 

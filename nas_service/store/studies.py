@@ -83,6 +83,15 @@ def read_study(connection: Connection, study_id: int) -> RowMapping:
     return row
 
 
+def locked(connection: Connection, study_id: int) -> RowMapping:
+    """Take a study's lock and a new revision, and return its row; raises `NotFound`."""
+    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
+    row = connection.execute(bump).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no study {study_id}")
+    return row
+
+
 def read_studies(
     connection: Connection, *, below: int | None, limit: int, state: str | None
 ) -> list[RowMapping]:
@@ -101,7 +110,7 @@ def ids_of_name(connection: Connection, name: str) -> list[int]:
 
 def move_study(connection: Connection, study_id: int, request: str) -> None:
     """Pause, resume, drain or cancel a study; raises `Conflict` where its state forbids that."""
-    study = _locked(connection, study_id)
+    study = locked(connection, study_id)
     sources, target = MOVES[request]
     if study["state"] not in sources:
         raise Conflict(
@@ -131,7 +140,7 @@ def change_study(
 
     `ahead` is what could be judged by its next space before the study was locked.
     """
-    study = dict(_locked(connection, study_id))
+    study = dict(locked(connection, study_id))
     # The lock has just raised the revision by one.
     if sequence is not None and study["revision"] != sequence + 1:
         raise Stale(f"study {study_id} has changed: its sequence is {study['revision'] - 1}, not {sequence}")
@@ -215,7 +224,7 @@ def enqueue_trial(
     violations: dict[str, float],
 ) -> Trial:
     """Add an architecture to be trained; it takes its place in the budget at once."""
-    study = _locked(connection, study_id)
+    study = locked(connection, study_id)
     if study["state"] not in ("running", "paused"):
         raise Conflict(f"study {study_id} is {study['state']} and takes no more architectures")
     _refuse_forbidden(study, architecture)
@@ -312,6 +321,15 @@ def read_architectures(connection: Connection, trial_ids: Sequence[int]) -> dict
     return found
 
 
+def read_listed(connection: Connection, trial_ids: Sequence[int]) -> list[RowMapping]:
+    """Return what lists show of the trials of some ids, by number."""
+    found: list[RowMapping] = []
+    for begin in range(0, len(trial_ids), NUMBERS_A_STATEMENT):
+        chosen = TRIAL.c.id.in_(trial_ids[begin : begin + NUMBERS_A_STATEMENT])
+        found += connection.execute(select(*LISTED_COLUMNS).where(chosen)).mappings()
+    return sorted(found, key=lambda row: int(row["number"]))
+
+
 def read_trial(connection: Connection, condition: ColumnElement[bool]) -> Trial | None:
     """Return the trial that a condition picks out."""
     row = connection.execute(select(*TRIAL_COLUMNS).where(condition)).mappings().one_or_none()
@@ -364,14 +382,6 @@ def view_of(row: RowMapping, reason: str) -> StudyView:
         space_version=row["space_version"],
         spec=StudySpec.model_validate(row["spec"]),
     )
-
-
-def _locked(connection: Connection, study_id: int) -> RowMapping:
-    bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
-    row = connection.execute(bump).mappings().one_or_none()
-    if row is None:
-        raise NotFound(f"there is no study {study_id}")
-    return row
 
 
 def _refuse_forbidden(study: RowMapping, architecture: Architecture) -> None:
