@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas_service.array_files import SUFFIXES as ARRAY_FILES
+from nas_service.array_files import read_array
 from nas_service.datasets.images import SUFFIXES, read_image
 from nas_service.errors import FieldError, InvalidInput, NotFound
 from nas_service.preprocessing import Preprocessing
 
 BATCH = 256
-ARRAYS = ("x", "x_test", "examples", "arr_0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class ExportedNetwork:
         # ONNX Runtime's errors have no base of their own.
         except Exception as error:
             raise InvalidInput(FieldError("", f"{folder} holds no readable network: {error}")) from error
-        self._is_inside = self._session.get_modelmeta().custom_metadata_map.get("preprocessing") == "inside"
+        self.properties: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self._is_inside = self.properties.get("preprocessing") == "inside"
 
     def logits(self, examples: NDArray[Any]) -> NDArray[np.float32]:
         """Return logits (N, classes) of examples (N, C, *S), numbers as in the data set."""
@@ -66,20 +68,34 @@ class ExportedNetwork:
             [self._run(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
         )
 
-    def predict(self, path: Path) -> Iterator[Prediction]:
+    def predict(self, path: Path, *, most: int | None = None) -> Iterator[Prediction]:
         """Yield a prediction for an image, for each image of a folder, or for each example of an array file.
+
+        Args:
+            path: Of the file or folder.
+            most: An array file with more examples is refused.
 
         Raises:
             InvalidInput: An input cannot be read, or is of another shape than the network takes.
             NotFound: There is no such file.
         """
         for name, examples in self._examples(path):
+            _check_count(len(examples), most)
             shares = _softmax(self.logits(examples))
             for place, row in enumerate(shares):
-                label = (
-                    name if len(examples) == 1 and path.suffix not in (".npz", ".npy") else f"{name}[{place}]"
-                )
+                label = name if len(examples) == 1 and path.suffix not in ARRAY_FILES else f"{name}[{place}]"
                 yield self._prediction(label, row)
+
+    def predict_arrays(self, name: str, examples: NDArray[Any], most: int) -> list[Prediction]:
+        """Return the predictions for examples (N, C, *S), or for one without its first axis.
+
+        Raises:
+            InvalidInput: They are of another shape than the network takes, or too many.
+        """
+        checked = self._checked(name, examples)
+        _check_count(len(checked), most)
+        shares = _softmax(self.logits(checked))
+        return [self._prediction(f"{name}[{place}]", row) for place, row in enumerate(shares)]
 
     def _prediction(self, example: str, shares: NDArray[np.float32]) -> Prediction:
         order = np.argsort(-shares)[:3]
@@ -102,8 +118,8 @@ class ExportedNetwork:
                 yield image.relative_to(path).as_posix(), self._checked(image.name, read_image(image))
         elif not path.is_file():
             raise NotFound(f"there is no file or folder {path}")
-        elif path.suffix in (".npz", ".npy"):
-            yield path.name, self._checked(path.name, _array(path))
+        elif path.suffix in ARRAY_FILES:
+            yield path.name, self._checked(path.name, read_array(path))
         else:
             yield path.name, self._checked(path.name, read_image(path))
 
@@ -125,17 +141,8 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(shifted / shifted.sum(1, keepdims=True))
 
 
-def _array(path: Path) -> NDArray[Any]:
-    try:
-        content = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidInput(FieldError("/input", f"{path.name} cannot be read: {error}")) from error
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        name = next((each for each in ARRAYS if each in content.files), None)
-        if name is None:
-            raise InvalidInput(
-                FieldError("/input", f"{path.name} holds {', '.join(content.files)}", " or ".join(ARRAYS))
-            )
-        return np.asarray(content[name])
+def _check_count(count: int, most: int | None) -> None:
+    if not count:
+        raise InvalidInput(FieldError("/input", "holds no examples"))
+    if most is not None and count > most:
+        raise InvalidInput(FieldError("/input", f"holds {count} examples", f"at most {most}"))

@@ -21,6 +21,7 @@ from nas_service.cli import (
     exported,
     family,
     job,
+    model,
     search,
     study,
     token,
@@ -57,6 +58,8 @@ app.add_typer(job.app, name="job")
 app.add_typer(data.app, name="data")
 app.command("describe")(describe.describe_file)
 app.command("predict")(exported.predict)
+app.command("serve-model")(model.serve_model)
+app.command("benchmark")(model.benchmark)
 app.add_typer(family.app, name="family")
 app.add_typer(worker.app, name="worker")
 app.add_typer(device.app, name="device")

@@ -1,8 +1,11 @@
 """An exported folder answers for images, arrays and folders, and says what is wrong with others."""
 
+import asyncio
+import io
 import json
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +13,9 @@ from PIL import Image
 from nas_service.cli.main import run
 from nas_service.errors import InvalidInput, NotFound
 from nas_service.exported import ExportedNetwork
+from nas_service.model_server import Limits, create_model_app
 from nas_service.preprocessing import Preprocessing
+from nas_service.settings import Settings
 from search_spaces import RandomTrial, families
 from search_spaces.onnx_model import to_onnx
 
@@ -78,3 +83,96 @@ def test_a_damaged_folder_is_refused(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(b"no model")
     with pytest.raises(InvalidInput, match="no readable network"):
         ExportedNetwork(folder)
+
+
+class Endpoint:
+    """Asks the endpoint of a folder."""
+
+    def __init__(self, folder: Path, token: str | None = None) -> None:
+        limits = Limits(body_bytes=20_000, examples=4)
+        self._app = create_model_app(
+            ExportedNetwork(folder), Settings(home=folder), token=token, limits=limits
+        )
+
+    def get(self, path: str, **options: object) -> httpx.Response:
+        return asyncio.run(self._sent("GET", path, **options))
+
+    def post(self, path: str, **options: object) -> httpx.Response:
+        return asyncio.run(self._sent("POST", path, **options))
+
+    async def _sent(self, method: str, path: str, **options: object) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            return await http.request(method, path, **options)
+
+
+def as_npy(examples: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, examples)
+    return stream.getvalue()
+
+
+def test_the_endpoint_answers_alike_for_every_kind_of_body(folder: Path) -> None:
+    example = np.random.default_rng(0).integers(0, 256, (1, 1, 8, 8)).astype(np.uint8)
+    picture, archive = io.BytesIO(), io.BytesIO()
+    Image.fromarray(example[0, 0]).save(picture, "PNG")
+    np.savez(archive, x=example)
+    bodies = {
+        "image/png": picture.getvalue(),
+        "application/x-npy": as_npy(example),
+        "application/octet-stream": archive.getvalue(),
+        "application/json": json.dumps({"examples": example.tolist()}).encode(),
+    }
+    http = Endpoint(folder)
+    answers = []
+    for kind, body in bodies.items():
+        answer = http.post("/predict", content=body, headers={"Content-Type": kind})
+        assert answer.status_code == 200, answer.text
+        answers.append([found["best"] for found in answer.json()["predictions"]])
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+    assert http.get("/").json()["classes"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "words"),
+    [
+        ("text/html", b"<b>", 422, "Content-Type"),
+        ("application/json", b'{"examples": [[1, 2]]}', 422, "has shape"),
+        ("application/json", b'{"examples": "a"}', 422, "examples"),
+        ("application/json", b"[" * 9_000, 422, "examples"),
+        ("application/json", b'{"examples": [NaN]}', 422, "not finite"),
+        ("image/png", b"no picture", 422, "example.png"),
+        ("application/x-npy", as_npy(np.zeros((5, 1, 8, 8), dtype=np.uint8)), 422, "at most 4"),
+        ("application/x-npy", b"\x93NUMPY\x01\x00\x10\x00" + b"x" * 16, 422, "header"),
+        ("application/x-npy", b"0" * 20_001, 413, "at most 20000"),
+        ("image/png", b"", 422, "empty"),
+    ],
+)
+def test_the_endpoint_says_what_is_wrong_with_a_body(
+    folder: Path, kind: str, body: bytes, status: int, words: str
+) -> None:
+    answer = Endpoint(folder).post("/predict", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.text
+
+
+def test_the_endpoint_refuses_other_hosts_other_origins_and_other_tokens(folder: Path) -> None:
+    http = Endpoint(folder, token="secret")
+    assert http.get("/healthz").status_code == 200
+    assert http.get("/").status_code == 401
+    assert http.get("/", headers={"Authorization": "Bearer other"}).status_code == 401
+    assert http.get("/", headers={"Authorization": "Bearer secret"}).status_code == 200
+    assert http.get("/", headers={"Host": "evil.example"}).status_code == 400
+    foreign = {"Origin": "https://evil.example", "Authorization": "Bearer secret"}
+    assert http.post("/predict", content=b"", headers=foreign).status_code == 403
+
+
+def test_off_loopback_the_endpoint_wants_a_token_and_tls(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve-model", str(folder), "--host", "0.0.0.0"]) == 2
+    assert "must not travel in the clear" in capsys.readouterr().err
+    assert run(["serve-model", str(folder), "--host", "0.0.0.0", "--behind-proxy"]) == 2
+    assert "token-file" in capsys.readouterr().err
+    assert run(["serve-model", str(folder / "nowhere")]) == 3
