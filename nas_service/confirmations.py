@@ -81,8 +81,13 @@ class ConfirmationView(View):
         return self.runs_complete + self.runs_failed < self.runs
 
 
+def confirmation_columns(view: ConfirmationView) -> tuple[str, ...]:
+    """Return what a table of a confirmation shows."""
+    return ("number", f"searched {view.quality}", "test mean", "deviation", "optimism", "runs")
+
+
 def confirmation_rows(view: ConfirmationView) -> list[dict[str, Any]]:
-    """Return the members as flat rows, in the order of the search's own figure, the best first."""
+    """Return the members as flat rows, by number."""
     return [
         {
             "number": member.number,

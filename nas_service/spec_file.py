@@ -20,12 +20,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def read_spec(source: str | bytes | Mapping[str, Any]) -> StudySpec:
     """Return the spec that a text or mapping describes; raises `InvalidInput` naming every wrong field."""
-    return _read(source, StudySpec)
+    return read_model(source, StudySpec)
 
 
 def read_change(source: str | bytes | Mapping[str, Any]) -> StudyChange:
     """Return the change of a study that a text or mapping describes; raises `InvalidInput` likewise."""
-    return _read(source, StudyChange)
+    return read_model(source, StudyChange)
 
 
 def merged_spec(base: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySpec:
@@ -71,7 +71,8 @@ def _merged_group(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def _read(source: str | bytes | Mapping[str, Any], model: type[Model]) -> Model:
+def read_model(source: str | bytes | Mapping[str, Any], model: type[Model]) -> Model:
+    """Return the value that a text or mapping describes; raises `InvalidInput` naming every wrong field."""
     data = dict(source) if isinstance(source, Mapping) else read_data(source)
     try:
         return model.model_validate(data)

@@ -9,6 +9,8 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected, server_address
+from nas_service.cli.confirming import follow_confirmation, show_confirmation
+from nas_service.cli.described import read_description
 from nas_service.cli.local_workers import LocalWorkers
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
@@ -17,7 +19,7 @@ from nas_service.plain_data import read_data
 from nas_service.progress_bar import StudyBar
 from nas_service.settings import Settings
 from nas_service.spec_file import merged_spec, read_file, space_name
-from nas_service.studies import ACTIVE_STATES, StudySpec
+from nas_service.studies import ACTIVE_STATES, PRESETS, StudySpec
 from nas_service.views import StudyView
 
 POLL_S = 0.5
@@ -38,6 +40,24 @@ def search(
     max_peak_activation_bytes: Annotated[float | None, typer.Option(help="Limit on activations.")] = None,
     trials: Annotated[int | None, typer.Option(help="Budget: candidates that are trained.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget: wall-clock minutes.")] = None,
+    budget_epochs: Annotated[int | None, typer.Option(help="Budget: epochs of all candidates.")] = None,
+    stall: Annotated[
+        int | None, typer.Option(help="End when so many trials in a row add next to no hypervolume.")
+    ] = None,
+    stall_gain: Annotated[
+        float | None, typer.Option(help="With --stall: the share they must add, 0.01 by default.")
+    ] = None,
+    random_share: Annotated[
+        float | None, typer.Option(help="Share of the candidates to draw at random, for comparison.")
+    ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(help="Train first: presets, a study's number, or an architecture's file; repeatable."),
+    ] = None,
+    confirm: Annotated[
+        int | None, typer.Option(help="At the end confirm so many of the front on the test part.")
+    ] = None,
+    confirm_seeds: Annotated[int | None, typer.Option(help="With --confirm: seeds of each, 3.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of a candidate not stopped early.")] = None,
     early_stopping: Annotated[str | None, typer.Option(help="pareto or none.")] = None,
     sampler: Annotated[str | None, typer.Option(help="auto, random, tpe, nsga2, nsga3 or gp.")] = None,
@@ -75,13 +95,19 @@ def search(
         "name": name,
         "objectives": [_objective(text) for text in objective] if objective else None,
         "device": device,
-        "search": _given(sampler=sampler, seed=seed),
+        "search": _given(
+            sampler=sampler,
+            seed=seed,
+            random_share=random_share,
+            warm_start=[_start(text) for text in warm_start] if warm_start else None,
+        ),
         "training": _given(
             epochs=epochs,
             early_stopping=early_stopping,
             recipe={"deterministic": True} if deterministic else None,
         ),
-        "budget": _budget(trials, minutes),
+        "budget": _budget(trials, minutes, budget_epochs, _given(trials=stall, gain=stall_gain)),
+        "confirm": _given(top=confirm, seeds=confirm_seeds),
         "constraints": {metric: {"max": bound} for metric, bound in limits.items() if bound is not None},
     }
     form = options.chosen_format(output, as_json)
@@ -113,12 +139,17 @@ def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> Study
                 study = backend.study(study_id)
                 bar.show(study)
                 if study.state not in ACTIVE_STATES:
-                    return study
+                    break
                 if local:
                     local.supervise()
                 time.sleep(POLL_S)
+        if study.state == "finished" and study.spec.confirm is not None:
+            follow_confirmation(backend, study_id, local)
+        return backend.study(study_id)
     except KeyboardInterrupt:
-        if local:
+        if backend.study(study_id).state not in ACTIVE_STATES:
+            say(f"finished; go on confirming its front with: nas study confirm {study_id}")
+        elif local:
             backend.pause(study_id)
             say(f"paused; go on with: nas study resume {study_id} && nas worker start --study {study_id}")
         else:
@@ -136,6 +167,8 @@ def report(backend: Backend, study: StudyView, form: Format) -> int:
         show(backend.result(study.study), form=form)
     else:
         show(front_rows(backend, study.study), form=form, columns=FRONT_COLUMNS)
+        if study.spec.confirm is not None:
+            show_confirmation(backend.confirmation(study.study), form)
     counts = ", ".join(f"{count} {state}" for state, count in study.trials.model_dump().items() if count)
     say(f"study {study.study} {study.state}: {study.reason} ({counts or 'no trials'})")
     if study.state == "failed":
@@ -148,11 +181,19 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _budget(trials: int | None, minutes: float | None) -> dict[str, Any]:
-    # Minutes alone mean: as many trials as fit.
-    if minutes is not None and trials is None:
-        return {"minutes": minutes, "trials": None}
-    return _given(trials=trials, minutes=minutes)
+def _budget(
+    trials: int | None, minutes: float | None, epochs: int | None, stall: dict[str, Any]
+) -> dict[str, Any]:
+    bounds = _given(trials=trials, minutes=minutes, epochs=epochs, stall=stall or None)
+    # Minutes or epochs alone mean: as many trials as fit.
+    return {"trials": None, **bounds} if minutes is not None or epochs is not None else bounds
+
+
+def _start(text: str) -> Any:
+    """Return what a warm start names: presets, a study, or the architecture in a file."""
+    if text == PRESETS or text.isdigit():
+        return int(text) if text.isdigit() else text
+    return read_description(Path(text))
 
 
 def _objective(text: str) -> dict[str, str]:

@@ -8,13 +8,15 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
+from nas_service.cli.confirming import confirm
 from nas_service.cli.output import Format, say, show
 from nas_service.errors import NotFound
 from nas_service.plain_data import read_data
-from nas_service.views import StudyView
+from nas_service.views import FrontForm, StudyView
 
 app = typer.Typer(help="Studies.", no_args_is_help=True, rich_markup_mode=None)
 Study = Annotated[str, typer.Argument(help="Number or name of the study.")]
+app.command("confirm")(confirm)
 COLUMNS = ("study", "name", "state", "trials.complete", "trials.running", "budget_trials", "reason")
 FRONT_COLUMNS = ("number", "accuracy", "latency_ms", "params", "macs", "network")
 
@@ -45,25 +47,29 @@ def show_study(
 @app.command("front")
 def show_front(
     study: Study,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Of what was confirmed, by its means on the test part.")
+    ] = False,
     server: options.Server = None,
     output: options.Output = Format.table,
     as_json: options.Json = False,
 ) -> None:
     """Show the Pareto front: the trials that no other trial beats in every objective."""
     form = options.chosen_format(output, as_json)
+    which: FrontForm = "confirmed" if confirmed else "searched"
     with connected(server) as backend:
         number = backend.find_study(study).study
         if form in (Format.json, Format.yaml):
-            show(backend.front(number), form=form)
+            show(backend.front(number, form=which), form=form)
             return
-        rows = front_rows(backend, number)
+        rows = front_rows(backend, number, which)
         more = ("predicted",) if any(row["predicted"] for row in rows) else ()
         show(rows, form=form, columns=(*FRONT_COLUMNS, *more))
 
 
-def front_rows(backend: Backend, study: int) -> list[dict[str, Any]]:
+def front_rows(backend: Backend, study: int, form: FrontForm = "searched") -> list[dict[str, Any]]:
     """Return the members of a study's front as flat rows, most accurate first."""
-    members = backend.front(study).front
+    members = backend.front(study, form=form).front
     rows = [
         {
             "number": member.number,

@@ -10,12 +10,14 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import connected, server_address
+from nas_service.cli.confirming import retrain
 from nas_service.cli.described import read_description
 from nas_service.cli.exporting import export_by_worker
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
 from nas_service.exports import MAX_QAT_EPOCHS, ExportRequest
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
+app.command("retrain")(retrain)
 
 
 class ExportFormat(StrEnum):
