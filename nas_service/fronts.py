@@ -28,3 +28,15 @@ def front_view(
             HypervolumePoint(trials=count, hypervolume=volume) for count, volume in standing.steps
         ],
     )
+
+
+def bare_front(study_id: int, members: Sequence[FrontMember]) -> FrontView:
+    """Return a front of which nothing but the members is known, for plots."""
+    return FrontView(
+        study=study_id,
+        objectives=[],
+        reference_point=[],
+        hypervolume=0.0,
+        front=list(members),
+        hypervolume_history=[],
+    )

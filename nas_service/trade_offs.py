@@ -105,6 +105,9 @@ def within(columns: Columns, spec: StudySpec, limits: Mapping[str, float], quali
     keeps = {name: columns.values(name) <= bound for name, bound in limits.items()}
     if not _is_any_looser(spec, limits):
         trained &= columns.feasible
+        # The study itself has judged by these, a latency by its statistic or interval.
+        own = own_limits(spec)
+        keeps |= {name: np.ones(len(columns), np.bool_) for name in keeps if limits[name] == own.get(name)}
     fitting = trained & _all(keeps.values(), len(columns))
     best = _best(columns, fitting, quality)
     costs = [_cost(columns, quality, trained, fitting, best, (name, limits[name]), keeps) for name in limits]
@@ -142,8 +145,8 @@ def _cost(
 ) -> LimitCost:
     name, bound = limit
     others = _all((mask for other, mask in keeps.items() if other != name), len(columns))
-    # NaN is on neither side of a limit.
-    broken = trained & others & (columns.values(name) > bound)
+    # What has no figure is on neither side of a limit.
+    broken = trained & others & ~keeps[name] & np.isfinite(columns.values(name))
     better = _best(columns, broken | fitting, quality)
     if better is not None and fitting[better]:
         better = None

@@ -17,9 +17,11 @@ MOST_POINTS = 2000
 # What is shown together with what.
 _FAMILY = {
     "dominated": "dominated",
+    "beyond": "dominated",
     "infeasible": "infeasible",
     "untrained": "infeasible",
     "pruned": "pruned",
+    "running": "running",
 }
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -33,6 +35,10 @@ class Cloud:
     # Rejected before they had a value for y: only x is known.
     untrained: Sequence[TrialSummary]
     pruned: Sequence[TrialSummary]
+    # In training, with what is known so far.
+    running: Sequence[TrialSummary]
+    # Trained and beyond limits that are not the study's.
+    beyond: Sequence[TrialSummary]
     # How many each group had before it was thinned.
     counts: Mapping[str, int]
     # Infeasible ones without a value for x, which are in no group.
@@ -65,6 +71,7 @@ class Cloud:
         x: str,
         y: str,
         show: Container[str],
+        fitting: NDArray[np.bool_] | None = None,
     ) -> Self:
         """Return what `of` makes of all trials of a study, at the cost of those that are drawn.
 
@@ -75,9 +82,10 @@ class Cloud:
             x: Metric across.
             y: Metric upwards.
             show: The groups to read; the others are counted only.
+            fitting: Marks those within other limits than the study's; None for the study's own.
         """
         columns = service.columns(study.study)
-        groups = _groups(columns, np.fromiter(on_front, np.int64), x, y)
+        groups = _groups(columns, np.fromiter(on_front, np.int64), x, y, fitting)
         counts = {name: int(mask.sum()) for name, mask in groups.items()}
         is_kept = _is_kept(np.arange(len(columns)), counts)
         drawn = {
@@ -85,7 +93,7 @@ class Cloud:
             for name, mask in groups.items()
         }
         trials = trials_of(service, study, [number for numbers in drawn.values() for number in numbers])
-        known = {trial.number: trial for trial in trials}
+        known = {trial.number: _so_far(service, trial, y) for trial in trials}
         kept = {name: [known[number] for number in numbers] for name, numbers in drawn.items()}
         hidden = int((columns.are("infeasible") & np.isnan(columns.values(x))).sum())
         return cls(**kept, counts=counts, hidden=hidden)
@@ -98,22 +106,39 @@ def _group(trial: TrialSummary, y: str) -> str | None:
     breaks_limit = any(violation > 0 for violation in trial.violations.values())
     if trial.state == "infeasible" or (trial.state == "complete" and breaks_limit):
         return "infeasible" if has_y else "untrained"
+    if trial.state == "running":
+        return "running"
     if trial.state in ("complete", "pruned") and has_y:
         return "dominated" if trial.state == "complete" else "pruned"
     return None
 
 
-def _groups(columns: Columns, on_front: NDArray[np.int64], x: str, y: str) -> dict[str, NDArray[np.bool_]]:
+def _so_far(service: Service, trial: TrialSummary, y: str) -> TrialSummary:
+    """Return a trial in training with the accuracy after its newest epoch, the others as they are."""
+    if trial.state != "running" or y != "accuracy" or y in trial.metrics:
+        return trial
+    known = [point.accuracy for point in service.curve(trial.id) if point.accuracy is not None]
+    return trial.model_copy(update={"metrics": {**trial.metrics, y: known[-1]}}) if known else trial
+
+
+def _groups(
+    columns: Columns, on_front: NDArray[np.int64], x: str, y: str, fitting: NDArray[np.bool_] | None
+) -> dict[str, NDArray[np.bool_]]:
     """Mark the trials of each group, by the rules of `_group`."""
     shown = ~columns.excluded & ~np.isnan(columns.values(x))
     shown[on_front] = False
     has_y = ~np.isnan(columns.values(y))
     breaks_limit = columns.are("infeasible") | (columns.are("complete") & ~columns.feasible)
+    trained = shown & has_y & columns.are("complete")
+    fits = ~breaks_limit if fitting is None else fitting
+    breaks_limit &= ~fits
     return {
-        "dominated": shown & has_y & columns.are("complete") & ~breaks_limit,
+        "dominated": trained & fits,
+        "beyond": trained & ~fits & ~breaks_limit,
         "infeasible": shown & has_y & breaks_limit,
         "untrained": shown & ~has_y & breaks_limit,
         "pruned": shown & has_y & columns.are("pruned"),
+        "running": shown & columns.are("running"),
     }
 
 

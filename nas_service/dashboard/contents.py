@@ -36,20 +36,6 @@ def status(service: Service, study: StudyView) -> Content:
     return {"study": study, "alive": alive_workers(service), "is_active": study.state in ACTIVE_STATES}
 
 
-def front(service: Service, study: StudyView) -> Content:
-    view = service.front(study.study)
-    names = [objective.metric for objective in study.spec.objectives]
-    more = [name for name in ("params", "latency_ms") if name not in names]
-    members = by_first_objective(study.spec, view.front)
-    return {
-        "study": study,
-        "front": view,
-        "members": members[:MEMBERS_ON_A_PAGE],
-        "member_count": len(members),
-        "columns": names + more,
-    }
-
-
 def trial(service: Service, view: TrialView) -> Content:
     architecture = Architecture.from_dict(view.architecture)
     study = service.study(view.study_id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from nas_service.dashboard.figures import Figure, vertical
-from nas_service.views import CurvePoint, TrialSummary
+from nas_service.views import CurvePoint, TrialSummary, TrialView
 
 CurveField = Literal["accuracy", "validation_loss", "train_loss"]
 FIELDS: dict[CurveField, str] = {
@@ -22,8 +22,10 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 class Curve(NamedTuple):
     """One trial and its epochs."""
 
-    trial: TrialSummary
+    trial: TrialSummary | TrialView
     points: Sequence[CurvePoint]
+    # What the trial is called where its number alone is ambiguous.
+    name: str | None = None
 
 
 def learning_curves(curves: Sequence[Curve], rungs: Sequence[int], field: CurveField) -> Figure:
@@ -55,6 +57,7 @@ def thinned(points: Sequence[CurvePoint], rungs: Sequence[int], most: int) -> li
 
 
 def _line(curve: Curve, place: int, rungs: Sequence[int], field: CurveField) -> Figure:
+    name = curve.name or f"#{curve.trial.number}"
     known = [point for point in curve.points if getattr(point, field) is not None]
     shown = thinned(known, rungs, POINTS_A_CURVE)
     turn, color = divmod(place, len(_COLORS))
@@ -62,10 +65,10 @@ def _line(curve: Curve, place: int, rungs: Sequence[int], field: CurveField) -> 
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(shown) < 40 else "lines",
-        "name": f"#{curve.trial.number}",
+        "name": name,
         "x": [point.epoch for point in shown],
         "y": [getattr(point, field) for point in shown],
         "line": {"color": _COLORS[color], "width": 2, "dash": "dash" if turn else "solid"},
         "marker": {"size": 6, "symbol": _SYMBOLS[color]},
-        "hovertemplate": f"#{curve.trial.number}, epoch %{{x}}: %{{y{form}}}<extra></extra>",
+        "hovertemplate": f"{name}, epoch %{{x}}: %{{y{form}}}<extra></extra>",
     }

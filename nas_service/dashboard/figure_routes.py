@@ -5,10 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents, figures, notes
-from nas_service.dashboard.cloud import Cloud
+from nas_service.dashboard import contents, figures, notes, pareto_document
 from nas_service.dashboard.figure_answer import answer
-from nas_service.dashboard.pages import chosen_axes
+from nas_service.dashboard.front_choice import TheChoice
 from nas_service.dashboard.wording import short_label, value_text
 from nas_service.service import Service
 from nas_service.views import StudyView
@@ -19,22 +18,12 @@ Document = dict[str, Any]
 
 
 @router.get("/studies/{study_id}/pareto.json")
-def pareto(
-    request: Request,
-    service: TheService,
-    study_id: Id,
-    x: str | None = None,
-    y: str | None = None,
-    show: str = "dominated,infeasible",
-) -> Response:
-    study = service.study(study_id)
+def pareto(request: Request, service: TheService, choice: TheChoice) -> Response:
     alive = contents.alive_workers(service)
-    x, y = chosen_axes(study, x, y)
-    shown = frozenset(show.split(","))
     return answer(
         request,
-        lambda: _pareto(service, study, alive, (x, y), shown),
-        state=f"{state_of(study)}/{alive}/{x}/{y}/{sorted(shown)}",
+        lambda: pareto_document.document(service, choice, alive),
+        state=f"{state_of(choice.study)}/{alive}/{choice.address()}",
     )
 
 
@@ -56,23 +45,6 @@ def curve(request: Request, service: TheService, trial_id: Id) -> Response:
         "caption": note if points and rungs else "",
     }
     return answer(request, lambda: document)
-
-
-def _pareto(
-    service: Service, study: StudyView, alive: int, axes: tuple[str, str], show: frozenset[str]
-) -> Document:
-    x, y = axes
-    objectives = {objective.metric for objective in study.spec.objectives}
-    # Over the objectives themselves the front is most likely known already.
-    front = service.front(study.study, None if objectives == set(axes) else axes)
-    on_front = [member.number for member in front.front]
-    cloud = Cloud.read(service, study, on_front=on_front, x=x, y=y, show=show)
-    figure = figures.pareto(study, front, cloud, x=x, y=y, show=show)
-    return {
-        "figure": figure,
-        "message": notes.why_empty(study, figure, x, y, alive),
-        "caption": notes.pareto_caption(figure, cloud.hidden, x),
-    }
 
 
 def _hypervolume(service: Service, study_id: int) -> Document:

@@ -5,7 +5,7 @@ Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), and every
 Backgrounds, fonts and grid are left to the theme of the reader.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from html import escape
 from textwrap import wrap
@@ -23,11 +23,15 @@ Figure = dict[str, Any]
 FRONT, DOMINATED, INFEASIBLE, PRUNED = "#0072B2", "#8c96a0", "#D55E00", "#CC79A7"
 TRAIN, SECOND = "#E69F00", "#009E73"
 _SYMBOLS = {"accuracy": "circle", "train_loss": "square", "validation_loss": "diamond"}
+# Kind of point, what it is shown together with, symbol, colour, size.
 _GROUPS = (
-    ("dominated", "circle", DOMINATED, 5),
-    ("pruned", "triangle-up", PRUNED, 8),
-    ("infeasible", "x", INFEASIBLE, 6),
+    ("dominated", "dominated", "circle", DOMINATED, 5),
+    ("beyond", "dominated", "circle-open", DOMINATED, 5),
+    ("pruned", "pruned", "triangle-up", PRUNED, 8),
+    ("infeasible", "infeasible", "x", INFEASIBLE, 6),
+    ("running", "running", "triangle-right", FRONT, 9),
 )
+_NOTES = {"beyond": "beyond the limit", "running": "in training, figures so far"}
 # Share of the plot's height for candidates that were rejected before they had a value for y.
 _STRIP = 0.07
 
@@ -51,6 +55,7 @@ def pareto(
     x: str,
     y: str,
     show: frozenset[str] = frozenset({"dominated", "infeasible"}),
+    tied: Container[int] = (),
 ) -> Figure:
     """The front of two metrics as a step line over the cloud of the other candidates.
 
@@ -60,21 +65,23 @@ def pareto(
         trials: The cloud, or the trials to make it of; members of the front among them are skipped.
         x: Metric across.
         y: Metric upwards.
-        show: Which of dominated, infeasible and pruned candidates to draw.
+        show: Which of dominated, infeasible, pruned and running candidates to draw.
+        tied: The numbers of members that are no better than another beyond noise; they are drawn smaller.
     """
     cloud = trials
     if not isinstance(cloud, Cloud):
         cloud = Cloud.of(cloud, on_front={member.trial for member in front.front}, x=x, y=y)
     traces = []
-    for name, symbol, color, size in _GROUPS:
-        trials_of: Sequence[TrialSummary] = getattr(cloud, name)
-        if name in show and trials_of:
-            trace = _points(name, trials_of, x, y, color=color, symbol=symbol, size=size)
-            traces.append({**trace, "meta": {"count": cloud.counts[name]}})
-    has_strip = "infeasible" in show and bool(cloud.untrained)
-    if has_strip:
-        traces.append({**_strip(cloud.untrained, x), "meta": {"count": cloud.counts["untrained"]}})
-    traces.append(_front_trace(front.front, x, y))
+    for name, kind, symbol, color, size in _GROUPS:
+        placed = [trial for trial in getattr(cloud, name) if y in trial.metrics]
+        if kind in show and placed:
+            trace = _points(name, placed, x, y, color=color, symbol=symbol, size=size)
+            count = len(placed) if name == "running" else cloud.counts[name]
+            traces.append({**trace, "meta": {"count": count}})
+    strips = _strips(cloud, x, y, show)
+    has_strip = bool(strips)
+    traces += strips
+    traces.append(_front_trace(front.front, x, y, tied))
     return {"data": traces, "layout": _pareto_layout(study.spec, cloud, front.front, x, y, has_strip)}
 
 
@@ -142,7 +149,7 @@ def point_text(summary: str, *more: str) -> str:
     return "<br>".join(escape(line) for part in (*more, summary) if part for line in wrap(part, 48))
 
 
-def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
+def _front_trace(members: Sequence[FrontMember], x: str, y: str, tied: Container[int]) -> Figure:
     drawn = sorted((m for m in members if x in m.values and y in m.values), key=lambda m: m.values[x])
     others = [name for name in ("accuracy", "params", "latency_ms") if name not in (x, y)]
     return {
@@ -153,19 +160,39 @@ def _front_trace(members: Sequence[FrontMember], x: str, y: str) -> Figure:
         "y": [m.values[y] for m in drawn],
         # What is attained between two points is what the cheaper of them attains.
         "line": {"color": FRONT, "width": 2, "shape": "hv" if METRICS[x].goal == "min" else "vh"},
-        "marker": {**_front_marker(len(drawn)), "symbol": _symbols("circle", drawn, x, y)},
+        "marker": _front_marker(drawn, tied, x, y),
         "customdata": [[m.trial, m.number] for m in drawn],
         "meta": {"count": len(drawn)},
-        "text": [point_text(m.summary, _figures_of(m.values, others), _predicted_note(m)) for m in drawn],
+        "text": [
+            point_text(m.summary, _figures_of(m.values, others), *_member_notes(m, tied)) for m in drawn
+        ],
         "hovertemplate": hover_template(x, y, "on the front"),
     }
 
 
-def _front_marker(count: int) -> Figure:
-    """Large and outlined while there is room for that."""
-    is_crowded = count > 40
-    outline = {"width": 0 if is_crowded else 1, "color": "#ffffff"}
-    return {"color": FRONT, "size": 6 if is_crowded else 9, "line": outline}
+def _front_marker(drawn: Sequence[FrontMember], tied: Container[int], x: str, y: str) -> Figure:
+    """Large and outlined while there is room for that; small diamonds for those that are tied."""
+    is_crowded = len(drawn) > 40
+    large, small = (6, 5) if is_crowded else (10, 7)
+    symbols = _symbols("circle", drawn, x, y)
+    every = [symbols] * len(drawn) if isinstance(symbols, str) else symbols
+    ties = [member.number in tied for member in drawn]
+    if any(ties):
+        symbols = [
+            name.replace("circle", "diamond") if is_tied else name
+            for name, is_tied in zip(every, ties, strict=True)
+        ]
+    return {
+        "color": FRONT,
+        "symbol": symbols,
+        "size": [small if is_tied else large for is_tied in ties] if any(ties) else large,
+        "line": {"width": 0 if is_crowded else 1, "color": "#ffffff"},
+    }
+
+
+def _member_notes(member: FrontMember, tied: Container[int]) -> list[str]:
+    note = "tied with another point: no better beyond noise" if member.number in tied else ""
+    return [note, _predicted_note(member)]
 
 
 def _points(
@@ -180,7 +207,7 @@ def _points(
         "marker": {"color": color, "symbol": _symbols(symbol, trials, x, y), "size": size, "opacity": 0.8},
         "customdata": [[trial.id, trial.number] for trial in trials],
         "text": [point_text(trial.summary, trial.reason or "", _predicted_note(trial)) for trial in trials],
-        "hovertemplate": hover_template(x, y, name),
+        "hovertemplate": hover_template(x, y, _NOTES.get(name, name)),
     }
 
 
@@ -194,13 +221,24 @@ def _predicted_note(point: TrialSummary | FrontMember) -> str:
     return f"predicted: {', '.join(map(short_label, point.predicted))}" if point.predicted else ""
 
 
-def _strip(trials: Sequence[TrialSummary], x: str) -> Figure:
-    return {
-        **_points("infeasible", trials, x, x, color=INFEASIBLE, symbol="x", size=6),
-        "y": [0] * len(trials),
-        "yaxis": "y2",
-        "hovertemplate": hover_template(x, None, "infeasible"),
-    }
+def _strips(cloud: Cloud, x: str, y: str, show: frozenset[str]) -> list[Figure]:
+    """What has a place across but none upwards: rejected untrained, and in training before a first figure."""
+    begun = [trial for trial in cloud.running if y not in trial.metrics]
+    rows: list[tuple[str, Sequence[TrialSummary], str, str, int]] = [
+        ("infeasible", cloud.untrained, INFEASIBLE, "x", cloud.counts["untrained"]),
+        ("running", begun, FRONT, "triangle-right", len(begun)),
+    ]
+    return [
+        {
+            **_points(name, trials, x, x, color=color, symbol=symbol, size=6),
+            "y": [0] * len(trials),
+            "yaxis": "y2",
+            "hovertemplate": hover_template(x, None, _NOTES.get(name, name)),
+            "meta": {"count": count},
+        }
+        for name, trials, color, symbol, count in rows
+        if name in show and trials
+    ]
 
 
 def _figures_of(values: dict[str, float], names: Sequence[str]) -> str:
@@ -212,7 +250,7 @@ def _pareto_layout(
     spec: StudySpec, cloud: Cloud, members: Sequence[FrontMember], x: str, y: str, has_strip: bool
 ) -> Figure:
     drawn = [m.values for m in members if x in m.values and y in m.values]
-    feasible = [*drawn, *(trial.metrics for trial in cloud.dominated)]
+    feasible = [*drawn, *(trial.metrics for trial in [*cloud.dominated, *cloud.beyond])]
     backdrop = [trial.metrics for trial in [*cloud.infeasible, *cloud.untrained]]
     across = Axis(x, view_range(x, [v[x] for v in feasible or backdrop], spec.constraints.get(x)))
     trained = feasible or [trial.metrics for trial in cloud.infeasible]

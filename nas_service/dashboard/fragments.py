@@ -5,7 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from nas_service.api.dependencies import Id, TheService
-from nas_service.dashboard import contents, study_analysis, study_log, trial_table
+from nas_service.dashboard import (
+    contents,
+    front_choice,
+    front_contents,
+    study_analysis,
+    study_log,
+    trial_table,
+)
+from nas_service.dashboard.front_choice import TheChoice
 from nas_service.dashboard.rendering import PageRoute, render
 
 router = APIRouter(prefix="/fragments", route_class=PageRoute, include_in_schema=False)
@@ -22,8 +30,23 @@ def status(service: TheService, study_id: Id) -> Response:
 
 
 @router.get("/studies/{study_id}/front")
-def front(service: TheService, study_id: Id) -> Response:
-    return render("parts/front.html", **contents.front(service, service.study(study_id)))
+def front(service: TheService, choice: TheChoice) -> Response:
+    return render("parts/front.html", **front_contents.table(service, choice))
+
+
+@router.get("/studies/{study_id}/limits")
+def limits(service: TheService, choice: TheChoice) -> Response:
+    return render("parts/limits.html", **front_contents.limits(service, choice))
+
+
+@router.get("/studies/{study_id}/advice")
+def advice(service: TheService, choice: TheChoice) -> Response:
+    return render("parts/advice.html", **front_contents.advice(service, choice))
+
+
+@router.get("/studies/{study_id}/walk")
+def walk(service: TheService, choice: TheChoice) -> Response:
+    return render("parts/walk.html", **front_contents.walk(service, choice))
 
 
 @router.get("/studies/{study_id}/trials")
@@ -53,8 +76,10 @@ def log(
 
 
 @router.get("/trials/{trial_id}/panel")
-def panel(service: TheService, trial_id: Id) -> Response:
-    return render("parts/panel.html", panel=contents.trial(service, service.trial(trial_id)))
+def panel(service: TheService, trial_id: Id, limit: Annotated[list[str] | None, Query()] = None) -> Response:
+    trial = service.trial(trial_id)
+    choice = front_choice.chosen(service, trial.study_id, limit=limit)
+    return render("parts/panel.html", panel=front_contents.panel(service, choice, trial))
 
 
 @router.get("/trials/{trial_id}/results")

@@ -7,6 +7,10 @@ from nas_service.dashboard.wording import label
 from nas_service.studies import ACTIVE_STATES
 from nas_service.views import StudyView, TrialView
 
+# Traces that are no kind of point, or no kind beside the others.
+_UNCOUNTED = ("limit", "confirmed", "random")
+_NAMES = {"beyond": "beyond the limits", "running": "in training"}
+
 
 def why_empty(study: StudyView, figure: dict[str, Any], x: str, y: str, alive: int) -> str | None:
     """Why there is no front to draw yet, and what to do; None where there is one."""
@@ -38,9 +42,11 @@ def pareto_caption(figure: dict[str, Any], hidden: int, x: str) -> str:
     """
     counts: dict[str, int] = {}
     for trace in figure["data"]:
+        if trace["name"] in _UNCOUNTED:
+            continue
         counts[trace["name"]] = counts.get(trace["name"], 0) + trace["meta"]["count"]
     parts = [f"{counts.pop('front', 0)} on the front"]
-    parts += [f"{count:,} {name}" for name, count in counts.items()]
+    parts += [f"{count:,} {_NAMES.get(name, name)}" for name, count in counts.items()]
     text = " · ".join(parts)
     if hidden:
         text += f". {hidden:,} infeasible candidates were rejected before they had {label(x).lower()}"

@@ -91,6 +91,8 @@ def _environment() -> Environment:
         "metric": lambda value, name: wording.value_text(name, value),
         "metric_label": wording.label,
         "metric_short": wording.short_label,
+        "metric_unit": wording.unit_text,
+        "plain": lambda value: f"{value:.12g}",
         "words": wording.words_of,
         "latency_facts": wording.latency_facts,
         "duration": wording.duration_text,

@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse
 
 from nas_service.dashboard import (
     catalogue_pages,
+    compare_pages,
     describe,
     figure_routes,
     fragments,
@@ -25,6 +26,7 @@ for part in (
     launch_pages,
     spec_reading,
     pages,
+    compare_pages,
     study_pages,
     catalogue_pages,
     describe,

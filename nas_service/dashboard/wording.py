@@ -34,6 +34,11 @@ def short_label(metric: str) -> str:
     return _SHORT.get(metric, label(metric))
 
 
+def unit_text(metric: str) -> str:
+    """The unit in which a metric's plain figures are, empty for a count or a share."""
+    return METRICS[metric].unit if metric in METRICS else ""
+
+
 def value_text(metric: str, value: float | None) -> str:
     """A figure with its unit.
 

@@ -92,6 +92,7 @@ def columns(*trials: tuple[str, float, float]) -> Columns:
         states=[state for state, _, _ in trials],  # type: ignore[misc]
         feasible=[state != "infeasible" for state, _, _ in trials],
         excluded=[False] * count,
+        arms=["search"] * count,
         finished=[float(number) for number in range(count)],
         metrics=metrics,
     )

@@ -29,6 +29,10 @@ function themed(layout) {
     hoverlabel: { bgcolor: panel, bordercolor: edge, font: { color: text, size: 12 }, align: "left" },
     autosize: true,
   };
+  for (const name of ["xaxis", "yaxis", "zaxis"].filter(() => layout.scene)) {
+    result.scene = { ...layout.scene, ...result.scene };
+    result.scene[name] = { gridcolor: edge, linecolor: edge, zerolinecolor: edge, color: muted, showbackground: false, ...layout.scene[name] };
+  }
   for (const name of Object.keys(layout).filter((key) => AXIS.test(key))) {
     result[name] = {
       gridcolor: edge, linecolor: edge, zerolinecolor: edge, zeroline: false, automargin: true, ...layout[name],
