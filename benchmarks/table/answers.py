@@ -18,7 +18,7 @@ from workers.auto.features import FeatureMap
 Matrix = NDArray[np.float64]
 RUNGS = (1, 3, 9)
 SAMPLES = 500
-TREES = 200
+TREES = 100
 FOLDS = 5
 # How near to 0 and 1 an accuracy is believed to come.
 MARGIN = 0.002

@@ -1,0 +1,199 @@
+"""Searchers on the table: hypervolume against epochs spent, `python -m benchmarks.search`.
+
+Every searcher gets the same answers from the same table (`benchmarks/table`), the same seeds, and free repeats. Runs
+are kept in a working file, so that it goes on where it was stopped; figures and a plot are written from all of them.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from benchmarks.report import RESULTS, conditions, print_table, write
+from benchmarks.search_plot import Curve, svg
+from benchmarks.searching import EPOCHS, IDEAL, REFERENCE, SAMPLERS, search
+from benchmarks.table.answers import Errors, Table
+from benchmarks.table.records import committed_path
+
+# Random search without rungs sets the levels that others are to reach: after so many trials.
+LEVELS = (200, 1000)
+# Which share of random's epochs `auto` may take for each.
+GOALS = {200: 0.15, 1000: 0.05}
+DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A sampler, with or without early stopping at the rungs."""
+
+    sampler: str
+    has_rungs: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.sampler} + rungs" if self.has_rungs else self.sampler
+
+
+def main() -> None:
+    arguments = _arguments()
+    contenders = [Contender(name, rungs) for name in arguments.samplers for rungs in (False, True)]
+    results = {}
+    for name in arguments.data:
+        table = Table(name, committed_path(name))
+        runs = _runs(table, contenders, arguments)
+        results[name] = _summary(name, table.errors(), runs, arguments.epochs)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"search_{name}.svg").write_text(_plot(name, runs, arguments.epochs), encoding="utf-8")
+    content = {"reference": REFERENCE, "ideal": IDEAL, "data": results}
+    write("search", {**conditions("optuna", "numpy", "scikit-learn", "scipy"), **content})
+
+
+def _runs(
+    table: Table, contenders: Sequence[Contender], arguments: argparse.Namespace
+) -> dict[Contender, list[dict[str, Any]]]:
+    """Return the runs of each contender, one a seed; those that the working file lacks are run."""
+    done = {_key(run): run for run in _read(arguments.work)}
+    random = Contender("random", has_rungs=False)
+    found: dict[Contender, list[dict[str, Any]]] = {contender: [] for contender in contenders}
+    for seed in range(arguments.seeds):
+        for contender in contenders:
+            epochs = LEVELS[-1] * EPOCHS if contender == random else arguments.epochs
+            head = {
+                "data": table.name,
+                "rows": len(table),
+                **asdict(contender),
+                "seed": seed,
+                "limit": epochs,
+            }
+            run = done.get(_key(head))
+            if run is None:
+                result = search(
+                    table, contender.sampler, seed=seed, epochs=epochs, has_rungs=contender.has_rungs
+                )
+                run = {**head, **asdict(result)}
+                arguments.work.parent.mkdir(parents=True, exist_ok=True)
+                with arguments.work.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(run) + "\n")
+            found[contender].append(run)
+    return found
+
+
+def _key(run: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(run[name] for name in ("data", "rows", "sampler", "has_rungs", "seed", "limit"))
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        yield json.loads(line)
+
+
+def _summary(
+    name: str, errors: Errors, runs: dict[Contender, list[dict[str, Any]]], epochs: int
+) -> dict[str, Any]:
+    """Print and return what the runs on one data set say."""
+    random = runs[Contender("random", has_rungs=False)]
+    levels = {trials: float(np.median(_at(random, trials * EPOCHS))) for trials in LEVELS}
+    ours = runs.get(Contender("auto", has_rungs=True))
+    rows = {contender.name: _row(found, levels, ours, epochs) for contender, found in runs.items()}
+    print(f"\n{name}: {errors.rows} rows, surrogate off by {errors.mean_absolute_error:.4f} in accuracy")  # noqa: T201
+    print(f"hypervolume of (error, log10 parameters) from {REFERENCE}, 1 down to {IDEAL}")  # noqa: T201
+    print_table(
+        ["searcher", f"volume at {epochs}", "95 %", *(f"to random's {n}" for n in LEVELS), "p", "repeats"],
+        [[title, *_cells(row)] for title, row in rows.items()],
+    )
+    return {
+        "table": asdict(errors),
+        "seeds": len(random),
+        "epochs": epochs,
+        "random_levels": levels,
+        "goals": {trials: share for trials, share in GOALS.items()},
+        "searchers": rows,
+    }
+
+
+def _row(
+    found: list[dict[str, Any]],
+    levels: dict[int, float],
+    ours: list[dict[str, Any]] | None,
+    epochs: int,
+) -> dict[str, Any]:
+    volumes = _at(found, epochs)
+    low, high = _interval(volumes)
+    proposals = sum(run["trials"] + run["repeats"] for run in found)
+    return {
+        "median": float(np.median(volumes)),
+        "low": low,
+        "high": high,
+        # Which share of random's epochs it takes to come to random's level; None where half of the seeds do not.
+        "share_of_random": {trials: _share(found, level, trials) for trials, level in levels.items()},
+        "p_against_auto": None if ours is None or ours is found else _paired(_at(ours, epochs), volumes),
+        "repeat_rate": sum(run["repeats"] for run in found) / proposals,
+        "proposal_ms": 1000 * sum(run["proposal_s"] for run in found) / proposals,
+        "curve": {spent: float(np.median(_at(found, spent))) for spent in range(45, epochs + 1, 45)},
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    shares = [f"{share:.3f}" if share is not None else "not" for share in row["share_of_random"].values()]
+    p = row["p_against_auto"]
+    interval = f"{row['low']:.3f}-{row['high']:.3f}"
+    p_text = f"{p:.4f}" if p is not None else ""
+    return [f"{row['median']:.4f}", interval, *shares, p_text, f"{row['repeat_rate']:.1%}"]
+
+
+def _at(runs: list[dict[str, Any]], epochs: int) -> list[float]:
+    """Return the hypervolume of each run when so many epochs were spent."""
+    return [max((volume for spent, volume in run["steps"] if spent <= epochs), default=0.0) for run in runs]
+
+
+def _share(runs: list[dict[str, Any]], level: float, trials: int) -> float | None:
+    spent = [
+        min((spent for spent, volume in run["steps"] if volume >= level), default=np.inf) for run in runs
+    ]
+    middle = float(np.median(spent))
+    return middle / (trials * EPOCHS) if np.isfinite(middle) else None
+
+
+def _interval(volumes: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the median."""
+    draws = np.random.default_rng(0).choice(np.array(volumes), size=(DRAWS, len(volumes)))
+    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _paired(ours: Sequence[float], others: Sequence[float]) -> float:
+    """Return the p of Wilcoxon's signed-rank test, two-sided, over pairs of equal seeds."""
+    if np.allclose(ours, others):
+        return 1.0
+    return float(wilcoxon(ours, others).pvalue)
+
+
+def _plot(name: str, runs: dict[Contender, list[dict[str, Any]]], epochs: int) -> str:
+    grid = range(9, epochs + 1, 9)
+    curves = []
+    for contender, found in runs.items():
+        volumes = np.array([_at(found, spent) for spent in grid])
+        low, middle, high = np.quantile(volumes, [0.25, 0.5, 0.75], axis=1)
+        curves.append(Curve(contender.name, list(grid), list(middle), list(low), list(high)))
+    return svg(f"{name}: hypervolume against epochs, median and quartiles", curves)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", nargs="+", default=["mnist", "fsdd-logmel"])
+    parser.add_argument(
+        "--samplers", nargs="+", default=["auto", "random", "tpe", "nsga2"], choices=sorted(SAMPLERS)
+    )
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=450)
+    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "nas-table" / "search.jsonl")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
