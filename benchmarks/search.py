@@ -1,7 +1,8 @@
 """Searchers on the table: hypervolume against epochs spent, `python -m benchmarks.search`.
 
-Every searcher gets the same answers from the same table (`benchmarks/table`), the same seeds, and free repeats. Runs
-are kept in a working file, so that it goes on where it was stopped; figures and a plot are written from all of them.
+Every searcher gets the same answers from the same table (`benchmarks/table`), the same seeds, and free
+repeats. Runs are kept in a working file, so that it goes on where it was stopped; figures and a plot are
+written from all of them.
 """
 
 import argparse
@@ -111,7 +112,7 @@ def _summary(
         "seeds": len(random),
         "epochs": epochs,
         "random_levels": levels,
-        "goals": {trials: share for trials, share in GOALS.items()},
+        "goals": GOALS,
         "searchers": rows,
     }
 
@@ -129,7 +130,7 @@ def _row(
         "median": float(np.median(volumes)),
         "low": low,
         "high": high,
-        # Which share of random's epochs it takes to come to random's level; None where half of the seeds do not.
+        # Which share of random's epochs it takes to random's level; None where half of the seeds do not come.
         "share_of_random": {trials: _share(found, level, trials) for trials, level in levels.items()},
         "p_against_auto": None if ours is None or ours is found else _paired(_at(ours, epochs), volumes),
         "repeat_rate": sum(run["repeats"] for run in found) / proposals,
