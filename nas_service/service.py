@@ -38,6 +38,7 @@ from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Answer, Standings
 from nas_service.store import audit, catalogue, confirmations, devices, events, spaces, studies, tokens
 from nas_service.store.engine import close, make_engine
+from nas_service.store.left_out import count_left_out
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
@@ -168,9 +169,11 @@ class Service(ConfirmService):
         return self.study(ids[0])
 
     def result(self, study_id: int) -> StudyResult:
-        """Return a study with its front."""
+        """Return a study with its front, and what its sampler left out."""
         study = self.study(study_id)
-        return StudyResult(**dict(study), front=self.front(study_id).front)
+        with self._reading() as connection:
+            left_out = count_left_out(connection, study_id)
+        return StudyResult(**dict(study), front=self.front(study_id).front, left_out=left_out)
 
     def pause(self, study_id: int) -> StudyView:
         """Propose nothing more until resumed."""

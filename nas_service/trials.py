@@ -15,6 +15,9 @@ TERMINAL_STATES: frozenset[TrialState] = frozenset({"complete", "pruned", "infea
 TRAINED_STATES: frozenset[TrialState] = frozenset({"complete", "pruned", "failed"})
 # Who chose a trial's architecture: the sampler, the control arm that draws at random, or a person.
 Arm = Literal["search", "random", "enqueued"]
+# Under this name of its attributes a trial says how many candidates the sampler has left out before it
+# proposed this one, by the limit or rule that they break.
+LEFT_OUT = "left_out"
 # A trial whose worker vanished this many times is failed.
 MAX_ATTEMPTS = 3
 

@@ -165,6 +165,9 @@ class StudyResult(StudyView):
     """A study with its front: what `nas search --json` prints."""
 
     front: list[FrontMember]
+    # How many candidates the sampler `auto` left out before it proposed others, by the limit (its metric) or
+    # the rule that they break; one that breaks two counts for both.
+    left_out: dict[str, int] = {}
 
 
 class TrialSummary(View):

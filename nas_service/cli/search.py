@@ -163,14 +163,18 @@ def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> Study
 
 def report(backend: Backend, study: StudyView, form: Format) -> int:
     """Print the result of an ended study and return the exit code."""
+    result = backend.result(study.study)
     if form in (Format.json, Format.yaml):
-        show(backend.result(study.study), form=form)
+        show(result, form=form)
     else:
         show(front_rows(backend, study.study), form=form, columns=FRONT_COLUMNS)
         if study.spec.confirm is not None:
             show_confirmation(backend.confirmation(study.study), form)
     counts = ", ".join(f"{count} {state}" for state, count in study.trials.model_dump().items() if count)
     say(f"study {study.study} {study.state}: {study.reason} ({counts or 'no trials'})")
+    if result.left_out:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in result.left_out.items())
+        say(f"candidates left out before any was proposed, by what they break: {reasons}")
     if study.state == "failed":
         return 1
     say(f"next: nas study front {study.study}   nas trial show {study.study} NUMBER   nas up")

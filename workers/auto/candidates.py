@@ -62,6 +62,11 @@ class CandidateSource:
         # How many were turned down, by what they break: a metric's name or a rule.
         self.rejected: Counter[str] = Counter()
 
+    def take_rejected(self) -> dict[str, int]:
+        """Return how many were turned down since the last call, by what they break."""
+        rejected, self.rejected = self.rejected, Counter()
+        return dict(rejected)
+
     def drawn(self) -> Candidate:
         """Return one drawn at random."""
         return self.described({})

@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from nas_service.trials import LEFT_OUT
 from search_spaces.random_trial import Scalar
 from workers.auto.candidates import Candidate, CandidateSource
 from workers.auto.features import FeatureMap
@@ -39,10 +40,10 @@ class AutoSampler(BaseSampler):
     def __init__(self, seed: int, task: Task) -> None:
         seeds = np.random.SeedSequence(seed).generate_state(3)
         self._task = task
-        self.source = CandidateSource(task.draw, task.space, task.constraints, int(seeds[0]))
-        samples = [self.source.drawn() for _ in range(SAMPLES)]
+        self._source = CandidateSource(task.draw, task.space, task.constraints, int(seeds[0]))
+        samples = [self._source.drawn() for _ in range(SAMPLES)]
         features = FeatureMap([(sample.architecture, sample.cost) for sample in samples])
-        self._pool = Pool(self.source, features, samples, int(seeds[1]))
+        self._pool = Pool(self._source, features, samples, int(seeds[1]))
         self._judge = Judge(task, features, np.random.default_rng(int(seeds[2])))
         # What was made of each trial, in their order.
         self._read: list[tuple[FrozenTrial, Observed | None]] = []
@@ -61,6 +62,9 @@ class AutoSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the whole architecture."""
         self._plan = self._chosen(self._observations(study)).params
+        left_out = self._source.take_rejected()
+        if left_out:
+            study._storage.set_trial_system_attr(trial._trial_id, LEFT_OUT, left_out)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -96,7 +100,7 @@ class AutoSampler(BaseSampler):
         entries = self._pool.entries
         if not entries:
             # Nothing new is feasible: let the ledger see it, which ends the study in the end.
-            return self.source.nearest()
+            return self._source.nearest()
         promise = self._judge.promise(entries)
         order = np.argsort(-promise, kind="stable")
         best, *others = (entries[int(place)].candidate for place in order)

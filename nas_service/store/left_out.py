@@ -1,0 +1,23 @@
+"""What samplers left out before they proposed anything: it never became a row of its own."""
+
+from collections import Counter
+
+from sqlalchemy import Connection, select
+
+from nas_service.store.models import TrialRow, table
+from nas_service.trials import LEFT_OUT
+
+TRIAL = table(TrialRow)
+
+
+def count_left_out(connection: Connection, study_id: int) -> dict[str, int]:
+    """Return how many candidates of a study were left out, the most frequent reason first.
+
+    A reason is the metric of a limit, or a rule of the space in words; what breaks two counts for both. Reads
+    all trials of the study.
+    """
+    query = select(TRIAL.c.attributes).where(TRIAL.c.study_id == study_id)
+    total: Counter[str] = Counter()
+    for attributes in connection.execute(query).scalars():
+        total.update(attributes.get(LEFT_OUT, {}))
+    return dict(total.most_common())
