@@ -8,7 +8,7 @@ import pytest
 
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused
 from nas_service.service import Service
-from nas_service.studies import Budget, Constraint, Objective, Search, StudySpec, Training
+from nas_service.studies import Budget, Constraint, Objective, SamplerName, Search, StudySpec, Training
 from nas_service.trials import Checkpoint, EpochReport, Lease, Outcome, Proposal, WorkerInfo
 from search_spaces import RandomTrial, analyse, resolve_space
 from search_spaces.versions import carried
@@ -406,6 +406,23 @@ class LedgerContract:
         curve = service.curve(lease.trial_id)
         assert [(point.epoch, point.accuracy) for point in curve] == [(1, 0.1), (2, 0.2)]
         assert service.trial(lease.trial_id).metrics["latency_ms"] == 1.5
+
+    @pytest.mark.parametrize(("sampler", "told"), [("auto", {1: 0.1, 3: 0.3}), ("tpe", None)])
+    def test_changes_tell_what_an_ended_trial_showed_at_its_rungs_where_the_sampler_asks(
+        self,
+        ledger: Ledger,
+        service: Service,
+        make_proposal: MakeProposal,
+        sampler: SamplerName,
+        told: dict[int, float] | None,
+    ) -> None:
+        study = service.create_study(make_spec(search=Search(sampler=sampler))).study
+        lease = ledger.reserve(study, join(ledger), [make_proposal(1)]).leases[0]
+        for epoch in (1, 2, 3):
+            ledger.report(lease, EpochReport(epoch=epoch, accuracy=epoch / 10))
+        assert ledger.changes(study, 0).rungs == {}
+        ledger.complete(lease, outcome(1))
+        assert ledger.changes(study, 0).rungs.get(lease.trial_id) == told
 
     def test_a_cancelled_study_tells_its_workers_to_stop(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal

@@ -99,6 +99,13 @@ def test_one_worker_proposes_what_plain_optuna_proposes(
     assert ours == plain_optuna(spec, len(ours))
 
 
+def test_auto_trains_nothing_infeasible_and_the_study_says_how_much_was_left_out(service: Service) -> None:
+    proposed(service, spec_of("auto", "multi_scale", 12))
+    study = service.studies().items[0]
+    assert (study.trials.trained, study.trials.infeasible, study.trials.repeats) == (12, 0, 0)
+    assert service.result(study.study).left_out["params"] > 20
+
+
 def test_repeats_are_told_to_the_sampler_as_plain_optuna_would_be(service: Service) -> None:
     spec = spec_of("tpe", SMALL_SPACE, 40)
     ours = proposed(service, spec)
