@@ -6,7 +6,7 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test test-ray soak mutants fuzz audit bench images doctor clean
+.PHONY: help install run check test examples test-ray soak mutants fuzz audit bench images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,10 @@ requirements-server.txt: pyproject.toml constraints.txt .ci/server_requirements.
 images: requirements-server.txt  ## Build the images nas-server and nas-worker (TORCH=cuda for GPUs); needs docker
 	docker build --target server --tag nas-server:$(VERSION) .
 	docker build --target worker --build-arg TORCH=$(TORCH) --tag nas-worker:$(VERSION) .
+
+examples: $(VENV)/.installed-dev  ## Record an example of each operation of the interface, from a real search
+	$(BIN)/python tests/recording/examples.py
+	$(BIN)/python -m nas_service.api.openapi > docs/openapi.json
 
 doctor: install  ## Say what is wrong on this machine, and what to do about it
 	@$(BIN)/nas doctor

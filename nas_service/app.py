@@ -34,7 +34,7 @@ from nas_service.api.access_log import AccessLog
 from nas_service.api.auth import Access, ensure_token, register_token
 from nas_service.api.gate import Gate
 from nas_service.api.guard import Guard
-from nas_service.api.openapi import describe
+from nas_service.api.openapi import DESCRIPTION, TAGS, describe
 from nas_service.api.policy import Policies, confirm
 from nas_service.api.tail import Tail
 from nas_service.ledger.sql import SqlLedger
@@ -73,6 +73,10 @@ def create_app(settings: Settings) -> FastAPI:
         title="Neural architecture search",
         version=__version__,
         summary="Search for shallow multi-scale CNNs under limits of size and latency.",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        # Names that read well as methods of a generated client.
+        generate_unique_id_function=lambda route: route.name,
         # The stock pages load scripts from elsewhere; the document itself is a route of ours.
         openapi_url=None,
         docs_url=None,
