@@ -209,11 +209,12 @@ class Service(ConfirmService):
         return self.change_study(study_id, StudyChange(space=space), sequence=sequence)
 
     def change_study(self, study_id: int, change: StudyChange, *, sequence: int | None = None) -> StudyView:
-        """Give a study another name, budget or space.
+        """Give a study another name, budget, space or other limits.
 
-        Earlier trials count where a new space could have drawn them, and are `excluded` where not. The budget
-        counts all that were trained. A study that had finished or failed runs again if its space or budget
-        changes and its budget has room.
+        Earlier trials count where a new space could have drawn them, and are `excluded` where not. All are
+        judged by new limits; what earlier limits rejected was never trained and stays rejected. The budget
+        counts all that were trained. A study that had finished or failed runs again if its space, limits or
+        budget change and its budget has room.
 
         Args:
             study_id: Which study.
@@ -225,6 +226,7 @@ class Service(ConfirmService):
             change.budget_of(spec.budget)
         except ValidationError as error:
             raise InvalidInput(*field_errors(error, Budget, below="/budget")) from error
+        _check_latency(spec, change)
         ahead = None
         if change.space is not None:
             spec = spec.model_copy(update={"space": change.space})
@@ -693,6 +695,14 @@ def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:
                 for name, allowed in unfit.items()
             )
         )
+
+
+def _check_latency(spec: StudySpec, change: StudyChange) -> None:
+    """Refuse a limit on latency where a study has never measured any."""
+    for name, limit in (change.constraints or {}).items():
+        if limit is not None and METRICS[name].kind == "latency" and not spec.needs_latency:
+            message = "this study measures no latency; clone it with the limit instead"
+            raise InvalidInput(FieldError(f"/constraints/{name}", message))
 
 
 def _page_size(size: int) -> int:

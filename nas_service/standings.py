@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping
 
@@ -42,6 +42,7 @@ class StudyMemory:
         self._lock = Lock()
         self._columns = Columns.empty()
         self._fronts: OrderedDict[tuple[str, ...], _Front] = OrderedDict()
+        self._limits: Any = None
         self._details: Details | None = None
 
     @property
@@ -60,6 +61,10 @@ class StudyMemory:
         """Return the front over some metrics, none for the study's objectives."""
         with self._lock:
             columns = self._refreshed(study, open_)
+            if study["spec"].get("constraints") != self._limits:
+                # Fronts are measured from the limits.
+                self._fronts.clear()
+                self._limits = study["spec"].get("constraints")
             front = self._fronts.get(metrics)
             if front is None:
                 front = self._fronts[metrics] = _Front(StudySpec.model_validate(study["spec"]), metrics)

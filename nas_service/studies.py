@@ -1,5 +1,6 @@
 """The description of a study: one definition for YAML, JSON, flags, form and database column."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -295,12 +296,26 @@ class StudyChange(Spec):
     space: str | dict[str, Any] | None = None
     name: Name | None = None
     budget: BudgetChange | None = None
+    # By metric: another limit, or null for none; limits that are not named stay.
+    constraints: dict[str, Constraint | None] | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise ValueError("name what is to change: space, name or budget")
+        if not self.model_dump(exclude_none=True) and not self.constraints:
+            raise ValueError("name what is to change: space, name, budget or constraints")
         return self
+
+    @field_validator("constraints")
+    @classmethod
+    def _known(cls, constraints: dict[str, Constraint | None] | None) -> dict[str, Constraint | None] | None:
+        for name in constraints or {}:
+            _known_metric(name)
+        return constraints
+
+    def constraints_of(self, constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:
+        """Return the limits after the change."""
+        merged = {**constraints, **(self.constraints or {})}
+        return {name: limit for name, limit in merged.items() if limit is not None}
 
     def budget_of(self, budget: Budget) -> Budget:
         """Return the budget after the change; raises pydantic's error where no bound would be left."""

@@ -24,13 +24,18 @@ class Carrier:
         self._study = study
         self._spaces: dict[int, SearchSpace] = {}
 
+    def _is_same(self, version: int) -> bool:
+        """Whether only the study's limits have changed since a version of the space."""
+        earlier = self._spaces.get(version)
+        return earlier is not None and earlier == self._spaces.get(self._study.space_version)
+
     def learn(self, spaces: Mapping[int, Any]) -> None:
         """Take over the versions of the space."""
         self._spaces |= {version: resolve_space(space) for version, space in spaces.items()}
 
     def drawn(self, row: Row) -> Drawn | None:
         """Return parameters and distributions; None for what the newest space could not have drawn."""
-        if row.space_version == self._study.space_version or row.space_version is None:
+        if row.space_version in (None, self._study.space_version) or self._is_same(row.space_version):
             return row.params, {name: _distribution(text) for name, text in row.distributions.items()}
         if isinstance(row, Forbidden):
             # The rule may be gone.

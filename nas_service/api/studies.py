@@ -146,9 +146,10 @@ def read_front(
 async def change_study(
     request: Request, service: TheService, study_id: Id, if_match: IfMatch = None
 ) -> StudyView:
-    """Give the study another name, budget or space; earlier trials count where a new space could draw them.
+    """Give the study another name, budget, space or other limits.
 
-    A study that has finished goes on if its budget then has room.
+    Earlier trials count where a new space could draw them, and are judged by new limits; what earlier limits
+    rejected stays rejected. A study that has finished goes on if its budget then has room.
     """
     sequence = sequence_of(if_match, study_id) if if_match is not None else None
     change = read_change(await request.body())

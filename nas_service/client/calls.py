@@ -128,7 +128,7 @@ def change_space(
 
 
 def change_study(study_id: int, change: StudyChange, *, sequence: int | None = None) -> Call[StudyView]:
-    """Give a study another name, budget or space; `Stale` unless its sequence is still `sequence`."""
+    """Give a study another name, budget, space or limits; `Stale` unless its sequence is still `sequence`."""
     return Call(
         StudyView,
         "PATCH",

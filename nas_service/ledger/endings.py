@@ -10,6 +10,7 @@ from nas_service.crash_points import crash_point
 from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.store import confirmations, events
+from nas_service.store.limits import judged
 from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import MAX_ATTEMPTS, Lease, Outcome
@@ -32,6 +33,7 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
         TRIAL.c.number,
         TRIAL.c.report_id,
         TRIAL.c.reason,
+        TRIAL.c.space_version,
         reported_epochs(),
     )
     before = connection.execute(query.where(TRIAL.c.id == lease.trial_id)).one_or_none()
@@ -62,6 +64,8 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
         )
     crash_point("ledger.complete.row_written")
+    if study["space_version"] != before.space_version and outcome.state != "infeasible":
+        _judge_by_newest_limits(connection, study, lease.trial_id, values)
     end_if_done(connection, study)
     crash_point("ledger.complete.before_commit")
 
@@ -77,6 +81,16 @@ def _epochs_of(before: Any, outcome: Outcome) -> int:
     told = outcome.timings.get("trained_epochs", 0.0)
     reported: int = before.epochs
     return max(reported, int(told) if 0 <= told <= MOST_EPOCHS else 0)
+
+
+def _judge_by_newest_limits(
+    connection: Connection, study: Any, trial_id: int, values: dict[str, Any]
+) -> None:
+    """Judge a trial, whose worker knew the limits of its beginning, by those that hold now."""
+    limits = StudySpec.model_validate(study["spec"]).constraints
+    found = judged(values["metrics"], limits, values["latency"])
+    if found != values["violations"]:
+        connection.execute(update(TRIAL).where(TRIAL.c.id == trial_id).values(violations=found))
 
 
 def _end_row(

@@ -43,6 +43,12 @@ def insert_version(connection: Connection, study_id: int, version: int, space: S
     connection.execute(insert(SpaceRow).values(values))
 
 
+def repeat_version(connection: Connection, study_id: int, version: int, space: SearchSpace) -> None:
+    """Keep the same space under another version, since something else that decides about trials changed."""
+    insert_version(connection, study_id, version, space)
+    connection.execute(delete(ATTRIBUTE).where(ATTRIBUTE.c.study_id == study_id))
+
+
 def read_versions(connection: Connection, study_id: int) -> list[SpaceVersion]:
     """Return all versions of a study's space, the first one first."""
     query = select(SPACE).where(SPACE.c.study_id == study_id).order_by(SPACE.c.version)

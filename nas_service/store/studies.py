@@ -10,6 +10,7 @@ from nas_service.crash_points import crash_point
 from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, Stale
 from nas_service.ledger import budget, endings
 from nas_service.store import events, spaces
+from nas_service.store.limits import judge_again
 from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
 from nas_service.store.rows import TRIAL_COLUMNS, trial_from
 from nas_service.studies import StudyChange, StudySpec, StudyState
@@ -136,7 +137,7 @@ def change_study(
     ahead: spaces.Judged | None,
     sequence: int | None,
 ) -> None:
-    """Give a study another name, budget or space; see `Service.change_study`.
+    """Give a study another name, budget, space or limits; see `Service.change_study`.
 
     `ahead` is what could be judged by its next space before the study was locked.
     """
@@ -146,6 +147,7 @@ def change_study(
         raise Stale(f"study {study_id} has changed: its sequence is {study['revision'] - 1}, not {sequence}")
     named = _named(change, study)
     values = named | _next_space(connection, change, {**study, **named}, ahead)
+    values |= _next_limits(connection, change, {**study, **values})
     if named:
         told = {"name": values["name"], "budget": values["spec"]["budget"]}
         events.append(connection, study_id, ("study.changed", told))
@@ -153,7 +155,9 @@ def change_study(
         return
     connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
     # Another name starts nothing.
-    if any(values["spec"].get(part) != study["spec"].get(part) for part in ("budget", "space")):
+    if any(
+        values["spec"].get(part) != study["spec"].get(part) for part in ("budget", "space", "constraints")
+    ):
         _go_on_or_end(connection, {**study, **values})
 
 
@@ -189,6 +193,35 @@ def _next_space(
     events.append(connection, study["id"], ("study.space", told))
     spec = {**study["spec"], "space": change.space}
     return {"spec": spec, "space_version": judged.version, "fruitless_in_a_row": 0}
+
+
+def _next_limits(connection: Connection, change: StudyChange, study: dict[str, Any]) -> dict[str, Any]:
+    """Judge all trials by other limits; return the study's columns.
+
+    The space gets another version along with its limits, equal or not: by that, proposals under earlier
+    limits are refused, and workers begin anew. And whatever a new space lets count is judged again.
+    """
+    spec = StudySpec.model_validate(study["spec"])
+    limits = change.constraints_of(spec.constraints)
+    is_new = limits != spec.constraints
+    if not is_new and change.space is None:
+        return {}
+    broken = judge_again(connection, study["id"], limits, study["revision"])
+    if not is_new:
+        return {}
+    changed = spec.model_copy(update={"constraints": limits})
+    told = changed.model_dump(mode="json", include={"constraints"})
+    events.append(connection, study["id"], ("study.changed", {**told, "broken": broken}))
+    values = {
+        "spec": {**study["spec"], **told},
+        "latency_device": changed.latency_device,
+        "fruitless_in_a_row": 0,
+        "space_version": study["space_version"],
+    }
+    if change.space is None:
+        values["space_version"] += 1
+        spaces.repeat_version(connection, study["id"], values["space_version"], resolve_space(spec.space))
+    return values
 
 
 def _go_on_or_end(connection: Connection, study: dict[str, Any]) -> None:

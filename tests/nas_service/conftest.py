@@ -25,6 +25,7 @@ ON_BOTH = frozenset(
         "test_budgets.py",
         "test_confirmations.py",
         "test_space_versions.py",
+        "test_changed_limits.py",
         "test_devices.py",
         "test_evaluations.py",
         "client/test_remote.py",
