@@ -41,7 +41,9 @@ def neighbourhood(space: SearchSpace, params: Mapping[str, Scalar]) -> Override:
         if layout != FREE:
             layouts.setdefault(str(layout), []).append(_below(answers, str(layout)))
     known, written = space.stages[0].layouts, space.to_dict().get("layouts", {})
-    narrowed = {name: _layout(known[name], written[name], drawn) for name, drawn in layouts.items()}
+    narrowed = {
+        name: _layout(known[name], written[name], drawn) for name, drawn in layouts.items() if name in known
+    }
     tied = {name: nearest(choices, [params[name]]) for name, choices in space.tied.items() if name in params}
     parts = {"layouts": narrowed, "stage": tied, "head": _head(space, _below(params, "head"))}
     return {name: part for name, part in {**override, **parts}.items() if part} | {"depth": depth}
@@ -78,7 +80,10 @@ def nearest(choices: tuple[Choice, ...], answers: Iterable[Choice]) -> Choice | 
     ordered = sorted(choices, key=sizes.__getitem__) if len(sizes) == len(choices) else None
     kept: list[Choice] = []
     for answer in answers:
-        if len(choices) == 2:
+        if answer not in choices:
+            # A later version of the space may offer other values.
+            kept += choices
+        elif len(choices) == 2:
             kept += choices
         elif ordered is None:
             kept.append(answer)

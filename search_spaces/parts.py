@@ -9,7 +9,7 @@ from search_spaces.branch_lowering import branch_piece
 from search_spaces.cost import LayerCost, ReceptiveField, analyse
 from search_spaces.layers.layer import Shape
 from search_spaces.lowering import counting_style
-from search_spaces.wording import short_branch
+from search_spaces.wording import head_steps, merge_words, short_branch
 
 PartKind = Literal["branch", "merge", "head"]
 
@@ -52,10 +52,10 @@ def parts(architecture: Architecture) -> tuple[Part, ...]:
         found += _branches(stage, number, inside, shape, seen)
         merging = [layer for layer in inside if not layer.name.startswith(f"stage{number}.branch")]
         if merging:
-            found.append(_part(f"stage{number}.merge", "merge", number, _words(merging), merging))
+            found.append(_part(f"stage{number}.merge", "merge", number, merge_words(stage), merging))
         shape, seen = inside[-1].output_shape, inside[-1].receptive_field or seen
     head = _below(layers, "head")
-    return (*found, _part("head", "head", 0, _words(head), head))
+    return (*found, _part("head", "head", 0, ", ".join(head_steps(architecture)), head))
 
 
 def _branches(
@@ -88,9 +88,3 @@ def _part(name: str, kind: PartKind, stage: int, label: str, layers: Sequence[La
         macs=sum(layer.macs for layer in layers),
         receptive_field=layers[-1].receptive_field,
     )
-
-
-def _words(layers: Sequence[LayerCost]) -> str:
-    """The layers' own names, without the stage's and without repeats."""
-    names = [layer.name.split(".", 1)[1].replace(".", " ").replace("_", " ") for layer in layers]
-    return ", ".join(dict.fromkeys(names))

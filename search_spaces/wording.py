@@ -188,6 +188,24 @@ def after_add(stage: Stage) -> list[str]:
     return steps
 
 
+def merge_words(stage: Stage) -> str:
+    """Return in words what follows the branches of a stage: fusion, norm, connection, activation, pooling.
+
+    Example:
+        >>> from search_spaces import RandomTrial, resolve_space
+        >>> space = resolve_space({"stage": {"branches": 2, "fusion": "add", "connection": "residual"}})
+        >>> merge_words(space.sample(RandomTrial(0), (1, 28, 28), 10).stages[0])
+        'add, batch norm, residual, ReLU'
+    """
+    fusion = [FUSIONS[stage.fusion].format(stage.channels).strip() or "concatenate"]
+    words = fusion if len(stage.branches) > 1 else []
+    connection = [CONNECTIONS[stage.connection].strip()] if stage.connection != "none" else []
+    after = after_add(stage)
+    # The map of a dense stage is activated before its input is put beside it.
+    first = after[:1] if stage.is_dense else []
+    return ", ".join([*words, *before_add(stage), *first, *connection, *after[len(first) :]])
+
+
 def head_steps(architecture: Architecture) -> list[str]:
     """Return what follows the last stage."""
     head = architecture.head

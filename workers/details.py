@@ -28,7 +28,7 @@ from workers.training.trainer import predictions
 log = logging.getLogger("nas.worker")
 # What measuring the branches may take of the work of training, in which an example counts three times: once
 # forward, and twice backward. Counted, not timed: an interrupted trial ends with the same files.
-ABLATION_SHARE = 0.02
+ABLATION_SHARE = 0.03
 STEP_PASSES = 3
 # On so many validation examples, the more the better.
 ABLATION_EXAMPLES = (1000, 250)

@@ -100,6 +100,9 @@ READS = (
     "GET /fragments/trials/{trial_id}/panel",
     "GET /fragments/trials/{trial_id}/results",
     "GET /fragments/trials/{trial_id}/details",
+    "GET /fragments/trials/{trial_id}/standing",
+    "GET /fragments/trials/{trial_id}/classes",
+    "GET /fragments/trials/{trial_id}/mistakes",
     "GET /fragments/workers",
     "GET /fragments/datasets",
     "GET /figures/studies/{study_id}/pareto.json",
@@ -111,6 +114,7 @@ READS = (
     "GET /figures/studies/{study_id}/curves.json",
     "GET /figures/studies/{study_id}/timeline.json",
     "GET /figures/trials/{trial_id}/curve.json",
+    "GET /figures/trials/{trial_id}/confusion.json",
     "GET /plotly-{_version}.min.js",
 )
 # These take a body and answer, but store nothing.

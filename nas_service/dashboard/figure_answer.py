@@ -21,11 +21,21 @@ def answer(request: Request, build: Callable[[], dict[str, Any]], *, state: str 
     """
     headers = {"Vary": "Accept-Encoding"}
     if state is not None:
-        headers["ETag"] = f'W/"{zlib.crc32(state.encode()):08x}"'
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
+        headers["ETag"] = tag_of(state)
+        if is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
     body = json.dumps(build(), separators=(",", ":"), ensure_ascii=False).encode()
     if len(body) > _WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, compresslevel=4, mtime=0)
         headers["Content-Encoding"] = "gzip"
     return Response(body, media_type="application/json", headers=headers)
+
+
+def tag_of(state: str) -> str:
+    """Return the ETag of what changes whenever `state` does."""
+    return f'W/"{zlib.crc32(state.encode()):08x}"'
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Whether the browser has what has this tag."""
+    return tag in request.headers.get("if-none-match", "")

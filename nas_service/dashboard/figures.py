@@ -32,6 +32,7 @@ _GROUPS = (
     ("running", "running", "triangle-right", FRONT, 9),
 )
 _NOTES = {"beyond": "beyond the limit", "running": "in training, figures so far"}
+MOST_SINGLE_EPOCHS = 12
 # Share of the plot's height for candidates that were rejected before they had a value for y.
 _STRIP = 0.07
 
@@ -125,7 +126,11 @@ def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> F
             traces.append(_curve(chosen, field, name + suffix, color, axis, is_solid=is_last))
     last = max((point.epoch for point in points), default=1)
     lines = [vertical(rung) for rung in rungs if rung <= last]
-    return {"data": traces, "layout": _curve_layout(lines)}
+    layout = _curve_layout(lines)
+    if last <= MOST_SINGLE_EPOCHS:
+        # Plotly would put ticks between epochs, and round them.
+        layout["xaxis"]["dtick"] = 1
+    return {"data": traces, "layout": layout}
 
 
 def hover_template(x: str, y: str | None, note: str) -> str:

@@ -82,16 +82,6 @@ def panel(service: TheService, trial_id: Id, limit: Annotated[list[str] | None, 
     return render("parts/panel.html", panel=front_contents.panel(service, choice, trial))
 
 
-@router.get("/trials/{trial_id}/results")
-def results(service: TheService, trial_id: Id) -> Response:
-    return render("parts/results.html", **contents.trial(service, service.trial(trial_id)))
-
-
-@router.get("/trials/{trial_id}/details")
-def details(service: TheService, trial_id: Id) -> Response:
-    return render("parts/details.html", **contents.trial(service, service.trial(trial_id)))
-
-
 @router.get("/workers")
 def workers(service: TheService) -> Response:
     return render("parts/workers.html", **contents.workers(service))

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
-from nas_service.api.dependencies import MAX_ID, Id, TheService
+from nas_service.api.dependencies import MAX_ID, TheService
 from nas_service.dashboard import contents, front_contents, study_pages
 from nas_service.dashboard.front_choice import FrontChoice, TheChoice
 from nas_service.dashboard.rendering import PageRoute, render
@@ -40,19 +40,6 @@ def study(
         | front_contents.limits(service, choice)
         | front_contents.advice(service, choice),
     )
-
-
-@router.get("/trials/{trial_id}")
-def trial(service: TheService, trial_id: Id) -> Response:
-    view = service.trial(trial_id)
-    return render("trial.html", page="trial", **contents.trial(service, view))
-
-
-@router.get("/studies/{study_id}/trials/{number}")
-def trial_by_number(
-    service: TheService, study_id: Id, number: Annotated[int, Path(ge=0, le=MAX_ID)]
-) -> Response:
-    return RedirectResponse(f"/trials/{service.trial_by_number(study_id, number).id}")
 
 
 @router.get("/workers")

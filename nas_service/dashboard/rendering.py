@@ -96,6 +96,7 @@ def _environment() -> Environment:
         "words": wording.words_of,
         "latency_facts": wording.latency_facts,
         "duration": wording.duration_text,
+        "timing": lambda value, name: wording.timing_text(name, value),
         "time_left": time_left_text,
         "ago": wording.ago_text,
         "moment": wording.moment_text,

@@ -17,6 +17,7 @@ from nas_service.dashboard import (
     spec_reading,
     study_figures,
     study_pages,
+    trial_pages,
 )
 
 STATIC = Path(__file__).parent / "static"
@@ -29,6 +30,7 @@ for part in (
     compare_pages,
     study_pages,
     catalogue_pages,
+    trial_pages,
     describe,
     fragments,
     figure_routes,
@@ -36,6 +38,7 @@ for part in (
     plotly_script,
 ):
     router.include_router(part.router)
+router.include_router(trial_pages.figures)
 
 
 @router.get("/favicon.ico")

@@ -152,6 +152,16 @@ def duration_text(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def timing_text(name: str, value: float) -> str:
+    """A trial's timing: a duration where its name carries seconds, else a count.
+
+    Example:
+        >>> timing_text("training_s", 7.31), timing_text("trained_examples", 10320.0)
+        ('7.3 s', '10,320')
+    """
+    return duration_text(value) if name.endswith("_s") else f"{value:,.0f}"
+
+
 def ago_text(moment: datetime, now: datetime | None = None) -> str:
     """How long ago, in one unit."""
     seconds = ((now or datetime.now(UTC)) - as_utc(moment)).total_seconds()

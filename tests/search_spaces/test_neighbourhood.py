@@ -62,6 +62,8 @@ def test_a_neighbourhood_holds_the_values_beside_those_that_were_drawn() -> None
         (("concat", "add", "weighted"), ["add"], "add"),
         (("none", 4), ["none"], ["none", 4]),
         ((False, True), [True], [False, True]),
+        # What a later version of the space no longer offers narrows nothing.
+        ((3, 5, 7), [9], [3, 5, 7]),
     ],
 )
 def test_neighbours_are_the_next_in_size(choices: Any, answers: Any, expected: Any) -> None:
