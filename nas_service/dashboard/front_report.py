@@ -67,9 +67,13 @@ class FrontReport:
 
     @cached_property
     def best(self) -> FrontMember | None:
-        """The trained network within the limits that has the best quality."""
-        number = self.within.best
-        found = [] if number is None else self.service.members_of(self.choice.study.study, [number])
+        """The trained network within the limits that has the best quality, the cheapest of equals."""
+        number, quality = self.within.best, self.choice.quality
+        if number is None:
+            return None
+        value = self.columns.values(quality)[number]
+        equals = [member for member in self.members if member.values.get(quality) == value]
+        found = equals or self.service.members_of(self.choice.study.study, [number])
         return next(iter(found), None)
 
     @cached_property
