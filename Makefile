@@ -6,7 +6,7 @@ TORCH  ?= cpu
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test examples test-ray soak mutants fuzz audit bench images doctor clean
+.PHONY: help install run check test examples generated-client test-ray soak mutants fuzz audit bench images doctor clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,6 +86,11 @@ images: requirements-server.txt  ## Build the images nas-server and nas-worker (
 examples: $(VENV)/.installed-dev  ## Record an example of each operation of the interface, from a real search
 	$(BIN)/python tests/recording/examples.py
 	$(BIN)/python -m nas_service.api.openapi > docs/openapi.json
+
+generated-client: $(VENV)/.installed-dev  ## Let a client generated from docs/openapi.json complete a study
+	test -x $(VENV)/generator/bin/python || $(PYTHON) -m venv $(VENV)/generator
+	$(VENV)/generator/bin/python -m pip install --quiet openapi-python-client==0.29.1
+	$(BIN)/python tests/recording/generated_client.py $(abspath $(VENV))/generator/bin/python
 
 doctor: install  ## Say what is wrong on this machine, and what to do about it
 	@$(BIN)/nas doctor

@@ -2,6 +2,9 @@
 
 ServiceError
 ├── InvalidInput            a field is wrong: carries a pointer, a message and what is allowed
+│   ├── InvalidArchitecture a description of a network or space is wrong
+│   ├── TooLarge            more was sent than is taken
+│   └── UnsupportedMedia    the body is of a kind that is not taken
 ├── NotFound                no such study, trial, data set, family or worker
 ├── Conflict                the thing exists but is in the wrong state
 │   └── Stale               it has changed since the caller looked
@@ -9,6 +12,7 @@ ServiceError
 ├── AccessDenied            the token is missing, unknown, revoked or expired
 │   └── Forbidden           the token is good, but its role does not allow this
 └── Unavailable             the database or the file store does not answer; try again
+    ├── TooManyRequests     the server is asked too much; try again later
     ├── ServerUnreachable   nothing answers at the server's address
     ├── StorageFull         there is no room to store anything more
     └── DamagedFile         a stored file does not hold what its name says
@@ -46,6 +50,18 @@ class InvalidInput(ServiceError):
         super().__init__("; ".join(_line(error) for error in errors))
 
 
+class InvalidArchitecture(InvalidInput):
+    """A description of a network or of a search space is wrong."""
+
+
+class TooLarge(InvalidInput):
+    """More was sent than is taken."""
+
+
+class UnsupportedMedia(InvalidInput):
+    """The body is of a kind that is not taken."""
+
+
 class NotFound(ServiceError):
     """The named thing does not exist."""
 
@@ -72,6 +88,10 @@ class Forbidden(AccessDenied):
 
 class Unavailable(ServiceError):
     """The database does not answer at present."""
+
+
+class TooManyRequests(Unavailable):
+    """The server is asked too much, or was shown too many wrong tokens."""
 
 
 class ServerUnreachable(Unavailable):

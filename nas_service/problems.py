@@ -3,6 +3,7 @@
 The API reads the table from exception to answer, clients from answer back to exception.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -12,12 +13,16 @@ from nas_service.errors import (
     Conflict,
     FieldError,
     Forbidden,
+    InvalidArchitecture,
     InvalidInput,
     NotFound,
     ServiceError,
     Stale,
     StorageFull,
+    TooLarge,
+    TooManyRequests,
     Unavailable,
+    UnsupportedMedia,
     field_error,
 )
 from nas_service.ledger.protocol import (
@@ -31,6 +36,7 @@ from nas_service.ledger.protocol import (
 from search_spaces.errors import SearchSpaceError
 
 MEDIA_TYPE = "application/problem+json"
+PREFIX = "urn:nas:"
 RETRY_AFTER_S = 2
 # The same request may be answered later.
 RETRY_STATUSES = frozenset({429, 503, 507})
@@ -75,7 +81,7 @@ class Cause:
 
     @property
     def type(self) -> str:
-        return f"urn:nas:{self.name}"
+        return PREFIX + self.name
 
 
 CAUSES = (
@@ -95,6 +101,52 @@ CAUSES = (
     Cause(Unavailable, 503, "unavailable", "The database does not answer"),
     Cause(LedgerUnavailable, 503, "ledger-unavailable", "The database does not answer"),
 )
+
+
+# What is refused before a service is asked: name and title by status, whoever finds it out.
+REFUSALS: Mapping[int, tuple[str, str]] = {
+    400: ("bad-request", "The request is none for this server"),
+    401: ("access-denied", "A token is needed"),
+    403: ("forbidden", "The token's role does not allow this"),
+    404: ("not-found", "There is no such thing"),
+    405: ("method-not-allowed", "The address takes other methods"),
+    413: ("too-large", "More was sent than is taken"),
+    415: ("unsupported-media", "The body is of a kind that is not taken"),
+    422: ("invalid-input", "The input is invalid"),
+    429: ("too-many-requests", "The server is asked too much"),
+    500: ("unexpected", "The server failed"),
+    503: ("unavailable", "The database does not answer"),
+    507: ("storage-full", "There is no room to store more"),
+}
+# What a client raises, by the name of a problem's type; docs/api.md lists them.
+RAISED: Mapping[str, type[ServiceError]] = {
+    "invalid-input": InvalidInput,
+    "invalid-architecture": InvalidArchitecture,
+    "refused": InvalidInput,
+    "too-large": TooLarge,
+    "unsupported-media": UnsupportedMedia,
+    "not-found": NotFound,
+    "conflict": Conflict,
+    "lease-lost": Conflict,
+    "name-taken": Conflict,
+    "stale": Stale,
+    "access-denied": AccessDenied,
+    "forbidden": Forbidden,
+    "not-yours": Forbidden,
+    "too-many-requests": TooManyRequests,
+    "unavailable": Unavailable,
+    "ledger-unavailable": Unavailable,
+    "storage-full": StorageFull,
+    "ledger-full": StorageFull,
+    "bad-request": ServiceError,
+    "method-not-allowed": ServiceError,
+    "unexpected": ServiceError,
+}
+# For answers of something in between, which knows nothing of our types.
+RAISED_BY_STATUS = {status: RAISED[name] for status, (name, _) in REFUSALS.items()} | {
+    409: Conflict,
+    412: Stale,
+}
 
 
 def cause_of(error: Exception) -> Cause | None:
@@ -119,16 +171,14 @@ def problem_of(error: Exception, cause: Cause) -> Problem:
 
 
 def service_error(problem: Problem) -> ServiceError:
-    """Return the service's exception that `problem` stands for."""
-    if problem.status in (401, 403):
-        return (AccessDenied if problem.status == 401 else Forbidden)(problem.detail)
-    if problem.status in (404, 409, 412, 503, 507):
-        kinds = {404: NotFound, 409: Conflict, 412: Stale, 503: Unavailable, 507: StorageFull}
-        return kinds[problem.status](problem.detail)
-    if problem.status in (413, 415, 422):
+    """Return the service's exception that `problem` stands for; by its status where its type is unknown."""
+    raised = RAISED.get(problem.type.removeprefix(PREFIX)) or RAISED_BY_STATUS.get(problem.status)
+    if raised is None:
+        return ServiceError(problem.detail)
+    if issubclass(raised, InvalidInput):
         fields = [FieldError(field.pointer, field.message, field.allowed) for field in problem.errors]
-        return InvalidInput(*fields or [FieldError("", problem.detail)])
-    return ServiceError(problem.detail)
+        return raised(*fields or [FieldError("", problem.detail)])
+    return raised(problem.detail)
 
 
 def _fields(error: Exception) -> list[ProblemField]:

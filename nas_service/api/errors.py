@@ -18,6 +18,7 @@ from nas_service.logs import new_request_id, request_id
 from nas_service.problems import (
     CAUSES,
     MEDIA_TYPE,
+    REFUSALS,
     RETRY_AFTER_S,
     RETRY_STATUSES,
     Problem,
@@ -39,6 +40,7 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response
     more = dict(headers or {})
     if problem.status in RETRY_STATUSES:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
+        problem = problem.model_copy(update={"retry_after_s": float(more["Retry-After"])})
     if problem.status == 401:
         more.setdefault("WWW-Authenticate", "Bearer")
     return Response(
@@ -58,10 +60,8 @@ def _presentable(problem: Problem) -> Problem:
 
 def refusal(status: int, detail: str, *, name: str | None = None) -> Problem:
     """Return the problem of a request refused before any service is asked."""
-    phrase = HTTPStatus(status).phrase
-    return Problem(
-        type=f"urn:nas:{name or phrase.lower().replace(' ', '-')}", title=phrase, status=status, detail=detail
-    )
+    known, title = REFUSALS.get(status) or (HTTPStatus(status).phrase.lower().replace(" ", "-"),) * 2
+    return Problem(type=f"urn:nas:{name or known}", title=title, status=status, detail=detail)
 
 
 def unexpected(error: Exception) -> Problem:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,8 @@ from fastapi import APIRouter
 from nas_service import app as application
 from nas_service.access import Role
 from nas_service.api import policy
+from nas_service.api.errors import refusal, respond
+from nas_service.problems import CAUSES, RAISED, REFUSALS, Problem, service_error
 from nas_service.server import Server, serving
 from nas_service.settings import Settings
 
@@ -197,3 +200,19 @@ def test_an_unexpected_failure_says_an_id_and_nothing_else(
 
 def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+def test_every_type_of_problem_is_documented_with_its_exception() -> None:
+    table = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    statuses = {cause.name: cause.status for cause in CAUSES}
+    statuses = {name: status for status, (name, _) in REFUSALS.items()} | statuses
+    assert statuses.keys() == RAISED.keys()
+    for name, raised in RAISED.items():
+        assert f"| `urn:nas:{name}` | {statuses[name]} | `{raised.__name__}` |" in table
+        told = Problem(type=f"urn:nas:{name}", title="", status=statuses[name], detail="why")
+        assert type(service_error(told)) is raised
+
+
+def test_what_may_be_tried_again_says_when() -> None:
+    answer = respond(refusal(429, "too many"), {"Retry-After": "17"})
+    assert (answer.headers["retry-after"], json.loads(bytes(answer.body))["retry_after_s"]) == ("17", 17.0)
