@@ -38,10 +38,12 @@ from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Answer, Standings
 from nas_service.store import audit, catalogue, confirmations, devices, events, spaces, studies, tokens
 from nas_service.store.engine import close, make_engine
+from nas_service.store.latencies import DeviceLatencies, read_latencies
 from nas_service.store.left_out import count_left_out
 from nas_service.store.migrate import upgrade
 from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
+from nas_service.store.throughput import Throughput, recent_throughput
 from nas_service.studies import ACTIVE_STATES, Budget, StudyChange, StudySpec
 from nas_service.trial_filter import Condition, filter_text, matching, read_filter
 from nas_service.trials import Trial, TrialState
@@ -136,13 +138,18 @@ class Service(ConfirmService):
         return preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
 
     def studies(
-        self, *, page_size: int = 50, page_token: str | None = None, state: str | None = None
+        self,
+        *,
+        page_size: int = 50,
+        page_token: str | None = None,
+        state: str | None = None,
+        name: str | None = None,
     ) -> Page[StudyView]:
-        """List studies, the newest first."""
+        """List studies, the newest first; of a state, and with a text in their names, if asked for."""
         size = _page_size(page_size)
         below = decode_token(page_token, "studies") if page_token else None
         with self._reading() as connection:
-            rows = studies.read_studies(connection, below=below, limit=size + 1, state=state)
+            rows = studies.read_studies(connection, below=below, limit=size + 1, state=state, name=name)
             workers = self._workers(connection)
             going = confirmations.under_way(connection, [row["id"] for row in rows])
         views = [studies.view_of(row, reason_of(row, workers, going.get(row["id"]))) for row in rows[:size]]
@@ -560,6 +567,16 @@ class Service(ConfirmService):
         """List where latency was, or is to be, measured."""
         with self._reading() as connection:
             return devices.read_devices(connection, self._workers(connection))
+
+    def throughput(self) -> Mapping[int, Throughput]:
+        """Return what each worker got done lately, by its id."""
+        with self._reading() as connection:
+            return recent_throughput(connection)
+
+    def device_latencies(self, device: str) -> DeviceLatencies:
+        """Return what the newest measurements of a device say, and how predictions for it have held."""
+        with self._reading() as connection:
+            return read_latencies(connection, device)
 
     # Access
 

@@ -85,6 +85,9 @@ READS = (
     "GET /datasets",
     "GET /datasets/{name}",
     "GET /workers",
+    "GET /devices",
+    "GET /settings",
+    "GET /docs",
     "GET /describe",
     "GET /fragments/studies",
     "GET /fragments/studies/{study_id}/status",
@@ -104,6 +107,7 @@ READS = (
     "GET /fragments/trials/{trial_id}/classes",
     "GET /fragments/trials/{trial_id}/mistakes",
     "GET /fragments/workers",
+    "GET /fragments/devices",
     "GET /fragments/datasets",
     "GET /figures/studies/{study_id}/pareto.json",
     "GET /figures/studies/{study_id}/hypervolume.json",
@@ -183,6 +187,7 @@ ADMINISTERS: Mapping[str, str | None] = {
     "POST /api/v1/tokens": "token.create",
     "POST /api/v1/tokens/{token_id}:revoke": "token.revoke",
     "GET /api/v1/audit": None,
+    "GET /fragments/tokens": None,
 }
 
 POLICIES: Mapping[str, Policy] = {

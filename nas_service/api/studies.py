@@ -50,6 +50,7 @@ Samples = Annotated[int, Query(ge=1, le=5000, description="Architectures drawn f
 Form = Annotated[FrontForm, Query(description="By validation, or by means on the test part.")]
 Metrics = Annotated[str | None, Query(max_length=500, description="Metrics, separated by commas.")]
 ValidateOnly = Annotated[bool, Query(description="Launch nothing: only report what is known of the search.")]
+NameHolds = Annotated[str | None, Query(max_length=200, description="A text that the name holds.")]
 
 
 @spec_router.post(
@@ -98,9 +99,10 @@ def list_studies(
     page_size: PageSize = 50,
     page_token: PageToken = None,
     state: StudyState | None = None,
+    name: NameHolds = None,
 ) -> Page[StudyView]:
     """List studies, the newest first."""
-    return service.studies(page_size=page_size, page_token=page_token, state=state)
+    return service.studies(page_size=page_size, page_token=page_token, state=state, name=name)
 
 
 @router.get("/studies:find")

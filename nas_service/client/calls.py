@@ -62,10 +62,15 @@ def preflight(spec: StudySpec, samples: int = 400) -> Call[Preflight]:
 
 
 def studies(
-    *, page_size: int = 50, page_token: str | None = None, state: str | None = None
+    *,
+    page_size: int = 50,
+    page_token: str | None = None,
+    state: str | None = None,
+    name: str | None = None,
 ) -> Call[Page[StudyView]]:
-    """List studies, the newest first."""
-    return get(Page[StudyView], "/studies", page_size=page_size, page_token=page_token, state=state)
+    """List studies, the newest first; of a state, and with a text in their names, if asked for."""
+    query = {"page_size": page_size, "page_token": page_token, "state": state, "name": name}
+    return get(Page[StudyView], "/studies", **query)
 
 
 def study(study_id: int) -> Call[StudyView]:

@@ -1,35 +1,68 @@
 """What each page and fragment shows, gathered from the service."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
+from nas_service.dashboard.small_svg import sparkline
 from nas_service.errors import NotFound
 from nas_service.metrics import METRICS
 from nas_service.service import Service
-from nas_service.studies import ACTIVE_STATES, StudySpec
+from nas_service.studies import ACTIVE_STATES, StudySpec, StudyState
 from nas_service.views import FrontMember, FrontView, StudyView, TrialView, WorkerView
 from search_spaces import Architecture, analyse
 from search_spaces.diagram import summary, svg
 
 Content = dict[str, Any]
 
-STUDIES_ON_A_PAGE = 20
+STUDIES_ON_A_PAGE = 12
+# Points of a front in small.
+MOST_SPARKS = 40
 # A front over three metrics may have thousands.
 MEMBERS_ON_A_PAGE = 100
 
 
-def studies(service: Service, page_token: str | None = None) -> Content:
-    page = service.studies(page_size=STUDIES_ON_A_PAGE, page_token=page_token)
-    fronts = [service.front(study.study) for study in page.items]
+def studies(
+    service: Service, page_token: str | None = None, state: str | None = None, name: str | None = None
+) -> Content:
+    chosen = state if state in get_args(StudyState) else None
+    name = (name or "").strip()[:200]
+    page = service.studies(page_size=STUDIES_ON_A_PAGE, page_token=page_token, state=chosen, name=name)
     return {
-        "rows": [
-            (study, best_member(study, view), len(view.front))
-            for study, view in zip(page.items, fronts, strict=True)
-        ],
+        "cards": [_card(study, service.front(study.study)) for study in page.items],
         "page_token": page_token,
         "next_page_token": page.next_page_token,
+        "study_state": chosen or "",
+        "study_name": name,
+        "study_states": get_args(StudyState),
         "alive": alive_workers(service),
     }
+
+
+def _card(study: StudyView, view: FrontView) -> Content:
+    """A study with its best network within the limits, and its front in small."""
+    names = [objective.metric for objective in study.spec.objectives]
+    return {
+        "study": study,
+        "best": best_member(study, view),
+        "shown": names if len(names) > 1 else [*names, "params"],
+        "size": len(view.front),
+        "spark": sparkline(_thinned(study.spec, view.front)),
+    }
+
+
+def _thinned(spec: StudySpec, front: Sequence[FrontMember]) -> list[tuple[float, float]]:
+    """The front over the first two objectives, or against the size where there is one alone."""
+    up = spec.objectives[0]
+    across = spec.objectives[1].metric if len(spec.objectives) > 1 else "params"
+    sign = 1.0 if up.direction == "max" else -1.0
+    points = [
+        (member.values[across], sign * member.values[up.metric])
+        for member in front
+        if across in member.values and up.metric in member.values
+    ]
+    # A front over more than two objectives is a cloud in these two.
+    step = -(-len(points) // MOST_SPARKS)
+    return sorted(points)[:: step or 1]
 
 
 def status(service: Service, study: StudyView) -> Content:
@@ -53,17 +86,12 @@ def trial(service: Service, view: TrialView) -> Content:
     }
 
 
-def workers(service: Service) -> Content:
-    order = {"running": 0, "draining": 0, "idle": 1, "lost": 2, "stopped": 3}
-    known = sorted(service.workers(), key=lambda worker: (order[worker.state], worker.name))
-    return {"workers": known, "alive": sum(_trains(worker) for worker in known)}
-
-
 def alive_workers(service: Service) -> int:
-    return sum(_trains(worker) for worker in service.workers())
+    return sum(trains(worker) for worker in service.workers())
 
 
-def _trains(worker: WorkerView) -> bool:
+def trains(worker: WorkerView) -> bool:
+    """Whether a worker is there to train."""
     return worker.is_alive and not worker.measures_only
 
 

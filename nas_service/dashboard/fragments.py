@@ -20,8 +20,10 @@ router = APIRouter(prefix="/fragments", route_class=PageRoute, include_in_schema
 
 
 @router.get("/studies")
-def studies(service: TheService, page_token: str | None = None) -> Response:
-    return render("parts/studies.html", **contents.studies(service, page_token))
+def studies(
+    service: TheService, page_token: str | None = None, state: str | None = None, name: str | None = None
+) -> Response:
+    return render("parts/studies.html", **contents.studies(service, page_token, state, name))
 
 
 @router.get("/studies/{study_id}/status")
@@ -80,11 +82,6 @@ def panel(service: TheService, trial_id: Id, limit: Annotated[list[str] | None, 
     trial = service.trial(trial_id)
     choice = front_choice.chosen(service, trial.study_id, limit=limit)
     return render("parts/panel.html", panel=front_contents.panel(service, choice, trial))
-
-
-@router.get("/workers")
-def workers(service: TheService) -> Response:
-    return render("parts/workers.html", **contents.workers(service))
 
 
 @router.get("/datasets")

@@ -21,8 +21,10 @@ def index() -> Response:
 
 
 @router.get("/studies")
-def studies(service: TheService, page_token: str | None = None) -> Response:
-    return render("studies.html", page="studies", **contents.studies(service, page_token))
+def studies(
+    service: TheService, page_token: str | None = None, state: str | None = None, name: str | None = None
+) -> Response:
+    return render("studies.html", page="studies", **contents.studies(service, page_token, state, name))
 
 
 @router.get("/studies/{study_id}")
@@ -40,11 +42,6 @@ def study(
         | front_contents.limits(service, choice)
         | front_contents.advice(service, choice),
     )
-
-
-@router.get("/workers")
-def workers(service: TheService) -> Response:
-    return render("workers.html", page="workers", **contents.workers(service))
 
 
 def _panel(service: Service, choice: FrontChoice, number: int | None) -> dict[str, Any] | None:

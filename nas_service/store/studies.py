@@ -94,12 +94,13 @@ def locked(connection: Connection, study_id: int) -> RowMapping:
 
 
 def read_studies(
-    connection: Connection, *, below: int | None, limit: int, state: str | None
+    connection: Connection, *, below: int | None, limit: int, state: str | None, name: str | None = None
 ) -> list[RowMapping]:
-    """Return studies of an id under `below`, the newest first."""
+    """Return studies of an id under `below` whose name holds `name` in whatever case, the newest first."""
     query = select(STUDY).order_by(STUDY.c.id.desc()).limit(limit)
     query = query.where(STUDY.c.id < below) if below is not None else query
     query = query.where(STUDY.c.state == state) if state else query
+    query = query.where(STUDY.c.name.icontains(name, autoescape=True)) if name else query
     return list(connection.execute(query).mappings())
 
 

@@ -30,7 +30,7 @@ def test_it_is_served(http: httpx.Client, document: dict[str, Any]) -> None:
     assert http.get("/api/v1/openapi.json").json() == document
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/redoc", "/openapi.json"])
 def test_the_stock_pages_are_gone(http: httpx.Client, path: str) -> None:
     assert http.get(path).status_code == 404
 

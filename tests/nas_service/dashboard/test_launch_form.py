@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import typer
 from httpx import Client
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 from nas_service.cli.main import app
 from nas_service.dashboard import STATIC
@@ -17,7 +19,10 @@ from nas_service.dashboard.spec_fields import spec_groups
 from nas_service.plain_data import read_data
 from nas_service.service import Service
 from nas_service.spec_file import read_spec
+from nas_service.store.engine import writing
+from nas_service.store.models import TrialRow
 from nas_service.studies import Constraint, StudySpec
+from search_spaces import RandomTrial, resolve_space
 
 # Every kind of field, in a form that the inputs do not write themselves.
 PASTED = """
@@ -131,6 +136,32 @@ def test_every_field_of_a_spec_has_an_input(client: Client) -> None:
     assert {"search.sampler", "training.recipe.augmentation.cutout", "budget.minutes"} <= set(paths)
     for path in [*paths, "name", "dataset", "device"]:
         assert page.count(f'data-path="{path}"') == 1, path
+
+
+def test_a_search_around_a_trial_starts_from_its_study_with_a_narrower_space(
+    client: Client, service: Service, finished_study: int
+) -> None:
+    space, params = resolve_space("multi_scale"), {}
+
+    class Noting(RandomTrial):
+        def suggest_categorical(self, name: str, choices: Any) -> Any:
+            params[name] = super().suggest_categorical(name, choices)
+            return params[name]
+
+    space.sample(Noting(1), (1, 8, 8), 10)
+    trial = service.trials(finished_study, state="complete").items[0]
+    with writing(service.engine) as connection:
+        connection.execute(update(TrialRow).where(TrialRow.id == trial.id).values(params=params))
+    page = unescape(client.get(f"/studies/new?around={trial.id}").text)
+    assert f"New study around trial #{trial.number}" in page
+    given = read_data(page.split('data-given="')[1].split('">')[0])
+    narrowed = resolve_space(read_spec(given).space)
+    assert narrowed.size() < space.size()
+    assert given["constraints"] == {"params": {"max": 30000.0}, "latency_ms": {"max": 2.0}}
+    with writing(service.engine) as connection:
+        connection.execute(update(TrialRow).where(TrialRow.id == trial.id).values(params={}))
+    assert client.get(f"/studies/new?around={trial.id}").status_code == 409
+    assert client.get("/studies/new?around=9999").status_code == 404
 
 
 def test_a_text_is_read_by_the_rules_of_a_launch(client: Client) -> None:

@@ -128,7 +128,7 @@ def test_trials_are_filtered_by_state(client: Client, mixed_search: Any, state: 
 def test_trials_come_in_pages(client: Client, mixed_search: Any) -> None:
     page = client.get(f"/fragments/studies/{mixed_search.study}/trials").text
     assert "Next page" in page
-    assert page.split("<tbody>")[1].count("<tr>") == 15
+    assert page.split("<tbody>")[1].count("<tr>") == 20
 
 
 def test_every_trial_has_a_page_whatever_its_state(
