@@ -48,7 +48,7 @@ def binomial_error(share: float, examples: int) -> float:
 
     Example:
         >>> round(binomial_error(0.9, 300), 4), binomial_error(1.0, 300) > 0
-        (0.0173, True)
+        (0.0175, True)
     """
     count = max(examples, 1)
     near = (min(max(share, 0.0), 1.0) * count + 1) / (count + 2)

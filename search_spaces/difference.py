@@ -49,6 +49,25 @@ def distance(old: Architecture, new: Architecture) -> int:
     return sum(1 for _ in _ends(old, new)) + aligned(old.stages, new.stages, _stage_distance, _stage_size)[0]
 
 
+def place_before(change: Change) -> str:
+    """Return where something was, by the numbers of the old network; where it was not, its place in the new.
+
+    Example:
+        >>> at = "/stages/0/branches/2/0"
+        >>> place_before(Change("stage 1, branch 1, conv 1", "kernel", 3, 5, at, at))
+        'stage 1, branch 3, conv 1'
+    """
+    if change.before_at is None:
+        return change.where
+    numbers = [int(part) + 1 for part in change.before_at.split("/") if part.isdigit()]
+    names = [part.rsplit(" ", 1)[0] for part in change.where.split(", ")]
+    return (
+        ", ".join(f"{name} {number}" for name, number in zip(names, numbers, strict=True))
+        if numbers
+        else change.where
+    )
+
+
 def words(change: Change) -> str:
     """Return a change without its place.
 

@@ -16,8 +16,9 @@ from nas_service.significance import noise_between
 from nas_service.trials import latency_interval
 from nas_service.views import FrontMember, StudyView, TrialView
 from search_spaces import Architecture
+from search_spaces.architecture import MAX_STAGES
 from search_spaces.diagram import summary, svg
-from search_spaces.difference import Change, difference
+from search_spaces.difference import Change, difference, place_before
 from search_spaces.difference import value_text as field_text
 
 FEWEST, MOST = 2, 4
@@ -80,7 +81,7 @@ def contents(service: Service, ids: Sequence[int]) -> Content:
         "sides": _sides(trials, studies, networks, changes),
         "studies": list(studies.values()),
         "figure_rows": _figure_rows(service, trials, studies),
-        "differing": _differing(networks, changes),
+        "differing": differing(networks, changes),
         "spec_rows": _spec_rows(trials, studies),
         "left_out": len(dict.fromkeys(ids)) - len(trials),
         "is_one_task": len({study.dataset_sha256 for study in studies.values()}) == 1,
@@ -165,18 +166,49 @@ def _member(trial: TrialView) -> FrontMember:
     )
 
 
-def _differing(networks: Sequence[Architecture], changes: Sequence[Sequence[Change]]) -> list[Differing]:
-    """Return a row for each thing that one of the networks has otherwise than the first."""
-    rows: dict[tuple[str, str], list[str]] = {}
+def differing(networks: Sequence[Architecture], changes: Sequence[Sequence[Change]]) -> list[Differing]:
+    """Return a row for each thing in which a network differs from the first one, in its order.
+
+    Where the others do not differ they are as the first one; within a part that they lack they have nothing.
+    """
+    rows: dict[tuple[str, str, str], list[str | None]] = {}
     for column, each in enumerate(changes, start=1):
         for change in each:
-            before = "" if change.before_at is None else field_text(change.before)
-            key = (change.where, change.field)
-            # Where the others do not differ they are as the first one.
-            texts = rows.setdefault(key, [before] * len(networks))
-            texts[0] = texts[0] or before
+            # By their places in the first network, for branches of others are paired with its own.
+            key = (change.before_at or "", place_before(change), change.field)
+            texts = rows.setdefault(key, [None] * len(networks))
+            texts[0] = "" if change.before_at is None else field_text(change.before)
             texts[column] = "" if change.after_at is None else field_text(change.after)
-    return [Differing(where, field, tuple(texts)) for (where, field), texts in rows.items()]
+    lacking = [[], *(_lacking(each) for each in changes)]
+    return [
+        Differing(where, field, _filled(texts, [_is_in(at, parts) for parts in lacking]))
+        for (at, where, field), texts in sorted(rows.items(), key=lambda row: _order(row[0][1]))
+    ]
+
+
+def _lacking(changes: Sequence[Change]) -> list[str]:
+    """Return the parts of the first network that another lacks, or has something else for."""
+    whole = ("stage", "branch", "operation")
+    return [change.before_at for change in changes if change.before_at and change.field in whole]
+
+
+def _is_in(at: str, parts: Sequence[str]) -> bool:
+    return any(at.startswith(f"{part}/") or at == part for part in parts)
+
+
+def _filled(texts: Sequence[str | None], lacks: Sequence[bool]) -> tuple[str, ...]:
+    first = texts[0] or ""
+    return tuple(
+        text if text is not None else "" if is_lacking else first
+        for text, is_lacking in zip(texts, lacks, strict=True)
+    )
+
+
+def _order(where: str) -> tuple[int, str]:
+    """Return where a row stands: the input first, stages by their numbers, the head last."""
+    place = where.split(", ")[0]
+    number = {"input": 0, "head": MAX_STAGES + 1}.get(place)
+    return (int(place.removeprefix("stage ")) if number is None else number), where
 
 
 def _spec_rows(

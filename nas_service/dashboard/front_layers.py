@@ -133,6 +133,7 @@ def deep(
         if axis in limits and members and limits[axis] <= 1.1 * max(values[place])
     ]
     front["meta"] = {"count": len(members)}
+    front["marker"]["size"] = [3.5 if member.number in tied else 6 for member in members]
     return {"data": [*traces, *frames, front], "layout": _deep_layout(axes, values)}
 
 

@@ -13,6 +13,8 @@ from nas_service.dashboard.front_choice import DEFAULT_SHOW, FrontChoice, chosen
 from nas_service.studies import Search as Sampling
 from nas_service.trials import EpochReport
 from nas_service.views import Confirmed, FrontMember
+from search_spaces import Architecture
+from search_spaces.difference import difference
 
 
 @pytest.fixture
@@ -138,6 +140,24 @@ def test_trials_are_compared_with_the_first(mixed_search: Any) -> None:
     assert page["spec_rows"] == []
     curves = comparison.curves(mixed_search.service, ids)
     assert [trace["name"] for trace in curves["figure"]["data"]] == ["#0", "#1", "#2"]
+
+
+def test_what_differs_stands_at_the_places_of_the_first_network() -> None:
+    def network(*stages: dict[str, Any]) -> Architecture:
+        return Architecture.from_dict({"input_shape": [1, 28, 28], "classes": 10, "stages": list(stages)})
+
+    def stage(kernel: int, **more: Any) -> dict[str, Any]:
+        return {"branches": [[{"op": "conv", "channels": 8, "kernel": kernel}]], "channels": 8, **more}
+
+    first = network(stage(3), stage(5, norm="none"))
+    others = [network(stage(3)), network(stage(7), stage(5, norm="layer"))]
+    changes = [difference(first, other) for other in others]
+    rows = comparison.differing([first, *others], changes)
+    assert [(row.where, row.field, row.texts) for row in rows] == [
+        ("stage 1, branch 1, conv 1", "kernel", ("3×3", "3×3", "7×7")),
+        ("stage 2", "stage", ("8·5x5", "", "8·5x5")),
+        ("stage 2", "norm", ("none", "", "layer")),
+    ]
 
 
 def test_studies_that_asked_for_different_things_are_told_apart(new_search: Callable[..., Any]) -> None:
