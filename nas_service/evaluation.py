@@ -1,5 +1,6 @@
 """What is kept of a trained network's answers on the validation part: the artifact of kind "evaluation"."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -104,6 +105,47 @@ def read_details(content: bytes) -> EvaluationDetails:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+
+
+class ClassShare(Value):
+    """A class and the share of its examples that were classified rightly."""
+
+    name: str
+    recall: Share
+
+
+class PairCount(Value):
+    """Examples of one class that were taken for another, by name."""
+
+    true: str
+    predicted: str
+    count: Count
+
+
+class EvaluationSummary(Value):
+    """An evaluation in a few figures."""
+
+    examples: Count
+    mistakes: Count
+    f1_macro: Share
+    # The class that was recognised least.
+    weakest: ClassShare
+    # The most frequent confusion; None without a mistake.
+    most_confused: PairCount | None
+
+
+def summarised(details: EvaluationDetails, names: Sequence[str]) -> EvaluationSummary:
+    """Return an evaluation in a few figures, with the classes' names."""
+    weakest = min(range(len(details.scores)), key=lambda number: details.scores[number].recall)
+    first = details.confused[0] if details.confused else None
+    return EvaluationSummary(
+        examples=details.examples,
+        mistakes=details.mistakes,
+        f1_macro=details.f1_macro,
+        weakest=ClassShare(name=names[weakest], recall=details.scores[weakest].recall),
+        most_confused=first
+        and PairCount(true=names[first.true], predicted=names[first.predicted], count=first.count),
+    )
 
 
 def why_none(trial: Trial) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +16,8 @@ from nas_service.cli.confirming import retrain
 from nas_service.cli.described import read_description
 from nas_service.cli.exporting import export_by_worker
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
+from nas_service.errors import DamagedFile, NotFound
+from nas_service.evaluation import EvaluationSummary, summarised
 from nas_service.exports import MAX_QAT_EPOCHS, ExportRequest
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
@@ -47,14 +51,19 @@ def show_trial(
     output: options.Output = Format.table,
     as_json: options.Json = False,
 ) -> None:
-    """Show everything known of a trial: figures, architecture, timings, error."""
+    """Show everything known of a trial: figures, evaluation, architecture, timings, error."""
     with connected(server) as backend:
         trial = backend.trial_by_number(backend.find_study(study).study, number)
+        summary = None
+        # A file that is gone or damaged is no reason to show nothing.
+        with suppress(NotFound, DamagedFile):
+            found = backend.evaluation(trial.id)
+            summary = summarised(found, found.class_names)
     form = options.chosen_format(output, as_json)
+    plain = as_plain(trial) | {"evaluation": as_plain(summary)}
     if form is not Format.table:
-        show(trial, form=form, columns=("number", "state"))
+        show(plain, form=form, columns=("number", "state"))
         return
-    plain = as_plain(trial)
     names = ("number", "state", "reason", "space_version", "excluded", "worker", "attempt", "error")
     figures = [f"{group}.{name}" for group in ("metrics", "timings") for name in plain[group]]
     rows = [
@@ -62,8 +71,20 @@ def show_trial(
         for name in (*names, *figures)
         if pick(plain, name) is not None
     ]
+    rows += [{"figure": name, "value": value} for name, value in _told(summary)]
     print_table(rows, ("figure", "value"))
     show(plain["architecture"], form=Format.yaml)
+
+
+def _told(summary: EvaluationSummary | None) -> Iterator[tuple[str, str]]:
+    """Yield an evaluation's figures for people."""
+    if summary is None:
+        return
+    yield "mistakes", f"{summary.mistakes} of {summary.examples} validation examples"
+    yield "weakest class", f"{summary.weakest.name} ({summary.weakest.recall:.1%} recognised)"
+    if summary.most_confused:
+        pair = summary.most_confused
+        yield "most confused", f"{pair.true} taken for {pair.predicted} ({pair.count} times)"
 
 
 def _named(figure: str, predicted: list[str]) -> str:

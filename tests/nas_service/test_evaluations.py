@@ -1,5 +1,6 @@
 """What the service tells of one trial: its evaluation, its place at each rung, its network's latencies."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ from evaluations import make_details, stored
 from ledger_contract import join, make_spec, outcome
 from measurement_contract import HASH, NETWORK, measured
 
+from nas_service.cli.main import run
 from nas_service.errors import DamagedFile, NotFound
 from nas_service.evaluation import MAX_BYTES, read_details
 from nas_service.ledger.sql import SqlLedger
@@ -90,3 +92,25 @@ def test_latencies_of_a_network_are_those_of_all_devices(
         ("pi4", 3.0),
     ]
     assert service.latencies(other.trial_id) == []
+
+
+def test_the_command_line_sums_an_evaluation_up(
+    service: Service,
+    ledger: SqlLedger,
+    make_proposal: MakeProposal,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in (
+        ("HOME", service.settings.data_home),
+        ("DATABASE_URL", service.settings.database_url),
+    ):
+        monkeypatch.setenv(f"NAS_{name}", str(value)) if value else monkeypatch.delenv(f"NAS_{name}", False)
+    (lease,) = leases(service, ledger, make_proposal, 1)
+    complete(ledger, lease, stored(make_details()))
+    assert run(["trial", "show", "1", "0"]) == 0
+    table = capsys.readouterr().out
+    for words in ("3 of 250 validation examples", "8 (92.0% recognised)", "8 taken for 1 (2 times)"):
+        assert words in table
+    assert run(["trial", "show", "1", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["evaluation"]["weakest"] == {"name": "8", "recall": 0.92}
