@@ -1,12 +1,10 @@
 """What a person does, in a real Chromium against a real server."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from nas_service.plain_data import read_data
@@ -222,22 +220,6 @@ def test_a_data_set_is_uploaded_and_a_bad_one_refused(
     assert [dataset.name for dataset in service.datasets()] == ["digits"]
 
 
-def test_names_never_become_elements(page: Page, new_search: Callable[..., Any], service: Service) -> None:
-    search = new_search(name=EVIL)
-    search.end("complete", 0.9, 1.0)
-    for path in (
-        "/studies",
-        f"/studies/{search.study}",
-        f"/studies/new?clone={search.study}",
-        "/workers",
-        "/trials/1",
-    ):
-        page.goto(path)
-        drawn(page)
-        assert page.locator("img").count() == 0
-        assert page.evaluate("window.pwned") is None
-
-
 def test_a_server_that_is_away_is_told(
     page: Page, watch: Any, mixed_search: Any, context: BrowserContext
 ) -> None:
@@ -257,53 +239,3 @@ def test_the_theme_is_remembered(page: Page, service: Service) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.goto("/families")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-
-@pytest.fixture
-def paths(
-    finished_study: int, mixed_search: Any, new_search: Callable[..., Any], service: Service
-) -> list[str]:
-    """Every page, in every state that looks different."""
-    empty = new_search(name="nothing yet " + "with a very long name " * 6)
-    trials = [
-        service.trials(mixed_search.study, state=state).items[0].id
-        for state in ("complete", "infeasible", "failed")
-    ]
-    return [
-        "/studies",
-        "/studies/new",
-        f"/studies/{mixed_search.study}?show=dominated,infeasible,pruned&x=params",
-        f"/studies/{finished_study}",
-        f"/studies/{empty.study}",
-        *(f"/trials/{trial}" for trial in trials),
-        "/families",
-        "/describe",
-        "/describe?family=multi_scale",
-        "/datasets",
-        "/workers",
-    ]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(page: Page, paths: list[str], scheme: Any) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    for path in paths:
-        page.goto(path)
-        drawn(page)
-        found = Axe().run(page).response["violations"]
-        serious = [
-            f"{v['id']}: {v['nodes'][0]['html'][:160]}"
-            for v in found
-            if v["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], path
-
-
-@pytest.mark.parametrize("viewport", [NARROW, WIDE])
-def test_no_page_scrolls_sideways(page: Page, paths: list[str], viewport: Any) -> None:
-    page.set_viewport_size(viewport)
-    for path in paths:
-        page.goto(path)
-        drawn(page)
-        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert excess <= 0, path
