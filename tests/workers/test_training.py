@@ -16,6 +16,7 @@ from workers.training.augmentation import augmented
 from workers.training.batches import epoch_batches, normalised
 from workers.training.losses import chance_loss
 from workers.training.optimisation import learning_rate
+from workers.training.precision import uses_bf16
 from workers.training.trainer import EXPLOSION, Diverged, train, validate
 
 
@@ -193,3 +194,9 @@ def test_validation_sees_examples_normalised_as_in_training(
     network = build(multi_scale, seed=1)
     own = validate(network, digits_data, Recipe(normalisation="example"))
     assert own != validate(network, digits_data)
+
+
+def test_volumes_never_train_in_bf16_on_a_processor() -> None:
+    short = Recipe(precision="bf16")
+    assert [uses_bf16(short, axes, "cpu") for axes in (1, 2, 3)] == [True, True, False]
+    assert uses_bf16(short, 3, "cuda")
