@@ -106,6 +106,7 @@ READS = (
     "GET /fragments/trials/{trial_id}/standing",
     "GET /fragments/trials/{trial_id}/classes",
     "GET /fragments/trials/{trial_id}/mistakes",
+    "GET /fragments/trials/{trial_id}/exports",
     "GET /fragments/workers",
     "GET /fragments/devices",
     "GET /fragments/datasets",

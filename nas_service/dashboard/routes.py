@@ -20,6 +20,7 @@ from nas_service.dashboard import (
     study_figures,
     study_pages,
     trial_pages,
+    trial_exports,
 )
 
 STATIC = Path(__file__).parent / "static"
@@ -39,6 +40,7 @@ for part in (
     fragments,
     figure_routes,
     study_figures,
+    trial_exports,
     plotly_script,
 ):
     router.include_router(part.router)

@@ -118,7 +118,9 @@ class Tools:
 
     def dataset(self, sha256: str | None = None) -> Dataset:
         """Return a whole data set with its test part; the study's own where none is named."""
-        return load_dataset(self._dataset_path(sha256 or self.study.dataset_sha256))
+        wanted = sha256 or self.study.dataset_sha256
+        name = self.study.spec.dataset if wanted == self.study.dataset_sha256 else wanted[:12]
+        return load_dataset(self._dataset_path(wanted), name)
 
     def training_data(self, study: Study | None = None) -> TrainingData:
         """Return the training and validation parts of a study's data, on the worker's device."""

@@ -25,8 +25,8 @@ def autocast(recipe: Recipe, axes: int = 2, device: str = "cpu") -> AbstractCont
 def uses_bf16(recipe: Recipe, axes: int = 2, device: str = "cpu") -> bool:
     """Whether training runs in bfloat16: as the recipe says, else as the device does faster.
 
-    On a processor networks of three spatial axes never do: torch 2.13's gradient of a 7x7x7 weight over a map of
-    4x4x4 writes outside of its memory in that format, which ends the process now or later.
+    On a processor networks of three spatial axes never do: torch 2.13's gradient of a 7x7x7 weight over a map
+    of 4x4x4 writes outside of its memory in that format, which ends the process now or later.
     """
     if recipe.deterministic or (device == "cpu" and axes == 3):
         return False

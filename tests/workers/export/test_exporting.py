@@ -1,6 +1,9 @@
 """An export is whole and true, or it is not there."""
 
 import json
+import os
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +17,9 @@ from filler import OTHER_STATES, Filler
 
 from nas_service.errors import Conflict, NotFound, ServiceError
 from nas_service.exports import FORMATS, ExportRequest
-from workers.export import writing
+from search_spaces.deployment import DeployedNetwork
+from search_spaces.folding import fold_graph
+from workers.export import tuning, writing
 from workers.export.exporting import export
 from workers.export.trained import Trained, read_trained
 from workers.export.verification import Mismatch, verified
@@ -165,3 +170,52 @@ def test_branches_in_company_are_each_silenced(trained: Trained) -> None:
     with torch.no_grad():
         again = torch.cat([trained.network(inputs) for inputs, _ in trained.batches(trained.test)])
     assert torch.equal(before, again)
+
+
+def test_tuned_weights_lose_less_when_they_are_rounded_coarsely(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two bits: where rounding costs hardly anything there would be nothing to win.
+    monkeypatch.setattr(tuning, "WEIGHTS", (-1, 1))
+    state = {name: value.detach().numpy() for name, value in trained.network.state_dict().items()}
+    network = DeployedNetwork(*fold_graph(trained.network.graph, state))
+
+    def loss(of: DeployedNetwork) -> float:
+        student, teacher = tuning._module(of), tuning._module(network)
+        quantisers = tuning._fake_quantised(student)
+        tuning._calibrate(trained, student, quantisers, torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            pairs = [(student(x), teacher(x).softmax(1)) for x, _ in trained.batches(trained.test)]
+        return float(sum(torch.nn.functional.cross_entropy(*pair) for pair in pairs))
+
+    assert loss(tuning.tuned(trained, network, 2)) < loss(network)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(trained: Trained, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with pytest.raises(ServiceError, match="No space left on device; nothing was left there"):
+            export(trained, disk / "network", ExportRequest(formats=("torch",)))
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_that_may_not_grow_is_a_clear_error_and_leaves_nothing(
+    trained: Trained, tmp_path: Path
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(ServiceError, match="File too large; nothing was left there"):
+            export(trained, tmp_path / "network", ExportRequest(formats=("torch",)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not [path for path in tmp_path.iterdir() if "network" in path.name]
