@@ -19,8 +19,8 @@ from nas_service.dashboard import (
     spec_reading,
     study_figures,
     study_pages,
-    trial_pages,
     trial_exports,
+    trial_pages,
 )
 
 STATIC = Path(__file__).parent / "static"
