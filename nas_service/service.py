@@ -1,6 +1,6 @@
 """The service in process: all that the API, the page and the command line ask of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +36,17 @@ from nas_service.reasons import reason_of
 from nas_service.settings import Settings
 from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Answer, Standings
-from nas_service.store import audit, catalogue, confirmations, devices, events, spaces, studies, tokens
+from nas_service.store import (
+    archive,
+    audit,
+    catalogue,
+    confirmations,
+    devices,
+    events,
+    spaces,
+    studies,
+    tokens,
+)
 from nas_service.store.engine import close, make_engine
 from nas_service.store.latencies import DeviceLatencies, read_latencies
 from nas_service.store.left_out import count_left_out
@@ -359,6 +369,28 @@ class Service(ConfirmService):
         """
         study = self._study_row(study_id)
         return self._standings.of(study).analysed(study, self._reading, analyse)
+
+    def trial_batches(self, study_id: int) -> Iterator[list[Trial]]:
+        """Yield all trials of a study in full, in the order of their numbers."""
+        begin = 0
+        while batch := self._batch(study_id, begin):
+            yield batch
+            begin = batch[-1].number + 1
+
+    def curve_batches(self, study_id: int) -> Iterator[list[dict[str, Any]]]:
+        """Yield all epochs of a study, each with its trial's id."""
+        for batch in self.trial_batches(study_id):
+            with self._reading() as connection:
+                yield archive.read_curves(connection, [trial.id for trial in batch])
+
+    def untried(self, study_id: int) -> list[dict[str, Any]]:
+        """Return the proposals of a study that became no trial."""
+        with self._reading() as connection:
+            return archive.read_untried(connection, study_id)
+
+    def _batch(self, study_id: int, begin: int) -> list[Trial]:
+        with self._reading() as connection:
+            return archive.read_batch(connection, study_id, begin)
 
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""

@@ -134,6 +134,7 @@ STREAMS = (
 EXPORTS = {
     "GET /api/v1/trials/{trial_id}/files/{kind}": "trial.download",
     "GET /api/v1/artifacts/{sha256}": "artifact.download",
+    "GET /api/v1/studies/{study_id}/files/{name}": "study.download",
     "GET /api/v1/jobs/{job_id}/files/{name}": "job.download",
     "GET /api/v1/jobs/{job_id}/archive": "job.download",
 }

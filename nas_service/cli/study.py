@@ -10,6 +10,7 @@ from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
 from nas_service.cli.confirming import confirm
 from nas_service.cli.output import Format, say, show
+from nas_service.cli.study_files import bundle, data, extend, report
 from nas_service.errors import NotFound
 from nas_service.plain_data import read_data
 from nas_service.views import FrontForm, StudyView
@@ -17,6 +18,8 @@ from nas_service.views import FrontForm, StudyView
 app = typer.Typer(help="Studies.", no_args_is_help=True, rich_markup_mode=None)
 Study = Annotated[str, typer.Argument(help="Number or name of the study.")]
 app.command("confirm")(confirm)
+for command in (report, bundle, data, extend):
+    app.command(command.__name__)(command)
 COLUMNS = ("study", "name", "state", "trials.complete", "trials.running", "budget_trials", "reason")
 FRONT_COLUMNS = ("number", "accuracy", "latency_ms", "params", "macs", "network")
 

@@ -1,12 +1,12 @@
 """The service over HTTP, as commands see it: methods, views and errors are those of `Service`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nas_service.client import calls, plans
 from nas_service.client.binding import calling, doing
 from nas_service.client.caller import Caller, translated
-from nas_service.connection import SHA256
+from nas_service.connection import SHA256, received
 from nas_service.errors import NotFound
 from nas_service.event_stream import frames
 from nas_service.studies import ACTIVE_STATES
@@ -82,6 +82,11 @@ class RemoteService(Caller):
                 yield event
                 if event.kind == "study.state" and event.data.get("state") not in ACTIVE_STATES:
                     return
+
+    def receive_study_file(self, study_id: int, name: str, write: Callable[[bytes], object]) -> None:
+        """Take a file of a study part by part: `report.html`, `bundle.zip`, `trials.csv`, `trials.jsonl`."""
+        with translated(self.connection.server):
+            self.connection.run(received(f"/studies/{study_id}/files/{name}", write))
 
     def artifact_path(self, sha256: str) -> Path:
         """Return a local, verified copy of a stored artifact."""

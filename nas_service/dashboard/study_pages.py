@@ -10,11 +10,20 @@ from nas_service.dashboard import contents, study_analysis, study_curves, study_
 from nas_service.dashboard.curve_figures import FIELDS, MOST_CURVES
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.service import Service
+from nas_service.studies import StudySpec
 from nas_service.views import StudyView
 
 ManyIds = Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]] | None, Query(max_length=50)]
 # Of what a person types into a field of an address.
 MAX_TEXT = 500
+
+# What a study is taken away as.
+FILES = {
+    "report.html": "a report in one file, without scripts: front, networks, spec, versions",
+    "trials.csv": "all trials as a table",
+    "trials.jsonl": "all trials with everything known of them, one JSON object a line",
+    "bundle.zip": "everything, to be replayed or read without this program",
+}
 
 router = APIRouter(prefix="/studies/{study_id}", route_class=PageRoute, include_in_schema=False)
 
@@ -91,4 +100,15 @@ def log(
 @router.get("/settings")
 def settings(service: TheService, study_id: Id) -> Response:
     study = service.study(study_id)
-    return render("study_settings.html", **frame(service, study, "settings"))
+    return render(
+        "study_settings.html",
+        **frame(service, study, "settings"),
+        limited=_limitable(study.spec),
+        files=FILES,
+    )
+
+
+def _limitable(spec: StudySpec) -> list[str]:
+    """The metrics whose limits a form offers: those limited, and what costs and is known of all trials."""
+    usual = ["params", "macs", "peak_activation_bytes", *(["latency_ms"] if spec.needs_latency else [])]
+    return list(dict.fromkeys([*spec.constraints, *usual]))

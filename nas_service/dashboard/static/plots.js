@@ -9,6 +9,18 @@ const CONFIG = {
   plotlyServerURL: "",
   modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 };
+
+// Plotly's own button saves the picture as PNG, ours as SVG; both are named after the figure.
+function configOf(plot) {
+  const filename = plot.dataset.figure.split("?")[0].split("/").slice(2).join("-").replace(".json", "");
+  const click = (area) => Plotly.downloadImage(area, { format: "svg", filename });
+  return {
+    ...CONFIG,
+    toImageButtonOptions: { filename },
+    modeBarButtonsToAdd: [{ name: "toSvg", title: "Download plot as an SVG", icon: Plotly.Icons.disk, click }],
+  };
+}
+
 const AXIS = /^[xy]axis\d*$/;
 
 function themed(layout) {
@@ -72,7 +84,7 @@ async function redraw(plot) {
   const area = plot.querySelector(".plot-area");
   // Nothing to be seen behind a message is not to be reached behind it either.
   area.hidden = Boolean(message);
-  if (!message) await Plotly.react(area, figure.data, themed(figure.layout), CONFIG);
+  if (!message) await Plotly.react(area, figure.data, themed(figure.layout), configOf(plot));
   plot.dataset.ready = String(Number(plot.dataset.ready ?? 0) + 1);
   plot.dispatchEvent(new CustomEvent("nas:drawn"));
 }

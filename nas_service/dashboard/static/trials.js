@@ -1,6 +1,6 @@
 // The table of trials: which are ticked survives pages, filters and refreshes, and stands in the address.
 
-const MOST = 8;
+const MOST = 12, MOST_COMPARED = 4;
 const compare = document.getElementById("compare");
 const curves = document.getElementById("curves");
 const ticked = new Set(new URLSearchParams(location.search).getAll("t"));
@@ -9,12 +9,13 @@ function show() {
   for (const box of document.querySelectorAll("#trials [name=t]")) box.checked = ticked.has(box.value);
   const query = new URLSearchParams([...ticked].map((trial) => ["t", trial]));
   for (const link of [compare, curves]) link.href = `${link.href.split("?")[0]}?${query}`;
-  compare.toggleAttribute("data-disabled", ticked.size < 2);
+  const isComparable = ticked.size >= 2 && ticked.size <= MOST_COMPARED;
+  compare.toggleAttribute("data-disabled", !isComparable);
   curves.toggleAttribute("data-disabled", ticked.size < 1);
   for (const link of [compare, curves]) link.setAttribute("aria-disabled", link.hasAttribute("data-disabled"));
   compare.textContent = ticked.size ? `Compare ${ticked.size}` : "Compare";
   document.getElementById("compare-note").textContent =
-    ticked.size < 2 ? "Tick two trials or more to compare them." : `${ticked.size} trials are ticked.`;
+    isComparable ? `${ticked.size} trials are ticked.` : `${ticked.size} ticked. Tick two to four trials to compare them.`;
 }
 
 document.addEventListener("change", ({ target }) => {

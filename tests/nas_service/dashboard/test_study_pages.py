@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from nas_service.dashboard.study_log import entry
 from nas_service.service import Service
+from nas_service.studies import Constraint
 from nas_service.trials import Proposal
 from nas_service.views import EventView
 
@@ -90,7 +91,38 @@ def test_ticked_trials_outlive_filter_and_page_and_lead_to_their_curves(
     page.locator("#curves").click()
     drawn(page)
     expect(page.locator("#curves-plot .legendtext")).to_have_text(["#2", "#0"])
+    for title, kind in (("a PNG", "png"), ("an SVG", "svg")):
+        with page.expect_download() as saved:
+            page.locator(f"#curves-plot [data-title='Download plot as {title}']").dispatch_event("click")
+        assert saved.value.suggested_filename.endswith(f"curves.{kind}")
+
+
+@pytest.mark.browser
+def test_settings_are_changed_and_a_study_is_deleted_by_its_name(
+    page: Page, watch: Any, mixed_search: Any, service: Service
+) -> None:
+    watch.forgiven.append("status of 422")
+    page.goto(f"/studies/{mixed_search.study}/settings")
+    page.get_by_label("Networks to train").fill("0")
+    page.locator("#change").evaluate("form => { form.noValidate = true; }")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#change-wrong")).to_contain_text("budget.trials")
+    page.get_by_label("Networks to train").fill("500")
+    page.get_by_label("Trainable parameters at most").fill("")
+    page.get_by_label("Latency at most").fill("1.5")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".tile.main small")).to_have_text("of 500")
+    spec = service.study(mixed_search.study).spec
+    assert spec.constraints == {"latency_ms": Constraint(max=1.5, at="p90")}
+    service.cancel(mixed_search.study)
+    page.reload()
+    button = page.get_by_role("button", name="Delete for good")
+    expect(button).to_be_disabled()
+    page.get_by_label("Type its name to delete it").fill("digits under 20,000")
     looked_at(page)
+    button.click()
+    page.wait_for_url("**/studies")
+    assert service.studies().items == []
 
 
 def test_pages_without_trials_say_what_will_be_there(address: str, new_search: Callable[..., Any]) -> None:

@@ -1,0 +1,98 @@
+"""`nas study report | bundle | data | extend`: take a study away as files, and let one go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas_service.cli import options
+from nas_service.cli.backend import Backend, connected
+from nas_service.cli.output import say
+from nas_service.client import RemoteService
+from nas_service.errors import FieldError, InvalidInput
+from nas_service.metrics import METRICS
+from nas_service.spec_file import read_change
+from nas_service.study_files import FileName, parts
+
+Study = Annotated[str, typer.Argument(help="Number or name of the study.")]
+Target = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")]
+
+
+def report(study: Study, output: Target = None, server: options.Server = None) -> None:
+    """Write a report: one HTML file with front, networks, spec and versions, without scripts."""
+    _save(study, "report.html", output, server)
+
+
+def bundle(study: Study, output: Target = None, server: options.Server = None) -> None:
+    """Write a replay bundle: spec, versions, proposals in their order, trials, curves, and how to replay."""
+    _save(study, "bundle.zip", output, server)
+
+
+def data(study: Study, output: Target = None, server: options.Server = None) -> None:
+    """Write all trials: a table for a name that ends in .csv, else everything as JSON lines."""
+    is_table = output is not None and output.suffix.lower() == ".csv"
+    _save(study, "trials.csv" if is_table else "trials.jsonl", output, server)
+
+
+def extend(
+    study: Study,
+    trials: Annotated[int | None, typer.Option(help="Candidates to train, those before included.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes since the launch.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs to train, those before included.")] = None,
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="metric=bound, or metric=none for no limit; may be repeated.")
+    ] = None,
+    server: options.Server = None,
+) -> None:
+    """Give the study another budget, name or limits; one that has finished goes on if it has room."""
+    budget = {"trials": trials, "minutes": minutes, "epochs": epochs}
+    change = {
+        "name": name,
+        "budget": {field: value for field, value in budget.items() if value is not None},
+        "constraints": dict(_limit(text) for text in limit or []),
+    }
+    wanted = read_change({field: value for field, value in change.items() if value})
+    with connected(server) as backend:
+        changed = backend.change_study(backend.find_study(study).study, wanted)
+    say(f"study {changed.study} ({changed.name}) is {changed.state}: {changed.reason}")
+
+
+def _limit(text: str) -> tuple[str, dict[str, float] | None]:
+    """Return the metric and the bound of `params=30000`; `accuracy` and the like are bounded from below."""
+    metric, _, value = text.partition("=")
+    if metric in METRICS and value.lower() == "none":
+        return metric, None
+    try:
+        bound = float(value)
+    except ValueError:
+        raise InvalidInput(
+            FieldError("/limit", f"{text[:60]!r} is no limit", "such as params=30000")
+        ) from None
+    return metric, {"min" if metric in METRICS and METRICS[metric].goal == "max" else "max": bound}
+
+
+def _save(study: str, name: FileName, output: Path | None, server: str | None) -> None:
+    """Write a file of a study, whole or not at all."""
+    with connected(server) as backend:
+        number = backend.find_study(study).study
+        target = output or Path(f"study-{number}-{name}")
+        part = target.with_name(f".part-{target.name}")
+        try:
+            with part.open("wb") as file:
+                _receive(backend, number, name, file.write)
+            part.replace(target)
+        except OSError as error:
+            raise InvalidInput(FieldError("/output", f"cannot write {target}: {error.strerror}")) from error
+        finally:
+            part.unlink(missing_ok=True)
+    say(f"wrote {target}")
+
+
+def _receive(backend: Backend, study: int, name: FileName, write: Callable[[bytes], object]) -> None:
+    if isinstance(backend, RemoteService):
+        backend.receive_study_file(study, name, write)
+        return
+    for part in parts(backend, study, name):
+        write(part)
