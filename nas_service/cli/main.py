@@ -6,7 +6,7 @@ Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -23,12 +23,15 @@ from nas_service.cli import (
     job,
     model,
     search,
+    steering,
     study,
     token,
     trial,
     up,
     worker,
 )
+from nas_service.cli.config_file import read_config_file
+from nas_service.cli.examples import epilog_of
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, ServiceError, Unavailable
 
@@ -52,6 +55,15 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("demo")(up.demo)
 app.command("search")(search.search)
+for verb in (
+    steering.watch,
+    steering.clone,
+    steering.pause,
+    steering.resume,
+    steering.drain,
+    steering.cancel,
+):
+    study.app.command(verb.__name__)(verb)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(job.app, name="job")
@@ -99,10 +111,24 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
+def command_line() -> Any:
+    """Return the commands, each with the examples that its help ends with."""
+    command: Any = typer.main.get_command(app)
+    _teach(command, "")
+    return command
+
+
+def _teach(command: Any, name: str) -> None:
+    command.epilog = epilog_of(name) or command.epilog
+    for part, inner in getattr(command, "commands", {}).items():
+        _teach(inner, f"{name} {part}".strip())
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    command = typer.main.get_command(app)
+    command = command_line()
     try:
+        read_config_file()
         outcome = command.main(args=arguments, prog_name="nas", standalone_mode=False)
     except ClickException as error:
         return _explain(error)

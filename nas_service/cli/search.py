@@ -78,9 +78,7 @@ def search(
 ) -> int:
     """Search a data set for the best networks within limits, and print the front.
 
-    Without a server the study runs in the local data folder with workers of its own. An example:
-
-    nas search --dataset mnist.npz --max-params 50000 --max-latency-ms 2 --trials 30 --epochs 3
+    Without a server the study runs in the local data folder with workers of its own.
     """
     limits = {
         "params": max_params,
@@ -177,7 +175,10 @@ def report(backend: Backend, study: StudyView, form: Format) -> int:
         say(f"candidates left out before any was proposed, by what they break: {reasons}")
     if study.state == "failed":
         return 1
-    say(f"next: nas study front {study.study}   nas trial show {study.study} NUMBER   nas up")
+    say(f"  nas study front {study.study}             the front again")
+    say(f"  nas trial show {study.study} NUMBER       all about one network")
+    say(f"  nas trial export {study.study} NUMBER -o FOLDER   take it away")
+    say("  nas up                        the same on a page")
     return 0
 
 

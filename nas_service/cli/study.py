@@ -85,34 +85,6 @@ def front_rows(backend: Backend, study: int, form: FrontForm = "searched") -> li
     return sorted(rows, key=lambda row: -float(row.get("accuracy", 0.0)))
 
 
-@app.command("pause")
-def pause(study: Study, server: options.Server = None) -> None:
-    """Propose nothing more and let running trials end; `resume` goes on."""
-    with connected(server) as backend:
-        _told(backend.pause(backend.find_study(study).study))
-
-
-@app.command("resume")
-def resume(study: Study, server: options.Server = None) -> None:
-    """Go on with a paused study."""
-    with connected(server) as backend:
-        _told(backend.resume(backend.find_study(study).study))
-
-
-@app.command("drain")
-def drain(study: Study, server: options.Server = None) -> None:
-    """Propose nothing more; the study ends when its running trials have."""
-    with connected(server) as backend:
-        _told(backend.drain(backend.find_study(study).study))
-
-
-@app.command("cancel")
-def cancel(study: Study, server: options.Server = None) -> None:
-    """End the study now; running trials are abandoned, finished ones stay."""
-    with connected(server) as backend:
-        _told(backend.cancel(backend.find_study(study).study))
-
-
 @app.command("widen")
 def widen(
     study: Study,

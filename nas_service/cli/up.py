@@ -210,6 +210,7 @@ def _greet(settings: Settings) -> None:
     say(f"\n  {_address(settings)}\n")
     say(f"  server and {count} run; data in {settings.data_home}")
     say("  nas study list                     all studies")
+    say("  nas study watch NUMBER             follow one here")
     say("  nas search --dataset FILE.npz ...  a search of your own")
     say("  nas worker scale N                 more workers, or fewer")
     say("  Ctrl-C                             stop everything\n")

@@ -178,3 +178,29 @@ def test_widening_says_what_is_wrong(
     assert run(["study", "widen", str(finished_study), str(path)]) == 2
     assert "depth" in errors_of(capsys)[-1]
     assert run(["study", "widen", str(finished_study), str(tmp_path / "missing.yaml")]) == 3
+
+
+def test_a_study_is_cloned_steered_and_watched(
+    finished_study: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "changes.yaml").write_text("constraints: {params: {max: 9000}}\n")
+    clone = [
+        "study",
+        "clone",
+        str(finished_study),
+        str(tmp_path / "changes.yaml"),
+        "--name",
+        "smaller",
+        "--json",
+    ]
+    assert run(clone) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["spec"]["constraints"]["params"]["max"] == 9000
+    assert set(printed["spec"]["constraints"]) == {"params", "latency_ms"}
+    assert run(["study", "pause", "smaller", "-o", "csv"]) == 0
+    assert "smaller,paused" in capsys.readouterr().out
+    assert run(["study", "pause", "smaller"]) == 4
+    assert run(["study", "watch", str(finished_study), "-o", "csv"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("number,accuracy")
+    assert f"nas trial show {finished_study} NUMBER" in told.err
