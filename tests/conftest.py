@@ -23,6 +23,12 @@ def any_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_TIMING_NOISE_LIMIT", "1000")
 
 
+@pytest.fixture(autouse=True)
+def no_config_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the configuration of whoever runs the tests."""
+    monkeypatch.setenv("NAS_CONFIG", "/dev/null")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", database_url=None)
