@@ -76,7 +76,8 @@ def step_words(report: FrontReport) -> list[StepWords]:
 
 def _step(step: Step, quality: str, price: str) -> StepWords:
     gain = f"{points(step.gain)} ± {points(step.noise, is_bare=True)}"
-    sign = "+" if step.gain >= 0 else "−"
+    # An error gets better by getting less.
+    sign = "+" if (step.gain >= 0) is (METRICS[quality].goal == "max") else "−"
     paid = amount_text(price, step.price)
     return StepWords(
         step.start,
@@ -183,8 +184,7 @@ def amount_text(metric: str, amount: float) -> str:
     unit = METRICS[metric].unit
     if unit == "bytes":
         return value_text(metric, amount)
-    name = unit or ("MACs" if metric == "macs" else short_label(metric).lower())
-    return f"{float(f'{amount:.3g}'):,.12g} {name}"
+    return f"{float(f'{amount:.3g}'):,.12g} {unit or _noun(metric)}"
 
 
 def _figures(member: FrontMember, quality: str, price: str | None) -> str:
@@ -194,7 +194,14 @@ def _figures(member: FrontMember, quality: str, price: str | None) -> str:
 
 def _priced(member: FrontMember, price: str) -> str:
     value = member.values.get(price)
-    return "an unknown price" if value is None else amount_text(price, value)
+    if value is None:
+        return "an unknown price"
+    # A network's own count is exact, an amount of it is rounded.
+    return value_text(price, value) if METRICS[price].unit else f"{value_text(price, value)} {_noun(price)}"
+
+
+def _noun(metric: str) -> str:
+    return "MACs" if metric == "macs" else short_label(metric).lower()
 
 
 def _lower(metric: str) -> str:

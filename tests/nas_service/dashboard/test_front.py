@@ -73,6 +73,7 @@ def test_ties_are_marked_and_explained(mixed_search: Any) -> None:
         ("knee", 1),
     ]
     assert advice["steps"][0].gain.startswith("+5.0 points ± 4.")
+    assert advice["picks"][1].reason.startswith("Tied with the best: 95.00 % at 1.00 ms.")
     stops = front_contents.walk(mixed_search.service, choice(mixed_search))["stops"]
     assert [(stop.member.number, stop.likened) for stop in stops] == [(0, None), (1, 0)]
     assert stops[1].changes
