@@ -62,7 +62,7 @@ def test_a_trial_shows_how_it_answers(client: Client, answered: Callable[..., in
     assert "247 of 250" in page
     assert "8 taken for 1" in page
     assert "+0.0" not in page
-    assert "-58.8 points" in page
+    assert "−58.8" in page
     assert f'href="/api/v1/trials/{trial}/files/evaluation"' in page
     figure = client.get(f"/figures/trials/{trial}/confusion.json").json()["figure"]
     assert figure["data"][0]["text"][8][1] == "2"
