@@ -19,5 +19,8 @@ def count_left_out(connection: Connection, study_id: int) -> dict[str, int]:
     query = select(TRIAL.c.attributes).where(TRIAL.c.study_id == study_id)
     total: Counter[str] = Counter()
     for attributes in connection.execute(query).scalars():
-        total.update(attributes.get(LEFT_OUT, {}))
+        said = attributes.get(LEFT_OUT)
+        # Attributes are a worker's word, of whatever form.
+        if isinstance(said, dict):
+            total.update({name: count for name, count in said.items() if isinstance(count, int)})
     return dict(total.most_common())
