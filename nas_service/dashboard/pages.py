@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
+from markupsafe import Markup
 
 from nas_service.api.dependencies import MAX_ID, TheService
-from nas_service.dashboard import contents, front_contents, study_pages
+from nas_service.dashboard import contents, front_contents, pareto_document, study_pages
 from nas_service.dashboard.front_choice import FrontChoice, TheChoice
 from nas_service.dashboard.rendering import PageRoute, render
+from nas_service.dashboard.still import still
 from nas_service.metrics import METRICS
 from nas_service.service import Service
 
@@ -37,11 +39,20 @@ def study(
         "study.html",
         metrics=list(METRICS.values()),
         panel=_panel(service, choice, trial),
+        still=_still(service, choice),
         **study_pages.frame(service, choice.study, "")
         | front_contents.table(service, choice)
         | front_contents.limits(service, choice)
         | front_contents.advice(service, choice),
     )
+
+
+def _still(service: Service, choice: FrontChoice) -> Markup | None:
+    """The plot as a picture, to be seen before plotly.js is there; None where there is nothing to draw."""
+    if choice.z:
+        return None
+    shown = pareto_document.document(service, choice, alive=0)
+    return None if shown["message"] else Markup(still(shown["figure"], "The Pareto front"))
 
 
 def _panel(service: Service, choice: FrontChoice, number: int | None) -> dict[str, Any] | None:

@@ -84,6 +84,8 @@ async function redraw(plot) {
   const area = plot.querySelector(".plot-area");
   // Nothing to be seen behind a message is not to be reached behind it either.
   area.hidden = Boolean(message);
+  // The server's picture of the first moment.
+  area.querySelector(".still")?.remove();
   if (!message) await Plotly.react(area, figure.data, themed(figure.layout), configOf(plot));
   plot.dataset.ready = String(Number(plot.dataset.ready ?? 0) + 1);
   plot.dispatchEvent(new CustomEvent("nas:drawn"));

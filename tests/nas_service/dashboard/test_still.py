@@ -1,0 +1,80 @@
+"""Pictures of figures that need no script."""
+
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from nas_service.dashboard.still import still
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def make_figure(count: int = 3, **layout: Any) -> dict[str, Any]:
+    cloud = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [float(number) for number in range(count)],
+        "y": [0.5 + number / 10 / count for number in range(count)],
+        "marker": {"color": "#8c96a0", "symbol": "circle", "size": 5, "opacity": 0.8},
+    }
+    front = {
+        **cloud,
+        "mode": "lines+markers",
+        "x": [0.0, 2.0],
+        "y": [0.5, 0.6],
+        "line": {"color": "#0072B2", "width": 2, "shape": "hv"},
+        "marker": {"color": "#0072B2", "symbol": ["circle", "diamond"], "size": [10, 7]},
+    }
+    axes = {"xaxis": {"title": {"text": "Latency <ms>"}, "range": [0, 2]}, "yaxis": {"range": [0.5, 0.6]}}
+    return {"data": [cloud, front], "layout": {**axes, **layout}}
+
+
+def paths(picture: str) -> list[dict[str, str]]:
+    return [dict(path.attrib) for path in ElementTree.fromstring(picture).iter(f"{SVG}path")]
+
+
+def test_a_step_line_goes_across_before_it_goes_up() -> None:
+    drawn = still(make_figure(), "The front", width=268, height=156)
+    line = next(path for path in paths(drawn) if path.get("stroke") == "#0072B2")
+    # The plot is 200 pixels wide and 100 high, 56 from the left and 12 from the top.
+    assert line["d"] == "M56.0 112.0H256.0V12.0"
+
+
+def test_a_cloud_is_thinned_and_a_line_is_not() -> None:
+    drawn = paths(still(make_figure(1000, xaxis={"range": [0, 1000]}), "The front", most_points=100))
+    marks = {path["fill"]: path["d"].count("z") for path in drawn if path.get("opacity") == "0.8"}
+    assert 1 < marks["#8c96a0"] <= 100
+    assert sum(path["d"].count("z") for path in drawn if path.get("fill") == "#0072B2") == 2
+
+
+def test_axes_have_round_numbers_and_their_own() -> None:
+    layout = {
+        "yaxis": {"range": [0.5, 0.6], "tickformat": ".1%"},
+        "xaxis": {"range": [0, 2000], "tickvals": [1000], "ticktext": ["thousand"]},
+    }
+    texts = [
+        text.text for text in ElementTree.fromstring(still(make_figure(**layout), "F")).iter(f"{SVG}text")
+    ]
+    assert "thousand" in texts
+    assert "54%" in texts
+
+
+def test_a_limit_outside_of_the_view_is_not_drawn() -> None:
+    line = {"type": "line", "xref": "x", "yref": "y domain", "y0": 0, "y1": 1, "line": {"color": "#009E73"}}
+    for place, count in ((1.0, 1), (5.0, 0)):
+        drawn = still(make_figure(shapes=[{**line, "x0": place, "x1": place}]), "F")
+        assert len(re.findall("#009E73", drawn)) == count
+
+
+def test_words_are_escaped() -> None:
+    assert "Latency &lt;ms&gt;" in still(make_figure(), "<script>")
+    assert "<script>" not in still(make_figure(), "<script>")
+
+
+def test_another_type_is_refused() -> None:
+    figure = make_figure()
+    figure["data"][0]["type"] = "heatmap"
+    with pytest.raises(ValueError, match="heatmap"):
+        still(figure, "F")
