@@ -7,7 +7,7 @@ from typing import Any
 
 from nas_service.dashboard.contents import Content
 from nas_service.dashboard.figures import DOMINATED, FRONT, INFEASIBLE, PRUNED, SECOND, Figure
-from nas_service.dashboard.wording import as_utc, duration_text, value_text
+from nas_service.dashboard.wording import as_utc, duration_text, label, limit_text, value_text
 from nas_service.service import Service
 from nas_service.views import EventView, StudyView, TrialSpan
 
@@ -106,7 +106,7 @@ def _words(kind: str, data: dict[str, Any]) -> str:
             )
             return f"The space has a version {data.get('version')}{count}"
         case "study.changed":
-            return f"The study was changed: {data.get('what', '')}"
+            return _changed(data)
         case "trial.enqueued":
             return f"{name} was enqueued by hand"
         case "trial.started":
@@ -123,6 +123,28 @@ def _words(kind: str, data: dict[str, Any]) -> str:
             return f"Job {data.get('job')}, {data.get('kind', 'work')}{about}, is {words}{reason}"
     facts = ", ".join(f"{key} {value}" for key, value in data.items())
     return f"{kind.replace('.', ' ').capitalize()} {facts}".strip()
+
+
+def _changed(data: dict[str, Any]) -> str:
+    """What of a study is otherwise: its limits, or name and budget."""
+    if "constraints" in data:
+        limits = ", ".join(
+            f"{label(name)} {words} {limit_text(name, limit[bound], limit.get('at', 'median'))}"
+            for name, limit in data["constraints"].items()
+            for bound, words in (("max", "at most"), ("min", "at least"))
+            if limit.get(bound) is not None
+        )
+        broken = data.get("broken", 0)
+        judged = f"; {broken:,} trained networks break them" if broken else ""
+        return f"Limits are now: {limits or 'none'}{judged}"
+    budget = ", ".join(
+        f"{value:g} {name}" for name, value in data.get("budget", {}).items() if _is_bound(value)
+    )
+    return f"The study is called “{data.get('name', '')}”; its budget is {budget}"
+
+
+def _is_bound(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _ordinal(number: int) -> str:

@@ -1,7 +1,8 @@
 // The event stream, coalesced: which studies changed, and whether the server answers.
 const KINDS = [
-  "message", "study.created", "study.state", "study.space", "study.deleted",
-  "trial.started", "trial.epoch", "trial.finished", "worker.joined", "worker.left", "worker.lost", "dataset.added",
+  "message", "study.created", "study.state", "study.space", "study.changed", "study.deleted",
+  "trial.enqueued", "trial.started", "trial.epoch", "trial.finished", "job.created", "job.changed",
+  "worker.joined", "worker.left", "worker.lost", "dataset.added",
 ];
 const COALESCE_MS = 50;
 const RETRY_MS = 3000;

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from nas_service.dashboard.study_log import entry
 from nas_service.service import Service
-from nas_service.studies import Constraint
+from nas_service.studies import Constraint, StudyChange
 from nas_service.trials import Proposal
 from nas_service.views import EventView
 
@@ -170,3 +170,12 @@ def test_the_log_is_paged_by_kind_and_says_what_happened(address: str, mixed_sea
 def test_a_kind_of_event_that_is_not_known_keeps_its_name() -> None:
     event = EventView(sequence=1, study_id=1, kind="study.dreamt", at=datetime.now(UTC), data={"of": "x"})
     assert entry(event).words == "Study dreamt of x"
+
+
+def test_the_log_says_what_was_changed(service: Service, mixed_search: Any) -> None:
+    limits = {"params": {"max": 9000}, "latency_ms": None}
+    for change in ({"constraints": limits}, {"budget": {"trials": 70, "minutes": 5}}):
+        service.change_study(mixed_search.study, StudyChange.model_validate(change))
+    budget, limits_now = service.study_log(mixed_search.study, ["study.changed"]).items
+    assert entry(limits_now).words.startswith("Limits are now: Trainable parameters at most 9,000; ")
+    assert entry(budget).words.endswith("its budget is 70 trials, 5 minutes")
