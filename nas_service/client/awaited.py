@@ -20,6 +20,7 @@ class AsyncTrial(TrialHandle):
     evaluation = doing_async(trial_plans.evaluation)
     latencies = doing_async(trial_plans.latencies)
     download = doing_async(trial_plans.download)
+    export = doing_async(trial_plans.export)
 
 
 class AsyncStudy(StudyHandle):
@@ -48,6 +49,8 @@ class AsyncStudy(StudyHandle):
     clone = doing_async(study_plans.clone)
     spaces = doing_async(study_plans.spaces)
     front = doing_async(study_plans.front)
+    confirm = doing_async(study_plans.confirm)
+    confirmation = doing_async(study_plans.confirmation)
     plot_front = doing_async(study_plans.plot_front)
     to_pandas = doing_async(study_plans.to_pandas)
     trials = listing_async(study_plans.trials)

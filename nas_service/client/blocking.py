@@ -20,6 +20,7 @@ class Trial(TrialHandle):
     evaluation = doing(trial_plans.evaluation)
     latencies = doing(trial_plans.latencies)
     download = doing(trial_plans.download)
+    export = doing(trial_plans.export)
 
 
 class Study(StudyHandle):
@@ -48,6 +49,8 @@ class Study(StudyHandle):
     clone = doing(study_plans.clone)
     spaces = doing(study_plans.spaces)
     front = doing(study_plans.front)
+    confirm = doing(study_plans.confirm)
+    confirmation = doing(study_plans.confirmation)
     plot_front = doing(study_plans.plot_front)
     to_pandas = doing(study_plans.to_pandas)
     trials = listing(study_plans.trials)

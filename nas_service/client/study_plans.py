@@ -9,10 +9,11 @@ from nas_service.client.call import Call, ask
 from nas_service.client.feeds import POLL_S, News, Pages
 from nas_service.client.handle import OpensStudies, OpensTrials, StudyHandle
 from nas_service.client.plans import everything
+from nas_service.confirmations import ConfirmationView, ConfirmRequest
 from nas_service.exchange import Pause, Plan
 from nas_service.frames import frame
 from nas_service.progress_bar import StudyBar
-from nas_service.spec_file import read_change
+from nas_service.spec_file import read_change, read_model
 from nas_service.studies import ACTIVE_STATES
 from nas_service.trials import TrialState
 from nas_service.views import FrontView, SpaceVersion, StudyView, TrialSummary
@@ -107,6 +108,20 @@ def delete(study: StudyHandle) -> Plan[None]:
 def front(study: StudyHandle, *metrics: str) -> Plan[FrontView]:
     """Return the Pareto front, over the objectives or over given metrics; `.to_pandas()` makes it a table."""
     return (yield from ask(calls.front(study.id, metrics or None)))
+
+
+def confirm(study: StudyHandle, /, **wanted: Any) -> Plan[ConfirmationView]:
+    """Have members of the front trained again from scratch, with several seeds, and tested.
+
+    Fields are those of `nas_service.confirmations.ConfirmRequest`, for instance `top=3, seeds=5`, or
+    `trials=[17]`. Ask `confirmation()` how it stands; `front` tells the figures of confirmed members.
+    """
+    return (yield from ask(calls.confirm(study.id, read_model(wanted, ConfirmRequest))))
+
+
+def confirmation(study: StudyHandle) -> Plan[ConfirmationView]:
+    """Return how the confirmation stands: a member each with its runs, their mean and deviation."""
+    return (yield from ask(calls.confirmation(study.id)))
 
 
 def plot_front(study: StudyHandle, x: str | None = None, y: str | None = None) -> Plan[Any]:

@@ -15,6 +15,7 @@ from nas_service.client import AsyncClient, AsyncStudy, AsyncTrial, Client, Stud
 from nas_service.client.feeds import Pages
 from nas_service.client.plans import itself
 from nas_service.errors import InvalidInput, MissingPackage, NotFound, Unavailable
+from nas_service.jobs import JobOutcome
 from nas_service.ledger.sql import SqlLedger
 from nas_service.server import serving
 from nas_service.service import Service
@@ -146,7 +147,7 @@ def test_a_file_of_a_trial_arrives_whole_or_not_at_all(
                 report_id="only-one",
                 state="complete",
                 metrics={"accuracy": 0.9},
-                artifacts={"architecture": sha256},
+                artifacts={"architecture": sha256, "weights": sha256},
             ),
         )
         trial = study.trial(0)
@@ -158,8 +159,23 @@ def test_a_file_of_a_trial_arrives_whole_or_not_at_all(
                 return await (await other.trial(trial.id)).download("architecture", tmp_path / "b.json")
 
         assert asyncio.run(again()).read_bytes() == content
-        with pytest.raises(NotFound, match="there is: architecture"):
-            trial.download("weights", tmp_path)
+        with pytest.raises(NotFound, match="there is: architecture, weights"):
+            trial.download("evaluation", tmp_path)
+        study.cancel()
+
+        async def export() -> list[Path]:
+            async with AsyncClient() as other:
+                handle = await other.trial(trial.id)
+                exporting = asyncio.create_task(
+                    handle.export(tmp_path / "out", poll_s=0.01, formats=["card"])
+                )
+                while (work := ledger.next_work(worker)).job_lease is None:
+                    await asyncio.sleep(0.01)
+                outcome = JobOutcome(report_id="exported", state="complete", artifacts={"card.md": sha256})
+                ledger.complete_job(work.job_lease, outcome)
+                return await exporting
+
+        assert [path.read_bytes() for path in asyncio.run(export())] == [content]
         (settings.artifacts_folder / sha256).write_bytes(b"{}")
         with pytest.raises(Unavailable):
             trial.download("architecture", tmp_path / "c.json")
