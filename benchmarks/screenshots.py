@@ -33,31 +33,31 @@ SEARCH = (
 )
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "images"
 # What the documents show, by page and theme; 1280 wide, from the top.
-SHOWN = {
-    "study": ("light", 980),
-    "new-study": ("light", 860),
-    "trial": ("dark", 980),
-    "studies": ("dark", 560),
-}
-COLOURS = 96
+SHOWN = {"study": ("light", 1230), "new-study": ("light", 1120), "trial": ("dark", 1480)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--to", type=Path, default=Path("screenshots"), help="where the pictures go")
     parser.add_argument("--home", type=Path, help="a data folder with a search in it already")
+    parser.add_argument("--only", nargs="+", metavar="PAGE", help="some pages, for instance: study trial")
     parser.add_argument("--docs", action="store_true", help="also write those of docs/images")
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
     with _searched(arguments.home) as settings, serving(settings) as address, _browser() as browser:
-        for name, path in _pages(settings).items():
+        pages = {
+            name: path
+            for name, path in _pages(settings).items()
+            if not arguments.only or name in arguments.only
+        }
+        for name, path in pages.items():
             for theme in THEMES:
                 for width in WIDTHS:
                     target = arguments.to / f"{name}-{theme}-{width}.png"
                     _take(browser, address + path, theme, width, target)
                     sys.stdout.write(f"{target}\n")
     if arguments.docs:
-        for name, (theme, height) in SHOWN.items():
+        for name, (theme, height) in ((name, SHOWN[name]) for name in SHOWN if name in pages):
             _write_small(arguments.to / f"{name}-{theme}-1280.png", DOCS / f"{name}.png", height)
 
 
@@ -95,7 +95,7 @@ def _pages(settings: Settings) -> dict[str, str]:
     parts = ("trials", "curves", "analysis", "log", "settings")
     return {
         "studies": "/studies",
-        "new-study": "/studies/new",
+        "new-study": f"/studies/new?clone={study}",
         "study": f"/studies/{study}",
         **{f"study-{part}": f"/studies/{study}/{part}" for part in parts},
         "trial": f"/trials/{first.trial}",
@@ -141,7 +141,9 @@ def _cut(path: Path) -> None:
 def _write_small(source: Path, target: Path, height: int) -> None:
     with Image.open(source) as picture:
         shown = picture.convert("RGB").crop((0, 0, picture.width, min(height, picture.height)))
-        shown.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        # Of 256 colours; the median cut would lose the few pixels of the marks.
+        few = shown.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(target, optimize=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ FIELDS: dict[CurveField, str] = {
 }
 MOST_CURVES = 12
 POINTS_A_CURVE = 200
+FEW_EPOCHS = 10
 # Okabe and Ito's, and a shape each; a second round is dashed.
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
@@ -35,8 +36,14 @@ def learning_curves(curves: Sequence[Curve], rungs: Sequence[int], field: CurveF
     return {
         "data": traces,
         "layout": {
-            "xaxis": {"title": {"text": "Epoch"}, "tickformat": "d", "rangemode": "tozero"},
-            "yaxis": {"title": {"text": FIELDS[field]}, "tickformat": ".0%" if field == "accuracy" else "~g"},
+            "xaxis": {
+                "title": {"text": "Epoch"},
+                "tickformat": "d",
+                "rangemode": "tozero",
+                # Between few epochs plotly would put ticks that read like their neighbours.
+                **({"dtick": 1} if last <= FEW_EPOCHS else {}),
+            },
+            "yaxis": {"title": {"text": FIELDS[field]}, "tickformat": "~%" if field == "accuracy" else "~g"},
             "shapes": [vertical(rung) for rung in rungs if rung <= last],
             "showlegend": True,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},

@@ -304,7 +304,7 @@ def _curve(
 def _curve_layout(lines: list[Figure]) -> Figure:
     return {
         "xaxis": {"title": {"text": "Epoch"}, "tickformat": "d", "anchor": "y2", "rangemode": "tozero"},
-        "yaxis": {"title": {"text": "Accuracy"}, "tickformat": ".0%", "domain": [0.54, 1]},
+        "yaxis": {"title": {"text": "Accuracy"}, "tickformat": "~%", "domain": [0.54, 1]},
         "yaxis2": {"title": {"text": "Loss"}, "domain": [0, 0.46], "rangemode": "tozero"},
         "shapes": lines,
         "hovermode": "closest",

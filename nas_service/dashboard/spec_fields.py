@@ -23,6 +23,8 @@ _GROUP_WORDS = {
     "training.recipe": "Recipe",
     "training.recipe.augmentation": "Augmentation",
     "budget": "Budget",
+    "budget.stall": "Stop when it no longer pays",
+    "confirm": "Confirm the front afterwards",
 }
 _KINDS: dict[str, Kind] = {
     "integer": "integer",

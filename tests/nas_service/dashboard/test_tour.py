@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fastapi.routing import iter_route_contexts
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from nas_service import dashboard
+from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
+from nas_service.trials import Outcome
 
 pytestmark = pytest.mark.browser
 
@@ -108,3 +110,53 @@ def test_every_page_is_accessible_fits_and_stays_quiet(
         watch.said.clear()
     assert not wrong, "\n".join(wrong)
     assert len(visited) >= len(set(page_paths())) - len(NOT_ALONE)
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until `target` has the focus, which must be seen."""
+    target.first.wait_for()
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if target.first.evaluate("element => element === document.activeElement"):
+            assert target.first.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+            return
+    raise AssertionError(f"Tab never reaches {target}")
+
+
+def test_the_way_from_a_launch_to_a_file_needs_no_mouse(
+    page: Page, service: Service, ledger: SqlLedger, new_search: Callable[..., Any]
+) -> None:
+    search = new_search(name="by keyboard")
+    lease = search.reserve()
+    stored = ledger.put_artifact(b"{}")
+    outcome = Outcome(
+        report_id="r" * 32,
+        state="complete",
+        metrics={"accuracy": 0.9, "latency_ms": 0.1},
+        artifacts={"architecture": stored},
+    )
+    ledger.complete(lease, outcome)
+    page.goto("/studies")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+    tab_to(page, page.get_by_role("link", name="New study"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#preflight .share")).to_be_visible()
+    tab_to(page, page.locator("#start"))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/studies/{search.study + 1}")
+    tab_to(page, page.get_by_role("navigation", name="Main").get_by_role("link", name="Studies"))
+    page.keyboard.press("Enter")
+    tab_to(page, page.get_by_role("link", name="by keyboard"))
+    page.keyboard.press("Enter")
+    tab_to(page, page.locator(f"#front-{lease.trial_id}"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#panel-title")).to_have_text("Trial #0")
+    tab_to(page, page.locator("#panel").get_by_role("link", name="Open"))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/trials/{lease.trial_id}")
+    tab_to(page, page.locator("main a[download]"))
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.path().read_bytes() == b"{}"
