@@ -68,7 +68,8 @@ def _searched(home: Path | None) -> Iterator[Settings]:
         yield Settings(home=home, port=0)
         return
     with TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "nas_service.cli.main", *SEARCH]
+        start = "import sys; from nas_service.cli.main import main; sys.exit(main())"
+        command = [sys.executable, "-c", start, *SEARCH]
         environment = {**os.environ, "NAS_HOME": folder}
         environment.pop("NAS_SERVER", None)
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)

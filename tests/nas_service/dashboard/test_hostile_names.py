@@ -62,6 +62,7 @@ def test_no_page_makes_an_element_of_a_name(page: Page, hostile_study: int, serv
         f"/studies/new?clone={hostile_study}",
         "/studies/new?dataset=evil",
         "/datasets",
+        "/datasets/evil",
         "/workers",
         "/families",
         "/describe",
