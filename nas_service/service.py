@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, RowMapping
 
-from nas_service import evaluation, preflight
+from nas_service import evaluation, feasibility, preflight, warm_start
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.columns import Columns
 from nas_service.confirm_service import ConfirmService
@@ -133,10 +133,30 @@ class Service(ConfirmService):
         space = _space_of(spec)
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
+        _check_feasible(spec, space, dataset)
+        starts = warm_start.starts(spec, space, dataset, self._source)
         with self._writing() as connection:
             catalogue.hold_dataset(connection, dataset.name)
             study_id = studies.insert_study(connection, spec, dataset)
+            studies.enqueue_starts(connection, study_id, starts)
         return self.study(study_id)
+
+    def _source(self, study_id: int) -> warm_start.Source:
+        """Return what a warm start takes of another study."""
+        try:
+            study = self._study_row(study_id)
+        except NotFound as error:
+            raise InvalidInput(FieldError("/search/warm_start", str(error))) from error
+        members = self._front(study).front
+        with self._reading() as connection:
+            trials = [studies.read_trial(connection, TRIAL.c.id == member.trial) for member in members]
+            versions = spaces.read_spaces(connection, study_id)
+        return warm_start.Source(
+            input_shape=tuple(study["input_shape"]),
+            classes=study["classes"],
+            front=[trial for trial in trials if trial is not None],
+            spaces={version: resolve_space(space) for version, space in versions.items()},
+        )
 
     def preflight(self, spec: StudySpec, samples: int = 400) -> Preflight:
         """Report what is known of a study before any training."""
@@ -145,7 +165,12 @@ class Service(ConfirmService):
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
         alive = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
-        return preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
+        report = preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
+        if report.feasible_share > 0:
+            return report
+        found = feasibility.nearest(space, spec.constraints, dataset.input_shape, dataset.classes)
+        refusal = None if found.is_feasible else feasibility.explained(found, spec.constraints)[1]
+        return report.model_copy(update={"refusal": refusal})
 
     def studies(
         self,
@@ -727,6 +752,14 @@ def _try_space(space: SearchSpace, dataset: DatasetView) -> None:
         space.sample(RandomTrial(0), dataset.input_shape, dataset.classes)
     except SearchSpaceError as error:
         raise refused(error, "/space") from error
+
+
+def _check_feasible(spec: StudySpec, space: SearchSpace, dataset: DatasetView) -> None:
+    """Refuse a study whose limits on size leave nothing of its space, and say what would do."""
+    found = feasibility.nearest(space, spec.constraints, dataset.input_shape, dataset.classes)
+    if not found.is_feasible:
+        pointer, message = feasibility.explained(found, spec.constraints)
+        raise InvalidInput(FieldError(pointer, message))
 
 
 def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:

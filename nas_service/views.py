@@ -379,6 +379,8 @@ class Preflight(View):
     broken_share: dict[str, float]
     # The limit that rejects most, in words; None where nothing is rejected.
     binding: str | None
+    # Why a launch is refused: nothing was found that keeps the limits on size. None where it is not.
+    refusal: str | None = None
     # Other bounds for the limits that are exact before training.
     hints: list[LimitHint] = []
     smallest: dict[str, float]

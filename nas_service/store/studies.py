@@ -16,6 +16,7 @@ from nas_service.store.rows import TRIAL_COLUMNS, trial_from
 from nas_service.studies import StudyChange, StudySpec, StudyState
 from nas_service.trials import Trial, TrialState
 from nas_service.views import CurvePoint, DatasetView, StudyView, TrialCounts, TrialSpan
+from nas_service.warm_start import Start
 from search_spaces import Architecture, resolve_space
 
 STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
@@ -256,8 +257,19 @@ def enqueue_trial(
     architecture: Architecture,
     costs: dict[str, float],
     violations: dict[str, float],
+    *,
+    start: Start | None = None,
 ) -> Trial:
-    """Add an architecture to be trained; it takes its place in the budget at once."""
+    """Add an architecture to be trained; it takes its place in the budget at once.
+
+    Args:
+        connection: In a transaction.
+        study_id: Which study.
+        architecture: The network.
+        costs: Its exact figures.
+        violations: By limit, of those that are known.
+        start: Of a warm start; a person enqueued it by hand without one.
+    """
     study = locked(connection, study_id)
     if study["state"] not in ("running", "paused"):
         raise Conflict(f"study {study_id} is {study['state']} and takes no more architectures")
@@ -278,10 +290,12 @@ def enqueue_trial(
         "ordinal": study["next_ordinal"],
         "revision": study["revision"],
         "state": "waiting",
-        "reason": "enqueued by hand",
+        "reason": f"warm start: {start.origin}" if start else "enqueued by hand",
         "arm": "enqueued",
-        "params": {},
-        "distributions": {},
+        # What the first version of the space could have drawn teaches the sampler.
+        "space_version": 1 if start and start.params else None,
+        "params": start.params if start else {},
+        "distributions": start.distributions if start else {},
         "attributes": {},
         "architecture": architecture.to_dict(),
         "architecture_hash": architecture.hash,
@@ -300,6 +314,23 @@ def enqueue_trial(
     events.append(connection, study_id, ("trial.enqueued", data))
     crash_point("store.trial.enqueued")
     return trial_from(row)
+
+
+def enqueue_starts(connection: Connection, study_id: int, starts: Sequence[Start]) -> None:
+    """Add what a new study trains first, as far as its budget goes, and tell what is left out and why."""
+    left_out = {start.origin: start.left_out for start in starts if start.left_out}
+    count = 0
+    for start in starts:
+        room = budget.free(read_study(connection, study_id))
+        if start.left_out:
+            continue
+        if room is not None and room <= 0:
+            left_out[start.origin] = "does not fit the budget"
+            continue
+        enqueue_trial(connection, study_id, start.architecture, start.costs, start.violations, start=start)
+        count += 1
+    if starts:
+        events.append(connection, study_id, ("study.warm_start", {"enqueued": count, "left_out": left_out}))
 
 
 def read_page(

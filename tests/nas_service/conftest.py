@@ -23,6 +23,7 @@ ON_BOTH = frozenset(
         "test_http_ledger.py",
         "test_service.py",
         "test_budgets.py",
+        "test_warm_start.py",
         "test_confirmations.py",
         "test_space_versions.py",
         "test_changed_limits.py",

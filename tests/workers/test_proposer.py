@@ -166,3 +166,20 @@ def test_a_second_worker_does_not_repeat_the_first_ones_proposals(service: Servi
         found.append([taken[0].params for _ in range(3) if (taken := proposer.propose())])
     assert not [params for params in found[0] if params in found[1]]
     assert service.study(study_id).trials.repeats == 0
+
+
+def test_presets_of_a_warm_start_teach_the_sampler(service: Service) -> None:
+    spec = spec_of("tpe", SMALL_SPACE, 4).model_copy(update={"search": Search(warm_start=("presets",))})
+    ledger = SqlLedger(service.engine, settings=service.settings)
+    study = service.create_study(spec).study
+    worker = ledger.register(WorkerInfo(name="worker", host="here", pid=1)).worker_id
+    work = ledger.next_work(worker, study_id=study)
+    assert work.study is not None
+    assert work.lease is not None
+    outcome = Outcome(report_id="report-preset", state="complete", metrics={"accuracy": 0.9})
+    ledger.complete(work.lease, outcome)
+    proposer = Proposer(work.study, ledger, worker)
+    told = proposer._replica.storage.get_trial(0)
+    assert told.state is optuna.trial.TrialState.COMPLETE
+    assert told.params["depth"] == 1
+    assert proposer.propose() is not None
