@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from nas_service import evaluation, feasibility, preflight, warm_start
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
+from nas_service.arms import ArmsView, compared
 from nas_service.columns import Columns
 from nas_service.confirm_service import ConfirmService
 from nas_service.confirming import quality_of
@@ -38,6 +39,7 @@ from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Answer, Standings
 from nas_service.store import (
     archive,
+    arms,
     audit,
     catalogue,
     confirmations,
@@ -512,6 +514,12 @@ class Service(ConfirmService):
         if form == "searched":
             return self._with_confirmed(view, quality)
         return self._confirmed_front(view, self._members_that_count, quality)
+
+    def arms(self, study_id: int) -> ArmsView:
+        """Return what the search and its control arm found for the epochs that each trained."""
+        with self._reading() as connection:
+            spec = StudySpec.model_validate(studies.read_study(connection, study_id)["spec"])
+            return compared(study_id, spec, arms.read_ended(connection, study_id))
 
     def _members_that_count(self, trial_ids: list[int]) -> list[FrontMember]:
         with self._reading() as connection:

@@ -50,6 +50,7 @@ READS = (
     "GET /api/v1/studies/{study_id}/front",
     "GET /api/v1/studies/{study_id}/spaces",
     "GET /api/v1/studies/{study_id}/confirmation",
+    "GET /api/v1/studies/{study_id}/arms",
     "GET /api/v1/studies/{study_id}/trials",
     "GET /api/v1/studies/{study_id}/trials/{number}",
     "GET /api/v1/studies/{study_id}/events",

@@ -12,6 +12,7 @@ from nas_service.api.conditional import check, sequence_of
 from nas_service.api.dependencies import Id, PageSize, PageToken, TheService
 from nas_service.api.idempotency import ONCE, OnceRoute, OnceSpecRoute
 from nas_service.api.masks import FIELDS
+from nas_service.arms import ArmsView
 from nas_service.paging import paged
 from nas_service.plain_data import read_data
 from nas_service.spec_file import read_change, read_spec
@@ -156,6 +157,13 @@ async def change_study(
     sequence = sequence_of(if_match, study_id) if if_match is not None else None
     change = read_change(await request.body())
     return await run_in_threadpool(service.change_study, study_id, change, sequence=sequence)
+
+
+@router.get("/studies/{study_id:row}/arms")
+def read_arms(request: Request, response: Response, service: TheService, study_id: Id) -> ArmsView:
+    """Return what the search and its control arm, drawn at random, found for the epochs that each trained."""
+    check(request, response, service.study(study_id))
+    return service.arms(study_id)
 
 
 @router.get("/studies/{study_id:row}/spaces")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
+from nas_service.arms import ArmsView
 from nas_service.client.call import Call, get, given, segment
 from nas_service.confirmations import ConfirmationView, ConfirmRequest, RetrainRequest
 from nas_service.descriptions import ArchitectureView
@@ -156,6 +157,11 @@ def front(
     """Return the Pareto front over the objectives, or over given metrics, as searched or as confirmed."""
     names = ",".join(metrics) if metrics else None
     return get(FrontView, f"/studies/{study_id}/front", metrics=names, form=form)
+
+
+def arms(study_id: int) -> Call[ArmsView]:
+    """Return what the search and its control arm found for the epochs that each trained."""
+    return get(ArmsView, f"/studies/{study_id}/arms")
 
 
 def confirm(study_id: int, request: ConfirmRequest) -> Call[ConfirmationView]:

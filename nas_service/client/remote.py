@@ -36,6 +36,7 @@ class RemoteService(Caller):
     clone = calling(calls.clone)
     spaces = doing(plans.spaces)
     front = calling(calls.front)
+    arms = calling(calls.arms)
     confirm = calling(calls.confirm)
     confirmation = calling(calls.confirmation)
     trials = calling(calls.trials)
