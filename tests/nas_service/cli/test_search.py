@@ -32,14 +32,11 @@ def test_a_search_trains_its_budget_exactly_and_prints_a_feasible_front(
         assert {"accuracy", "latency_ms"} <= member["values"].keys()
 
 
-def test_an_impossible_limit_ends_the_study_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_limit_is_refused_with_what_would_do(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["search", "--dataset", "digits", "--max-params", "10", "--trials", "5", "--workers", "1"]
-    assert run([*arguments, "--json"]) == 1
+    assert run([*arguments, "--json"]) == 2
     captured = capsys.readouterr()
-    result = json.loads(captured.out)
-    assert result["state"] == "failed"
-    assert result["front"] == []
-    assert result["trials"]["complete"] == 0
-    assert "params" in result["reason"]
-    assert "10" in result["reason"]
-    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert "params at most 10" in captured.err
+    assert "the smallest found has" in captured.err
+    assert captured.err.count("\n") == 1
