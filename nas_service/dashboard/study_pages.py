@@ -82,7 +82,7 @@ def analysis(service: TheService, study_id: Id, metric: str = "") -> Response:
     names = study_analysis.metrics_of(study.spec)
     return render(
         "study_analysis.html",
-        **frame(service, study, "analysis") | study_analysis.facts(service, study),
+        **frame(service, study, "analysis"),
         metrics=names,
         metric=metric if metric in names else names[0],
     )

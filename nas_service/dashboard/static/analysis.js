@@ -1,4 +1,5 @@
 // The analysis page: the metric that everything is about, and points that lead to their trials.
+import { refresh } from "./live.js";
 import { draw, startPlots } from "./plots.js";
 import { startParallel } from "./parallel.js";
 
@@ -38,4 +39,6 @@ slices.addEventListener("nas:drawn", () => {
   area.on("plotly_click", ({ points }) => { if (points[0]?.customdata) location.assign(`/trials/${points[0].customdata[0]}`); });
 });
 startPlots();
+// Read behind the plots, for it takes long on a large study's first look.
+refresh(document.getElementById("facts"));
 startParallel(document.getElementById("parallel"));

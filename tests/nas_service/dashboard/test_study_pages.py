@@ -51,6 +51,7 @@ def test_the_analysis_finds_what_matters_and_bounds_narrow_it_by_keyboard(page: 
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"/studies/{searched.study}/analysis")
     drawn(page)
+    expect(page.locator("#facts")).to_contain_text("45 epochs")
     looked_at(page)
     expect(page.locator("#importance .yaxislayer-above text").last).to_have_text("width")
     page.get_by_text("Bounds", exact=True).click()
