@@ -84,9 +84,9 @@ async function redraw(plot) {
   const area = plot.querySelector(".plot-area");
   // Nothing to be seen behind a message is not to be reached behind it either.
   area.hidden = Boolean(message);
-  // The server's picture of the first moment.
-  area.querySelector(".still")?.remove();
   if (!message) await Plotly.react(area, figure.data, themed(figure.layout), configOf(plot));
+  // The server's picture of the first moment stays where plotly.js could not be loaded.
+  area.querySelector(".still")?.remove();
   plot.dataset.ready = String(Number(plot.dataset.ready ?? 0) + 1);
   plot.dispatchEvent(new CustomEvent("nas:drawn"));
 }
