@@ -11,7 +11,7 @@ from nas_service.dashboard.still_axis import StillAxis, shown_part
 
 Figure = dict[str, Any]
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 12.0, 12.0, 44.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 12.0, 12.0, 44.0
 _DASHES = {"dot": "2 3", "dash": "6 4"}
 _Marker = Callable[[float, float, float], str]
 # Paths around a point, by its half size.

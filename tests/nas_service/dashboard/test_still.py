@@ -36,10 +36,10 @@ def paths(picture: str) -> list[dict[str, str]]:
 
 
 def test_a_step_line_goes_across_before_it_goes_up() -> None:
-    drawn = still(make_figure(), "The front", width=268, height=156)
+    drawn = still(make_figure(), "The front", width=278, height=156)
     line = next(path for path in paths(drawn) if path.get("stroke") == "#0072B2")
-    # The plot is 200 pixels wide and 100 high, 56 from the left and 12 from the top.
-    assert line["d"] == "M56.0 112.0H256.0V12.0"
+    # The plot is 200 pixels wide and 100 high, 66 from the left and 12 from the top.
+    assert line["d"] == "M66.0 112.0H266.0V12.0"
 
 
 def test_a_cloud_is_thinned_and_a_line_is_not() -> None:
