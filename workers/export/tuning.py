@@ -21,7 +21,7 @@ from search_spaces.modules.network import Network
 from workers.data.arrays import Part
 from workers.export.trained import Trained
 
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 0.01
 SEED = 0
 CALIBRATION_EXAMPLES = 1_000
 WEIGHTS, ACTIVATIONS = (-127, 127), (0, 255)
@@ -47,7 +47,8 @@ def tuned(
     student, teacher = _module(network), _module(network)
     quantisers = _fake_quantised(student)
     generator = torch.Generator().manual_seed(SEED)
-    optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
+    # Not Adam: near the minimum, where it begins, that one walks at random.
+    optimiser = torch.optim.SGD(student.parameters(), lr=LEARNING_RATE, momentum=0.9)
     for epoch in range(1, epochs + 1):
         on_epoch(epoch)
         _calibrate(trained, student, quantisers, generator)
