@@ -63,7 +63,8 @@ def addresses(values: dict[str, list[Any]]) -> Iterator[str]:
         keys = [name if name in values else f"{path.partition('{')[0]}{name}" for name in names]
         filled = [
             path.format(**dict(zip(names, chosen, strict=True)))
-            for chosen in product(*(values[key] for key in keys))
+            # Each value's own page; what lies below it once.
+            for chosen in product(*(values[key] if path.endswith("}") else values[key][:1] for key in keys))
         ]
         yield from filled if path not in NOT_ALONE else ()
         yield from (f"{filled[0]}?{query}" for query in QUERIES.get(path, ()))
