@@ -56,12 +56,13 @@ class StillAxis:
 
     def _text(self, value: float, step: float) -> str:
         form = str(self.layout.get("tickformat", ""))
-        if form.endswith("%"):
-            return f"{100 * value:.{max(0, -floor(log10(100 * step)))}f}%"
-        unit, prefix = next(
-            (pair for pair in _PREFIXES if form.endswith("s") and abs(value) >= pair[0]), (1, "")
-        )
-        return f"{value / unit:g}{prefix}"
+        share = 100 if form.endswith("%") else 1
+        decimals = max(0, -floor(log10(share * step) + 1e-9))
+        if form.endswith("s"):
+            for unit, prefix in _PREFIXES:
+                if abs(value) >= unit:
+                    return f"{value / unit:g}{prefix}"
+        return f"{share * value:,.{decimals}f}{'%' if share == 100 else ''}"
 
 
 def shown_part(layout: dict[str, Any], values: Sequence[float]) -> tuple[float, float]:

@@ -8,20 +8,20 @@ from typing import Any
 
 from nas_service import __version__
 from nas_service.columns import Columns
+from nas_service.dashboard.axes import Axis, axis_layout, limit_labels, limit_shapes, view_range
 from nas_service.dashboard.cloud import spread
-from nas_service.dashboard.figures import DOMINATED, FRONT, INFEASIBLE, default_axes
+from nas_service.dashboard.figures import DOMINATED, FRONT, INFEASIBLE, default_axes, hypervolume
+from nas_service.dashboard.still import still
 from nas_service.dashboard.wording import (
     duration_text,
     label,
     limit_text,
     moment_text,
     short_label,
-    significant,
     value_text,
 )
 from nas_service.metrics import METRICS
 from nas_service.studies import StudySpec
-from nas_service.study_files.plot import Axis, Layer, around, svg
 from nas_service.views import FrontMember, FrontView, StudyView
 from nas_service.yaml_text import yaml_text
 from search_spaces import Architecture
@@ -29,6 +29,8 @@ from search_spaces.diagram import svg as diagram
 
 # Points of a plot that are not on the front, and diagrams: a file of about a megabyte at most.
 MOST_POINTS = 1500
+# Of a front, for each point to have its number beside it.
+MOST_NAMED = 15
 MOST_MEMBERS = 40
 MOST_DIAGRAMS = 8
 
@@ -69,12 +71,19 @@ class Report:
             f'<p class="muted">{escape(_standing(study))}</p>',
             self._facts(),
             "<h2>Pareto front</h2>",
-            _figure(self._pareto(), "Feasible, fully trained networks that no other one beats."),
+            _figure(
+                self._pareto(),
+                "Steps: the front, feasible and fully trained networks that no other one beats. Dots: other "
+                "trained networks; crosses: such as break a limit.",
+            ),
             self._table(),
             "<h2>Networks</h2>",
             self._diagrams(),
             "<h2>Progress</h2>",
-            _figure(self._hypervolume(), "How the hypervolume of the front grew."),
+            _figure(
+                still(hypervolume(self.front), "Hypervolume by trials"),
+                "How the hypervolume of the front grew.",
+            ),
             "<h2>How the figures came about</h2>",
             self._method(),
             "<h2>How to reproduce</h2>",
@@ -111,39 +120,44 @@ class Report:
         x, y = default_axes(spec)
         drawn = [m for m in self.front.front if x in m.values and y in m.values]
         drawn.sort(key=lambda member: member.values[x])
-        front = [(m.values[x], m.values[y]) for m in drawn]
-        titles = [f"#{m.number}: {value_text(y, m.values[y])}, {value_text(x, m.values[x])}" for m in drawn]
         columns, worthy = self.columns, self.columns.are("complete") & ~self.columns.excluded
         trained = self._points(x, y, worthy & columns.feasible)
         beyond = self._points(x, y, worthy & ~columns.feasible)
-        layers = [
-            Layer("trained", trained, DOMINATED, size=2, opacity=0.5),
-            Layer("beyond a limit", beyond, INFEASIBLE, "cross", 2.5, 0.5),
-            Layer("front", front, FRONT, size=4.5, step=_step(x), titles=titles),
+        front = [(m.values[x], m.values[y]) for m in drawn]
+        line = {"color": FRONT, "width": 2, "shape": "hv" if METRICS[x].goal == "min" else "vh"}
+        traces = [
+            _trace(trained, DOMINATED, "circle", 4),
+            _trace(beyond, INFEASIBLE, "x", 5),
+            {**_trace(front, FRONT, "circle", 9), "mode": "lines+markers", "line": line},
         ]
-        shown = trained or front
-        across = around([point[0] for point in [*shown, *front]])
-        upward = around([point[1] for point in [*shown, *front]])
-        return svg(
-            layers,
-            Axis(label(x), across, lambda v: value_text(x, v), _bounds(spec, x)),
-            Axis(label(y), upward, lambda v: value_text(y, v), _bounds(spec, y)),
-            label=f"{label(y)} against {label(x)}",
+        across, upward = (
+            Axis(
+                name,
+                view_range(name, [point[place] for point in trained or front], spec.constraints.get(name)),
+            )
+            for place, name in enumerate((x, y))
         )
+        names = [
+            {"x": place[0], "y": place[1], "text": f"#{m.number}", "showarrow": False, "xanchor": "left"}
+            for m, place in zip(drawn, front, strict=True)
+            if len(drawn) <= MOST_NAMED
+        ]
+        layout = {
+            "xaxis": axis_layout(across),
+            "yaxis": axis_layout(upward),
+            "shapes": limit_shapes(spec, across, upward),
+            "annotations": [*limit_labels(spec, across, upward), *names],
+        }
+        return still({"data": traces, "layout": layout}, f"{label(y)} against {label(x)}")
+
+    def _hypervolume(self) -> str:
+        return still(hypervolume(self.front), "Hypervolume by trials")
 
     def _points(self, x: str, y: str, mask: Any) -> list[tuple[float, float]]:
         across, upward = self.columns.values(x), self.columns.values(y)
         numbers = (mask & (across == across) & (upward == upward)).nonzero()[0]
         chosen = numbers[spread(numbers, MOST_POINTS)]
         return list(zip(across[chosen].tolist(), upward[chosen].tolist(), strict=True))
-
-    def _hypervolume(self) -> str:
-        history = [(float(point.trials), point.hypervolume) for point in self.front.hypervolume_history]
-        trials = around([0.0, *(point[0] for point in history)], 0.0)
-        x = Axis("Fully trained, feasible networks", trials, "{:,.0f}".format)
-        y = Axis("Hypervolume", around([p[1] for p in history]), significant)
-        layer = Layer("hypervolume", history, FRONT, mark="", step="after")
-        return svg([layer], x, y, label="Hypervolume by trials")
 
     def _table(self) -> str:
         members = self._members
@@ -230,14 +244,10 @@ def _limits(spec: StudySpec) -> str:
     return ", ".join(texts)
 
 
-def _bounds(spec: StudySpec, name: str) -> list[float]:
-    limit = spec.constraints.get(name)
-    return [bound for bound in (limit.max, limit.min) if bound is not None] if limit else []
-
-
-def _step(x: str) -> str:
-    # What is attained between two points is what the cheaper of them attains.
-    return "after" if METRICS[x].goal == "min" else "before"
+def _trace(points: Sequence[tuple[float, float]], color: str, symbol: str, size: int) -> dict[str, Any]:
+    marker = {"color": color, "symbol": symbol, "size": size, "opacity": 0.7}
+    x, y = ([point[place] for point in points] for place in (0, 1))
+    return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": marker}
 
 
 def _figure(drawing: str, caption: str) -> str:

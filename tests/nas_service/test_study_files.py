@@ -15,7 +15,6 @@ from nas_service.errors import NotFound
 from nas_service.service import Service
 from nas_service.spec_file import read_spec
 from nas_service.study_files import parts
-from nas_service.study_files.plot import nice_ticks
 
 
 def whole(service: Service, study: int, name: Any) -> bytes:
@@ -96,11 +95,3 @@ def test_a_study_without_trials_has_all_files(service: Service, new_study: Calla
 @pytest.fixture
 def new_study(service: Service) -> Callable[[], int]:
     return lambda: service.create_study(read_spec({"dataset": "digits"})).study
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"), [(0.1, 0.3, [0.1, 0.15, 0.2, 0.25, 0.3]), (5, 5, [5]), (0, 1e6, 6)]
-)
-def test_ticks_are_round(low: float, high: float, ticks: Any) -> None:
-    found = nice_ticks(low, high)
-    assert (found == pytest.approx(ticks)) if isinstance(ticks, list) else len(found) == ticks

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nas_service.dashboard.still import still
+from nas_service.dashboard.still_axis import StillAxis, shown_part
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -78,3 +79,23 @@ def test_another_type_is_refused() -> None:
     figure["data"][0]["type"] = "heatmap"
     with pytest.raises(ValueError, match="heatmap"):
         still(figure, "F")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "form", "texts"),
+    [
+        (0.1, 0.3, "", ["0.10", "0.15", "0.20", "0.25", "0.30"]),
+        (0.0, 0.2, ".1%", ["0%", "5%", "10%", "15%", "20%"]),
+        (0, 1e6, "~s", ["0", "200k", "400k", "600k", "800k", "1M"]),
+        (0, 1e6, ",d", ["0", "200,000", "400,000", "600,000", "800,000", "1,000,000"]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, form: str, texts: list[str]) -> None:
+    axis = StillAxis(low, high, 0.0, 100.0, {"tickformat": form})
+    assert [text for _, text in axis.ticks()] == texts
+
+
+def test_an_axis_of_one_value_has_room_around_it() -> None:
+    low, high = shown_part({}, [5.0, 5.0])
+    assert low < 5.0 < high
+    assert shown_part({}, []) == (0.0, 1.05)
