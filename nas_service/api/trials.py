@@ -68,11 +68,16 @@ def list_trials(
 
 @once_router.post("/studies/{study_id:row}/trials", status_code=201)
 def enqueue_trial(
-    response: Response, service: TheService, study_id: Id, architecture: Annotated[dict[str, Any], Body()]
+    request: Request,
+    response: Response,
+    service: TheService,
+    study_id: Id,
+    architecture: Annotated[dict[str, Any], Body()],
 ) -> TrialView:
     """Have a given architecture trained within a study."""
     trial = service.enqueue(study_id, architecture)
     response.headers["Location"] = f"{PREFIX}/trials/{trial.id}"
+    request.state.target = f"studies/{study_id}/trials/{trial.number}"
     return trial
 
 

@@ -68,7 +68,7 @@ def test_every_deed_is_written_down_with_who_did_it_to_what(
         ("PATCH", f"/studies/{study}", {"space": "two_conv"}, "study.change", f"studies/{study}"),
         ("POST", f"/studies/{study}:pause", {}, "study.pause", f"studies/{study}:pause"),
         ("POST", f"/studies/{study}:resume", {}, "study.resume", f"studies/{study}:resume"),
-        ("POST", f"/studies/{study}/trials", ARCHITECTURE, "trial.enqueue", f"studies/{study}/trials"),
+        ("POST", f"/studies/{study}/trials", ARCHITECTURE, "trial.enqueue", f"studies/{study}/trials/0"),
         ("POST", f"/studies/{study}:drain", {}, "study.drain", f"studies/{study}:drain"),
         ("POST", f"/studies/{study}:cancel", {}, "study.cancel", f"studies/{study}:cancel"),
         ("DELETE", f"/studies/{study}", {}, "study.delete", f"studies/{study}"),
