@@ -30,7 +30,7 @@ def test_the_space_is_changed_and_all_versions_are_listed(
         ({"space": {"forbid": [{"stage.fuse": "add"}]}}, "/space/forbid/0"),
         ({"space": WIDE, "budget": {"trial": 9}}, "/budget/trial"),
         ({"budget": {"trials": None}}, "/budget"),
-        ({"constraints": {"params": {"max": 9}}}, "/constraints"),
+        ({"constraints": {"parms": {"max": 9}}}, "/constraints"),
         ({"spaces": WIDE}, "/spaces"),
         ({}, ""),
         ({"space": {"forbid": [{"depth": {"min": float("nan")}}]}}, "/space/forbid/0/depth/min"),
