@@ -168,7 +168,7 @@ def routes(study: int, trials: int, events: int, chance: random.Random) -> dict[
         return chance.randrange(trials)
 
     def page(order: str, state: str = "") -> str:
-        token = encode_token(f"trials-{study}-{state or None}-{order}", number())
+        token = encode_token(f"trials-{study}-{state or None}-{order}-", number())
         chosen = f"&state={state}" if state else ""
         return f"{one}/trials?page_size=100&order_by={order}{chosen}&page_token={token}"
 

@@ -485,7 +485,8 @@ class LedgerContract:
     def test_a_study_of_nothing_feasible_ends_with_the_binding_limit(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
-        limits = {"params": Constraint(max=10.0)}
+        # Something in the space keeps it, but none of those that are proposed.
+        limits = {"params": Constraint(max=200.0)}
         study = service.create_study(
             make_spec(constraints=limits, search=Search(max_infeasible_in_a_row=25))
         ).study
@@ -495,7 +496,7 @@ class LedgerContract:
         view = service.study(study)
         assert view.state == "failed"
         smallest = min(trial.metrics["params"] for trial in ledger.changes(study, 0).trials)
-        assert "params must be at most 10" in view.reason
+        assert "params must be at most 200" in view.reason
         assert f"{smallest:g}" in view.reason
 
     def test_an_unknown_study_or_worker_is_refused(self, ledger: Ledger, make_proposal: MakeProposal) -> None:

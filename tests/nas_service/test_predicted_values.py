@@ -111,9 +111,9 @@ def test_points_that_stand_where_they_were_predicted_are_hollow(service: Service
     )
     assert dominated["marker"]["symbol"] == ["circle-open"]
     assert "predicted: " in dominated["text"][0]
-    drawn = figures._front_trace(front.front, "latency_ms", "accuracy")
+    drawn = figures._front_trace(front.front, "latency_ms", "accuracy", ())
     assert drawn["marker"]["symbol"] == ["circle", "circle-open"]
-    by_size = figures._front_trace(front.front, "params", "accuracy")
+    by_size = figures._front_trace(front.front, "params", "accuracy", ())
     assert by_size["marker"]["symbol"] == "circle"
 
 

@@ -113,7 +113,7 @@ def test_trials_that_come_while_one_turns_pages_move_none(
 
 def test_a_token_that_names_no_trial_leads_to_no_page(service: Service, search: Search) -> None:
     search.end(0.5, 1.0)
-    token = encode_token(f"trials-{search.study}-None-accuracy", 7)
+    token = encode_token(f"trials-{search.study}-None-accuracy-", 7)
     assert service.trials(search.study, order_by="accuracy", page_token=token).items == []
     with pytest.raises(InvalidInput):
         service.trials(search.study, order_by="latency_ms", page_token=token)
