@@ -37,7 +37,8 @@ def small_svg(architecture: Architecture, marked: Iterable[str] = ()) -> str:
     """
     marks = Marks(marked)
     canvas = Canvas(WIDTH)
-    canvas.text(WIDTH / 2, 12, f"input {times(architecture.input_shape)}", size=SIZE, faint=True)
+    shape = f"input {times(architecture.input_shape)}"
+    canvas.text(WIDTH / 2, 12, shape, size=SIZE, faint=True)
     y = 18.0
     for place, stage in enumerate(architecture.stages):
         y = _draw_stage(canvas, y, stage, marks, f"/stages/{place}")
