@@ -3,7 +3,10 @@
 import asyncio
 import io
 import json
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -95,10 +98,15 @@ class Endpoint:
         )
 
     def get(self, path: str, **options: object) -> httpx.Response:
-        return asyncio.run(self._sent("GET", path, **options))
+        return self._answer(self._sent("GET", path, **options))
 
     def post(self, path: str, **options: object) -> httpx.Response:
-        return asyncio.run(self._sent("POST", path, **options))
+        return self._answer(self._sent("POST", path, **options))
+
+    def _answer(self, sent: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:
+        # A browser's test leaves a loop behind in this thread.
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(asyncio.run, sent).result()
 
     async def _sent(self, method: str, path: str, **options: object) -> httpx.Response:
         transport = httpx.ASGITransport(self._app)

@@ -8,6 +8,7 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 
 from nas_service.constraints import violations
+from nas_service.errors import InvalidInput
 from nas_service.ledger.sql import SqlLedger
 from nas_service.metrics import METRICS
 from nas_service.service import Service
@@ -130,14 +131,11 @@ def test_forbidden_candidates_teach_the_sampler_and_never_become_trials(
     assert ours == plain_optuna(spec, len(ours))
 
 
-def test_a_space_that_forbids_everything_ends_the_study_and_names_the_rule(service: Service) -> None:
+def test_a_space_that_forbids_everything_is_refused_and_names_the_rule(service: Service) -> None:
     space = {"family": "two_conv", "override": {"forbid": [{"stage.channels": {"min": 1}}]}}
-    spec = spec_of("auto", space, 5).model_copy(update={"search": Search(max_infeasible_in_a_row=30)})
-    assert len(proposed(service, spec)) == 30
-    study = service.studies().items[0]
-    assert (study.state, study.trials.trained, study.trials.forbidden) == ("failed", 0, 30)
-    assert "the space forbids stage.channels at least 1" in study.reason
-    assert service.trials(study.study).items == []
+    with pytest.raises(InvalidInput, match="the space forbids stage.channels at least 1"):
+        service.create_study(spec_of("auto", space, 5))
+    assert service.studies().items == []
 
 
 def test_gaussian_process_proposes_within_limits(service: Service) -> None:
