@@ -133,7 +133,7 @@ def test_forbidden_candidates_teach_the_sampler_and_never_become_trials(
 
 def test_a_space_that_forbids_everything_is_refused_and_names_the_rule(service: Service) -> None:
     space = {"family": "two_conv", "override": {"forbid": [{"stage.channels": {"min": 1}}]}}
-    with pytest.raises(InvalidInput, match="the space forbids stage.channels at least 1"):
+    with pytest.raises(InvalidInput, match=r"the space forbids stage\.channels at least 1"):
         service.create_study(spec_of("auto", space, 5))
     assert service.studies().items == []
 
