@@ -29,14 +29,19 @@ class Frame:
     data: dict[str, Any]
 
 
-def frames(connection: Connection, path: str) -> Iterator[Frame]:
+def frames(connection: Connection, path: str, after: int | None = None) -> Iterator[Frame]:
     """Yield a stream's events without end; after a break it goes on behind the last one.
+
+    Args:
+        connection: To the server.
+        path: Behind /api/v1.
+        after: The sequence to go on behind, of an earlier reading; the present where it is None.
 
     Raises:
         Refused: The server does not give this stream.
         Unreachable: Nothing answers, at first or for a minute.
     """
-    last: int | None = None
+    last = after
     heard_at = time.monotonic()
     while True:
         try:

@@ -268,16 +268,24 @@ class Storm:
     def _follow(self) -> None:
         """Read the stream of events through every restart, as a page or `nas study watch` does."""
         connection = Connection(f"http://127.0.0.1:{self._port}", self._token)
-        with suppress(Refused, Unreachable):
-            for frame in frames(connection, "/events/stream"):
-                if self._is_over:
-                    break
-                if frame.kind == "snapshot":
-                    if self._seen_after is None:
-                        self._seen_after = frame.sequence
-                elif frame.sequence is not None:
-                    self._seen.append(frame.sequence)
+        while not self._is_over:
+            try:
+                self._read_on(connection)
+            except (Refused, Unreachable) as error:
+                # Its patience of a minute may end while a busy machine's server is killed again and again.
+                self._note(f"the reader of events begins again: {error}")
+                time.sleep(0.5)
         connection.close()
+
+    def _read_on(self, connection: Connection) -> None:
+        for frame in frames(connection, "/events/stream", self._seen[-1] if self._seen else None):
+            if self._is_over:
+                return
+            if frame.kind == "snapshot":
+                if self._seen_after is None:
+                    self._seen_after = frame.sequence
+            elif frame.sequence is not None:
+                self._seen.append(frame.sequence)
 
     # The end
 
