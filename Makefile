@@ -64,6 +64,7 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.limits
 

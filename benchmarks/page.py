@@ -25,6 +25,13 @@ const look = (now) => {
 };
 requestAnimationFrame(look);
 """
+# When the browser first painted something, and how many bytes had come by then.
+PAINT = """() => {
+  const paint_ms = performance.getEntriesByName('first-contentful-paint')[0].startTime;
+  const entries = ['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind));
+  const before = entries.filter((entry) => entry.responseEnd <= paint_ms);
+  return { paint_ms, bytes: before.reduce((sum, entry) => sum + entry.transferSize, 0) };
+}"""
 # Trained trials as the page shows them.
 TRAINED = """() => {
   const shown = document.querySelector('.tile.main dd').firstChild.textContent;
@@ -44,8 +51,10 @@ def measure_page(
 ) -> dict[str, Any]:
     """Return times of the study page in milliseconds.
 
-    Usable means that the page stands, its plot is drawn and its connection is live. An update runs from
-    when a trial's end is in the database until the page shows it. Frames are those of such updates.
+    The front is seen as soon as the picture of it that comes with the page is there. Usable means that the
+    page stands, its plot is drawn and its connection is live. Paint is the browser's first contentful one,
+    with the bytes that had come by then. An update runs from when a trial's end is in the database until
+    the page shows it. Frames are those of such updates.
 
     Args:
         address: The server's.
@@ -62,9 +71,14 @@ def measure_page(
             delays, frames = _follow(browser, address, token, study, finish_one, updates)
         finally:
             browser.close()
-    usable = [seconds for seconds, _ in found]
+    usable = [load["usable_s"] for load in found]
     return {
-        "html_bytes": found[0][1],
+        "html_bytes": round(found[0]["html_bytes"]),
+        "bytes_to_paint": round(max(load["bytes"] for load in found)),
+        "paint_ms_median": round(median(load["paint_ms"] for load in found), 1),
+        "paint_ms_worst": round(max(load["paint_ms"] for load in found), 1),
+        "front_ms_median": round(1000 * median(load["front_s"] for load in found), 1),
+        "front_ms_worst": round(1000 * max(load["front_s"] for load in found), 1),
         "usable_ms_first": round(1000 * usable[0], 1),
         "usable_ms_median": round(1000 * median(usable), 1),
         "usable_ms_worst": round(1000 * max(usable), 1),
@@ -76,16 +90,18 @@ def measure_page(
     }
 
 
-def _load(browser: Browser, address: str, token: str, study: int) -> tuple[float, int]:
+def _load(browser: Browser, address: str, token: str, study: int) -> dict[str, float]:
     page = _page(browser, token)
     begun = time.perf_counter()
     answer = page.goto(f"{address}/studies/{study}", wait_until="commit")
+    page.locator("#pareto .still, #pareto[data-ready]").first.wait_for(state="attached")
+    front_s = time.perf_counter() - begun
     _until_usable(page)
-    seconds = time.perf_counter() - begun
+    found = {"front_s": front_s, "usable_s": time.perf_counter() - begun}
     assert answer is not None
-    size = len(answer.body())
+    found |= {"html_bytes": float(len(answer.body())), **page.evaluate(PAINT)}
     page.context.close()
-    return seconds, size
+    return found
 
 
 def _follow(

@@ -94,7 +94,7 @@ def main() -> None:
 def _measure(kind: str, folder: Path, sizes: Sizes, *, with_page: bool) -> dict[str, Any]:
     with database(kind, folder) as url:
         settings = Settings(home=folder / "home", database_url=url)
-        study, fill_s = _prepare(settings, sizes.trials)
+        study, fill_s = prepare(settings, sizes.trials)
         say(f"{kind}: {sizes.trials:,} trials written in {fill_s:.0f} s")
         with served(settings.data_home, url) as server:
             result: dict[str, Any] = {"start_s": round(server.start_s, 2)}
@@ -118,7 +118,7 @@ def _measure(kind: str, folder: Path, sizes: Sizes, *, with_page: bool) -> dict[
     return result
 
 
-def _prepare(settings: Settings, trials: int) -> tuple[int, float]:
+def prepare(settings: Settings, trials: int) -> tuple[int, float]:
     service = Service.open(settings)
     study = service.create_study(SPEC).study
     begun = time.perf_counter()
