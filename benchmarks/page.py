@@ -25,12 +25,12 @@ const look = (now) => {
 };
 requestAnimationFrame(look);
 """
-# When the browser first painted something, and how many bytes had come by then.
+# When the browser first painted something, and the bytes that it waits for: the page and its style sheets.
 PAINT = """() => {
   const paint_ms = performance.getEntriesByName('first-contentful-paint')[0].startTime;
-  const entries = ['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind));
-  const before = entries.filter((entry) => entry.responseEnd <= paint_ms);
-  return { paint_ms, bytes: before.reduce((sum, entry) => sum + entry.transferSize, 0) };
+  const sheets = performance.getEntriesByType('resource').filter((entry) => entry.initiatorType === 'link');
+  const waited = [...performance.getEntriesByType('navigation'), ...sheets];
+  return { paint_ms, bytes: waited.reduce((sum, entry) => sum + entry.transferSize, 0) };
 }"""
 # Trained trials as the page shows them.
 TRAINED = """() => {
@@ -53,7 +53,7 @@ def measure_page(
 
     The front is seen as soon as the picture of it that comes with the page is there. Usable means that the
     page stands, its plot is drawn and its connection is live. Paint is the browser's first contentful one,
-    with the bytes that had come by then. An update runs from when a trial's end is in the database until
+    with the bytes that it waits for. An update runs from when a trial's end is in the database until
     the page shows it. Frames are those of such updates.
 
     Args:
