@@ -37,10 +37,10 @@ check: $(VENV)/.installed-dev  ## Lint, types and the import rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three processes of one thread each, for two cores: many tests wait. A file stays in one process. PYTEST_ARGS="-n 0" runs
+# Four processes of one thread each, for two cores: many tests wait. A file stays in one process. PYTEST_ARGS="-n 0" runs
 # all in one.
 test: $(VENV)/.installed-dev  ## The whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-ray: $(VENV)/.installed-dev  ## Two Ray nodes in two network namespaces, one of them lost; needs root
 	NAS_TEST_RAY=1 $(BIN)/python -m pytest -n 0 -s -m chaos tests/chaos/test_two_nodes.py
