@@ -13,7 +13,7 @@ from nas_service.views import EventView
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.5
+POLL_S = 0.25
 HEARTBEAT_S = 15.0
 MAX_STREAMS = 500
 # A stream this far behind reads from the database instead of from memory.
