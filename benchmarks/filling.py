@@ -26,6 +26,7 @@ from search_spaces import analyse, resolve_space
 STUDY, TRIAL, EPOCH, EVENT = table(StudyRow), table(TrialRow), table(EpochRow), table(EventRow)
 DISTINCT = 1000
 ROWS_A_STATEMENT = 2000
+TRIALS_PER_SECOND = 30
 # Of every hundred trials, by their number modulo 100.
 STATES = (*["complete"] * 66, *["pruned"] * 12, *["infeasible"] * 20, *["failed"] * 2)
 RUNGS = {"complete": (1, 3, 9), "pruned": (1, 3), "infeasible": (), "failed": (1,)}
@@ -83,12 +84,13 @@ def _trials(
     study: Any, spec: StudySpec, drawn: list[tuple[Row, dict[str, float]]], count: int, seed: int
 ) -> Iterator[Row]:
     chance = random.Random(seed)
-    begun: datetime = study["created_at"]
+    # All have finished before whatever finishes from now on, as in life.
+    begun: datetime = study["created_at"] - timedelta(seconds=count / TRIALS_PER_SECOND + 10)
     for number in range(count):
         proposed, costs = drawn[number % len(drawn)]
         state = STATES[chance.randrange(len(STATES))]
         metrics, latency = _figures(costs, state, chance)
-        started = begun + timedelta(seconds=number / 30)
+        started = begun + timedelta(seconds=number / TRIALS_PER_SECOND)
         yield {
             **proposed,
             "study_id": study["id"],

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, cast, select
 
 from nas_service.store.models import TrialRow, table
 from nas_service.trials import LEFT_OUT
@@ -16,7 +16,9 @@ def count_left_out(connection: Connection, study_id: int) -> dict[str, int]:
     A reason is the metric of a limit, or a rule of the space in words; what breaks two counts for both. Reads
     all trials of the study.
     """
-    query = select(TRIAL.c.attributes).where(TRIAL.c.study_id == study_id)
+    # Most trials say nothing of it: the database looks through their texts faster than they are parsed here.
+    tells = cast(TRIAL.c.attributes, Text).contains(f'"{LEFT_OUT}"')
+    query = select(TRIAL.c.attributes).where(TRIAL.c.study_id == study_id, tells)
     total: Counter[str] = Counter()
     for attributes in connection.execute(query).scalars():
         said = attributes.get(LEFT_OUT)
