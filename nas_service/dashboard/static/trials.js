@@ -1,13 +1,13 @@
 // The table of trials: which are ticked survives pages, filters and refreshes, and stands in the address.
+import { followTicks, ticked, tickedQuery } from "./ticked.js";
 
 const MOST = 12, MOST_COMPARED = 4;
 const compare = document.getElementById("compare");
 const curves = document.getElementById("curves");
-const ticked = new Set(new URLSearchParams(location.search).getAll("t"));
 
 function show() {
   for (const box of document.querySelectorAll("#trials [name=t]")) box.checked = ticked.has(box.value);
-  const query = new URLSearchParams([...ticked].map((trial) => ["t", trial]));
+  const query = tickedQuery();
   for (const link of [compare, curves]) link.href = `${link.href.split("?")[0]}?${query}`;
   const isComparable = ticked.size >= 2 && ticked.size <= MOST_COMPARED;
   compare.toggleAttribute("data-disabled", !isComparable);
@@ -18,18 +18,7 @@ function show() {
     isComparable ? `${ticked.size} trials are ticked.` : `${ticked.size} ticked. Tick two to four trials to compare them.`;
 }
 
-document.addEventListener("change", ({ target }) => {
-  if (target.name !== "t") return;
-  if (target.checked) ticked.add(target.value);
-  else ticked.delete(target.value);
-  // The oldest choice makes room.
-  if (ticked.size > MOST) ticked.delete([...ticked][0]);
-  const search = new URLSearchParams(location.search);
-  search.delete("t");
-  for (const trial of ticked) search.append("t", trial);
-  history.replaceState(null, "", `${location.pathname}?${search}`);
-  show();
-});
+followTicks(MOST, show);
 for (const link of [compare, curves]) {
   link.addEventListener("click", (event) => { if (link.hasAttribute("data-disabled")) event.preventDefault(); });
 }
