@@ -4,7 +4,7 @@ Rates, batch sizes and the rest follow from the recipe and the epoch; only what 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -141,6 +141,7 @@ class Parts:
                 raise Unfit(f"the optimiser's {name} has the shape {tuple(value.shape)}")
             is_map = value.shape == parameter.shape
             entries[int(index)][entry] = torch.empty_like(parameter).copy_(value) if is_map else value
+        _check_complete(parameters, entries)
         return {index: named for index, named in entries.items() if named}
 
 
@@ -150,6 +151,15 @@ def _generator_name(name: str, generator: torch.Generator) -> str:
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _check_complete(parameters: Sequence[Tensor], entries: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Every parameter that is trained has the same entries: an epoch has given each its gradients."""
+    trained = {index: entries[index].keys() for index, one in enumerate(parameters) if one.requires_grad}
+    names = set().union(*trained.values())
+    for index, own in trained.items():
+        if lacking := names - own:
+            raise Unfit(f"the optimiser's parameter {index} has no {min(lacking)}")
 
 
 def _check_alike(own: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
