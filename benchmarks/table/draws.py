@@ -3,6 +3,8 @@
 Half of the rows are drawn at random. A quarter are the smallest of eight random ones, for the space's own
 draws seldom reach the cheap end of a front. A quarter are a member of the front so far with one to
 three parameters drawn anew: there searches spend most of their time, and a surrogate must be good there.
+What needs more multiply-accumulates than a small device would do is drawn again: it costs the most to train and
+teaches the least, for a front of size hardly ever holds it.
 """
 
 import random
@@ -20,6 +22,7 @@ CLASSES = 10
 ORIGINS = ("random", "small", "random", "near_front")
 SMALLEST_OF = 8
 MOST_REDRAWN = 3
+LARGEST_MACS = 5_000_000
 # Before so many rows there is no front worth the name.
 FIRST_FRONT = 40
 
@@ -48,7 +51,7 @@ def draw(
             trials += [RandomTrial(generator.getrandbits(32)) for _ in range(SMALLEST_OF - 1)]
         drawn = [(space.sample(trial, shape, CLASSES), trial) for trial in trials]
         architecture, trial = min(drawn, key=lambda pair: analyse(pair[0]).params)
-        if architecture.hash not in known:
+        if architecture.hash not in known and analyse(architecture).macs <= LARGEST_MACS:
             return Draw(origin, dict(trial.params), architecture)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.report import conditions
 from benchmarks.table.data import SHAPES, SPLIT_SEED, VALIDATION_SHARE, load
-from benchmarks.table.draws import Draw, draw
+from benchmarks.table.draws import LARGEST_MACS, Draw, draw
 from benchmarks.table.records import Training, append, committed_path, read, save
 from nas_service.studies import Recipe
 from nas_service.trials import EpochReport, Instruction
@@ -28,8 +28,12 @@ from workers.training.trainer import Diverged, train
 
 ROWS = 800
 EPOCHS = 9
-# Batches of 32 instead of the default 128: so small a training part would otherwise end half trained.
-RECIPE = Recipe(batch_size=32, learning_rate=0.05)
+# Smaller batches than the default 128: so small a training part would otherwise end half trained.
+RECIPES = {
+    "mnist": Recipe(batch_size=64, learning_rate=0.07),
+    "fsdd-logmel": Recipe(batch_size=64, learning_rate=0.07),
+    "digits": Recipe(batch_size=32, learning_rate=0.05),
+}
 # So many rows apart stands one that is trained with a second seed too.
 SECOND_SEED_EVERY = 4
 
@@ -51,7 +55,7 @@ def next_wanted(done: dict[tuple[int, int], Training], rows: int) -> Wanted | No
     return None
 
 
-def trained(wanted: Wanted, drawn: Draw, data: TrainingData) -> Training:
+def trained(wanted: Wanted, drawn: Draw, data: TrainingData, recipe: Recipe) -> Training:
     """Train an architecture and return what the table keeps of it."""
     accuracy: list[float] = []
 
@@ -60,10 +64,10 @@ def trained(wanted: Wanted, drawn: Draw, data: TrainingData) -> Training:
         return "continue"
 
     started = perf_counter()
-    network = build(drawn.architecture, seed=wanted.seed, initialisation=RECIPE.initialisation)
+    network = build(drawn.architecture, seed=wanted.seed, initialisation=recipe.initialisation)
     # Where training diverges, the row is shorter.
     with suppress(Diverged):
-        train(network, data, RECIPE, epochs=EPOCHS, seed=wanted.seed, on_epoch=on_epoch)
+        train(network, data, recipe, epochs=EPOCHS, seed=wanted.seed, on_epoch=on_epoch)
     return Training(
         row=wanted.row,
         seed=wanted.seed,
@@ -85,7 +89,8 @@ def header(name: str, data: TrainingData) -> dict[str, object]:
         "epochs": EPOCHS,
         "examples": {"train": len(data.train), "validation": len(data.validation)},
         "split": {"share": round(VALIDATION_SHARE, 6), "seed": SPLIT_SEED, "sha256": data.split_sha256},
-        "recipe": RECIPE.model_dump(mode="json"),
+        "recipe": RECIPES[name].model_dump(mode="json"),
+        "largest_macs": LARGEST_MACS,
         "rows_planned": ROWS,
         **conditions("torch", "numpy"),
     }
@@ -114,7 +119,7 @@ def _make(
     while (wanted := next_wanted(done, rows)) is not None:
         earlier = {key: training for key, training in done.items() if key[0] < wanted.row}
         drawn = draw(wanted.row, space, SHAPES[name], earlier)
-        training = trained(wanted, drawn, data)
+        training = trained(wanted, drawn, data, RECIPES[name])
         append(working, training)
         done[training.key] = training
 
