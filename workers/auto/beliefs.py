@@ -1,7 +1,7 @@
 """What is believed of the metrics that no description tells: qualities, and latency until it is measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,8 @@ class Belief:
         self._metric, self._epochs, self._generator = metric, epochs, generator
         self._scales = Scales()
         self._process: GaussianProcess | None = None
+        # By architecture, until something is learnt.
+        self._foretold: dict[str, tuple[float, float]] = {}
 
     @property
     def is_there(self) -> bool:
@@ -50,15 +52,25 @@ class Belief:
         tries = FIRST_TRIES if self._process is None else TRIES
         self._process = climb(points, targets, self._scales, tries, self._generator)
         self._scales = self._process.scales
+        self._foretold = {}
 
-    def of(self, features: Matrix) -> tuple[Matrix, Matrix]:
-        """Return mean and deviation behind the last epoch, (n,) each, for features (n, d)."""
+    def of(self, rows: Mapping[str, Matrix]) -> tuple[Matrix, Matrix]:
+        """Return mean and deviation behind the last epoch, (n,) each, for features by architecture's hash.
+
+        What was foretold of an architecture is remembered until something is learnt.
+        """
         assert self._process is not None, "nothing has been learnt"
-        return self._process.predict(Points(features, np.zeros(len(features))))
+        unknown = {key: row for key, row in rows.items() if key not in self._foretold}
+        if unknown:
+            points = Points(np.array(list(unknown.values())), np.zeros(len(unknown)))
+            figures = zip(*(part.tolist() for part in self._process.predict(points)), strict=True)
+            self._foretold.update(zip(unknown, figures, strict=True))
+        found = np.array([self._foretold[key] for key in rows])
+        return found[:, 0], found[:, 1]
 
-    def chance(self, features: Matrix, limit: Constraint) -> Matrix:
+    def chance(self, rows: Mapping[str, Matrix], limit: Constraint) -> Matrix:
         """Return the probability (n,) that a limit on the metric is kept."""
-        mean, deviation = self.of(features)
+        mean, deviation = self.of(rows)
         chance = np.ones(len(features))
         if limit.max is not None:
             chance *= at_most(to_scale(self._metric, [limit.max]), mean, deviation)

@@ -1,6 +1,7 @@
 """What candidates promise: expected hypervolume improvement, by exact costs and beliefs of the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +94,11 @@ class Judge:
     def promise(self, entries: Sequence[Entry]) -> Matrix:
         """Return what each of some candidates promises, (n,); the largest is to be proposed."""
         names = {axis.metric for axis in self._axes if not axis.is_exact}
-        known = sum(any(name in trial.seen for name in names) for trial in self._trials)
-        if known < FIRST_TRIALS or not all(self._beliefs[name].is_there for name in names):
+        showing = (trial for trial in self._trials if not names.isdisjoint(trial.seen))
+        is_known = len(list(islice(showing, FIRST_TRIALS))) == FIRST_TRIALS
+        if not is_known or not all(self._beliefs[name].is_there for name in names):
             return self._evenness(entries)
-        rows = np.array([entry.features for entry in entries])
+        rows = {entry.hash: entry.features for entry in entries}
         outlook = self._outlook(rows, [entry.candidate.costs for entry in entries])
         promise = expected_improvement(outlook, self._open_points(outlook))
         promise += OPTIMISM * (outlook.deviation - outlook.mean).sum(axis=1)
@@ -116,7 +118,7 @@ class Judge:
         promise[np.argsort(sizes, kind="stable")[place]] = 1.0
         return promise
 
-    def _outlook(self, rows: Matrix, costs: Sequence[dict[str, float]]) -> Outlook:
+    def _outlook(self, rows: Mapping[str, Matrix], costs: Sequence[Mapping[str, float]]) -> Outlook:
         means, deviations = [], []
         for axis in self._axes:
             if axis.is_exact:
@@ -133,7 +135,7 @@ class Judge:
         front = [self._positions(trial) for trial in self.front()]
         running = [trial for trial in self._trials if trial.is_running]
         if running:
-            rows = np.array([self._row(trial) for trial in running])
+            rows = {_hash(trial): self._row(trial) for trial in running}
             costs = [_costs(trial) for trial in running]
             front.extend(self._outlook(rows, costs).mean)
         covered = np.array(front).reshape(-1, len(self._axes))

@@ -1,6 +1,6 @@
 """What a study's trials have shown, as models read it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,3 +85,52 @@ def _seen(extra: Mapping[str, Any], reached: float) -> dict[str, tuple[tuple[flo
             if name in seen:
                 seen[name] = (*seen[name], (epoch, value))
     return seen
+
+
+class Reader:
+    """Reads all trials of a study, each once, and again when its row has changed."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._rows: list[FrozenTrial] = []
+        # In the order of the rows, each architecture where it came first.
+        self._observed: list[Observed | None] = []
+        # Where each architecture came first, by hash.
+        self._places: dict[str, int] = {}
+
+    @property
+    def trials(self) -> list[Observed]:
+        """What the trials have shown, each architecture once."""
+        return [trial for trial in self._observed if trial is not None]
+
+    @property
+    def known(self) -> Collection[str]:
+        """The hashes of all architectures."""
+        return self._places.keys()
+
+    def read(self, rows: Sequence[FrozenTrial]) -> None:
+        """Take in all rows as they are now."""
+        if len(rows) < len(self._rows):
+            self._forget_from(len(rows))
+        known = len(self._rows)
+        changed = [place for place in range(known) if self._rows[place] is not rows[place]]
+        self._rows = list(rows)
+        self._observed += [None] * (len(rows) - known)
+        for place in [*changed, *range(known, len(rows))]:
+            self._read_row(place)
+
+    def _read_row(self, place: int) -> None:
+        self._observed[place] = None
+        trial = observed(self._rows[place], self._task)
+        if trial is None:
+            return
+        first = self._places.setdefault(trial.architecture.hash, place)
+        if place < first:
+            self._observed[first] = None
+            self._places[trial.architecture.hash] = place
+        if place <= first:
+            self._observed[place] = trial
+
+    def _forget_from(self, place: int) -> None:
+        del self._rows[place:], self._observed[place:]
+        self._places = {key: where for key, where in self._places.items() if where < place}

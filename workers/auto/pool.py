@@ -51,8 +51,8 @@ class Pool:
 
     def forget(self, hashes: Collection[str]) -> None:
         """Take out what has become a trial."""
-        for known in hashes:
-            self._entries.pop(known, None)
+        for known in [key for key in self._entries if key in hashes]:
+            del self._entries[known]
 
     def keep(self, promise: Matrix) -> None:
         """Keep the most promising ones; one figure for each entry, in their order."""

@@ -1,6 +1,6 @@
 """The sampler `auto`, as Optuna sees it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from search_spaces.random_trial import Scalar
 from workers.auto.candidates import Candidate, CandidateSource
 from workers.auto.features import FeatureMap
 from workers.auto.judge import Judge
-from workers.auto.observations import Observed, observed
+from workers.auto.observations import Reader
 from workers.auto.pool import Pool
 from workers.auto.task import Task
 
@@ -45,8 +45,7 @@ class AutoSampler(BaseSampler):
         features = FeatureMap([(sample.architecture, sample.cost) for sample in samples])
         self._pool = Pool(self._source, features, samples, int(seeds[1]))
         self._judge = Judge(task, features, np.random.default_rng(int(seeds[2])))
-        # What was made of each trial, in their order.
-        self._read: list[tuple[FrozenTrial, Observed | None]] = []
+        self._reader = Reader(task)
         self._plan: Mapping[str, Scalar] = {}
         self._promising: list[Mapping[str, Scalar]] = []
         self._fallback = np.random.default_rng(int(seeds[2]) + 1)
@@ -61,7 +60,8 @@ class AutoSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the whole architecture."""
-        self._plan = self._chosen(self._observations(study)).params
+        self._reader.read(study._storage.get_all_trials(study._study_id, deepcopy=False))
+        self._plan = self._chosen().params
         left_out = self._source.take_rejected()
         if left_out:
             study._storage.set_trial_system_attr(trial._trial_id, LEFT_OUT, left_out)
@@ -76,26 +76,11 @@ class AutoSampler(BaseSampler):
             return planned
         return choices[int(self._fallback.integers(len(choices)))]
 
-    def _observations(self, study: Study) -> list[Observed]:
-        """Return what all other trials have shown, each architecture once.
-
-        A trial is read once, and again when its row has changed.
-        """
-        rows = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        del self._read[len(rows) :]
-        for place, row in enumerate(rows):
-            if place == len(self._read):
-                self._read.append((row, observed(row, self._task)))
-            elif self._read[place][0] is not row:
-                self._read[place] = (row, observed(row, self._task))
+    def _chosen(self) -> Candidate:
         # The trial that is being drawn shows nothing yet.
-        seen = [trial for _, trial in self._read if trial is not None]
-        return list({trial.architecture.hash: trial for trial in reversed(seen)}.values())[::-1]
-
-    def _chosen(self, trials: Sequence[Observed]) -> Candidate:
-        known = {trial.architecture.hash for trial in trials}
+        known = self._reader.known
         self._pool.forget(known)
-        self._judge.learn(trials)
+        self._judge.learn(self._reader.trials)
         self._pool.grow([*self._front_params(), *self._promising], known)
         entries = self._pool.entries
         if not entries:
