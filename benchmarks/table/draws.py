@@ -3,8 +3,8 @@
 Half of the rows are drawn at random. A quarter are the smallest of eight random ones, for the space's own
 draws seldom reach the cheap end of a front. A quarter are a member of the front so far with one to
 three parameters drawn anew: there searches spend most of their time, and a surrogate must be good there.
-What needs more multiply-accumulates than a small device would do is drawn again: it costs the most to train and
-teaches the least, for a front of size hardly ever holds it.
+What needs more multiply-accumulates than a small device would do is drawn again: it costs the most to train
+and teaches the least, for a front of size hardly ever holds it.
 """
 
 import random

@@ -44,16 +44,17 @@ class Axis:
     def reference(self, positions: Matrix) -> float:
         """Return from where on a position adds nothing.
 
-        For a share that is half-way from the worst there is to the best position: what is nearer to a guess
-        than to the best is of no use. For the others it is the limit, or where few positions lie beyond.
+        That is the limit, if there is one. Else for a share it is half-way from the worst there is to the
+        best position: what is nearer to a guess than to the best is of no use; for others, where few
+        positions lie beyond.
         """
+        bound = self._bound()
+        if bound is not None:
+            return float(self.position(np.array([bound]))[0])
         if METRICS[self.metric].kind == "quality":
             best = from_scale(self.metric, np.array([self.sign * positions.min()]))[0]
             halfway = (METRICS[self.metric].worst + best) / 2.0
             return float(self.position(np.array([halfway]))[0])
-        bound = self._bound()
-        if bound is not None:
-            return float(self.position(np.array([bound]))[0])
         return float(np.quantile(positions, LARGEST))
 
     def spread(self, best: float, reference: float, shares: Matrix) -> Matrix:

@@ -71,7 +71,7 @@ class Belief:
     def chance(self, rows: Mapping[str, Matrix], limit: Constraint) -> Matrix:
         """Return the probability (n,) that a limit on the metric is kept."""
         mean, deviation = self.of(rows)
-        chance = np.ones(len(features))
+        chance = np.ones(len(rows))
         if limit.max is not None:
             chance *= at_most(to_scale(self._metric, [limit.max]), mean, deviation)
         if limit.min is not None:

@@ -29,7 +29,9 @@ def uncovered(points: Matrix, front: Matrix) -> Matrix:
     # Column by column: comparing whole rows takes ten times as long.
     columns = np.ascontiguousarray(points.T)
     for row in front:
-        covered |= np.logical_and.reduce([bound <= column for bound, column in zip(row, columns, strict=True)])
+        covered |= np.logical_and.reduce(
+            [bound <= column for bound, column in zip(row, columns, strict=True)]
+        )
     return points[~covered]
 
 

@@ -34,8 +34,11 @@ class Judge:
 
     def __init__(self, task: Task, features: FeatureMap, generator: np.random.Generator) -> None:
         self._features, self._generator = features, generator
-        self._limits = {name: task.constraints[name] for name in task.uncertain if name in task.constraints}
         self._axes = [Axis(o, task.constraints.get(o.metric)) for o in task.objectives]
+        # An axis ends at its limit, so that only the others' are to be counted apart.
+        axes = {objective.metric for objective in task.objectives}
+        apart = [name for name in task.uncertain if name in task.constraints and name not in axes]
+        self._limits = {name: task.constraints[name] for name in apart}
         self._beliefs = {name: Belief(name, task.epochs, generator) for name in task.uncertain}
         self._rows: dict[str, Matrix] = {}
         # By hash the trial and where it lies on the axes, of those that may stand on a front.

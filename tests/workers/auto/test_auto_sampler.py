@@ -42,6 +42,9 @@ def search(sampler: optuna.samplers.BaseSampler, task: Task, count: int) -> list
         values = [stand_in_accuracy(architecture), float(analyse(architecture).params)]
         for name, value in told(architecture.to_dict(), {"accuracy": values[0]}, None, {}).items():
             trial.set_user_attr(name, value)
+        figures = {"accuracy": values[0], "params": values[1]}
+        for name, excess in violations(figures, task.constraints).items():
+            trial.set_constraint(name, excess)
         study.tell(trial, values)
         found.append(architecture)
     return found
@@ -72,6 +75,20 @@ def test_limits_that_few_candidates_keep_are_kept_by_all_proposals(bound: float)
     task = task_of(limits)
     for architecture in search(AutoSampler(1, task), task, 12):
         assert violations(analyse(architecture).metrics(), limits)["params"] <= 0
+
+
+def test_with_a_limit_on_what_is_only_believed_it_looks_near_the_limit() -> None:
+    limited, free = task_of({"accuracy": Constraint(min=0.95)}), task_of()
+    reached, unlimited, random = (
+        [stand_in_accuracy(architecture) for architecture in found]
+        for found in (
+            search(AutoSampler(1, limited), limited, 24)[12:],
+            search(AutoSampler(1, free), free, 24)[12:],
+            [free.draw(RandomTrial(seed)) for seed in range(60)],
+        )
+    )
+    far_off = [float(np.median(np.abs(np.array(some) - 0.95))) for some in (reached, unlimited, random)]
+    assert far_off[0] < 0.5 * min(far_off[1:])
 
 
 def test_where_nothing_is_feasible_it_comes_as_near_as_it_can() -> None:
