@@ -49,4 +49,4 @@ def _without_folders(arguments: list[str]) -> list[str]:
 
 def _module() -> list[str]:
     spec = sys.modules["__main__"].__spec__
-    return [spec.name] if spec else []
+    return [spec.name.removesuffix(".__main__")] if spec else []

@@ -26,6 +26,8 @@ class ExportRequest(BaseModel):
     target: Target = "cpu-onnx"
     # Whether the ONNX files take examples as in the data set.
     with_preprocessing: bool = False
+    # A complete retraining or confirming run of the trial whose weights are exported; None: the search's.
+    job: Annotated[int, Field(ge=1)] | None = None
     # Epochs of quantisation-aware fine-tuning before the 8-bit file is written; 0: none.
     qat_epochs: Annotated[int, Field(ge=0, le=MAX_QAT_EPOCHS)] = 0
 

@@ -5,18 +5,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from nas_service.errors import FieldError, InvalidInput, NotFound
-from nas_service.exports import ExportRequest, check_exportable
-from nas_service.file_stores import FileStores
+from nas_service.errors import FieldError, InvalidInput
 from nas_service.jobs import Job, JobKind, JobState
 from nas_service.paging import decode_token, encode_token
 from nas_service.settings import Settings
-from nas_service.store import catalogue, jobs, studies
-from nas_service.store.models import TrialRow, table
+from nas_service.store import catalogue, jobs
 from nas_service.transactions import Transactions
 from nas_service.views import JobView, Page, WorkerView
 
-TRIAL = table(TrialRow)
 MAX_PAGE_SIZE = 500
 
 
@@ -24,7 +20,6 @@ class JobService(Transactions):
     """The methods of `Service` on jobs."""
 
     settings: Settings
-    stores: FileStores
 
     def create_job(
         self,
@@ -91,29 +86,6 @@ class JobService(Transactions):
         with self._writing() as connection:
             jobs.cancel_job(connection, job_id)
         return self.job(job_id)
-
-    def export_trial(self, trial_id: int, request: ExportRequest) -> JobView:
-        """Have a worker write and verify the files of a trained network; the job holds them at its end.
-
-        Raises:
-            NotFound: There is no such trial, or its weights are no longer stored; says which.
-            Conflict: The trial has no trained network; says why.
-        """
-        with self._reading() as connection:
-            trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
-        if trial is None:
-            raise NotFound(f"there is no trial {trial_id}")
-        check_exportable(trial)
-        for kind in ("architecture", "weights"):
-            if not self.stores.artifacts.holds(trial.artifacts[kind]):
-                raise NotFound(f"the {kind} of trial {trial.number} are no longer stored")
-        return self.create_job(
-            "export",
-            study_id=trial.study_id,
-            trial_id=trial.id,
-            payload=request.model_dump(mode="json"),
-            device="cuda" if request.target == "cuda" else None,
-        )
 
     def _job_views(self, connection: Connection, found: Sequence[Job]) -> list[JobView]:
         waiting = [job for job in found if job.state == "waiting"]

@@ -12,7 +12,6 @@ from nas_service import evaluation, feasibility, preflight, warm_start
 from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.arms import ArmsView, compared
 from nas_service.columns import Columns
-from nas_service.confirm_service import ConfirmService
 from nas_service.confirming import quality_of
 from nas_service.constraints import is_kept, violations
 from nas_service.datasets import canonical_content, digits, summarised
@@ -28,6 +27,7 @@ from nas_service.errors import (
     ServiceError,
     refused,
 )
+from nas_service.export_service import ExportService
 from nas_service.file_stores import open_stores
 from nas_service.ledger import rungs
 from nas_service.measurements import StoredMeasurement
@@ -101,7 +101,7 @@ WARM = 3
 SPEED_SAMPLE = 50
 
 
-class Service(ConfirmService):
+class Service(ExportService):
     """Studies, trials, fronts, jobs, data sets, families and workers on one database and data folder.
 
     Methods raise `InvalidInput`, `NotFound`, `Conflict` or `Unavailable` from `nas_service.errors`.

@@ -127,6 +127,10 @@ def export(
             help="Epochs of fine-tuning before the 8-bit file is written.", min=0, max=MAX_QAT_EPOCHS
         ),
     ] = 0,
+    job: Annotated[
+        int | None,
+        typer.Option(help="Number of a retraining or confirming run whose weights are meant.", min=1),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in the folder.")] = False,
     server: options.Server = None,
     as_json: options.Json = False,
@@ -142,6 +146,7 @@ def export(
             "target": target.value,
             "with_preprocessing": with_preprocessing,
             "qat_epochs": qat_epochs,
+            "job": job,
         }
     )
     output = Format.json if as_json else Format.table

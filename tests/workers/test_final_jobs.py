@@ -1,5 +1,6 @@
 """Workers confirm fronts and train chosen networks once more."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from safetensors.torch import load
 
 from nas_service.confirmations import RetrainRequest
 from nas_service.errors import InvalidInput
+from nas_service.exports import ExportRequest
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.studies import Budget, Confirm, Objective, Recipe, StudySpec, Training
@@ -86,6 +88,17 @@ def test_a_network_is_trained_on_for_other_data_with_its_lowest_stage_frozen(
     kept = {name: value for name, value in before.items() if name.startswith("stage1.")}
     assert kept
     assert all(bool((after[name] == value).all()) for name, value in kept.items())
+    # What leaves is prepared, and answers, as it was trained: by statistics of the other data.
+    job = service.export_trial(trial.id, ExportRequest(formats=("torch",), job=job.id))
+    work(ledger, study.study, tmp_path)
+    exported = service.job(job.id)
+    assert exported.state == "complete", exported.reason
+    sha256 = exported.artifacts["preprocessing.json"]
+    prepared = json.loads(service.artifact_path(sha256).read_bytes())
+    assert (prepared["input_shape"], prepared["classes"]) == ([1, 10, 10], ["0", "1", "2"])
+    assert {name: prepared[name] for name in ("mean", "deviation")} == done.result["normalisation"]
+    assert exported.artifacts["weights.safetensors"] == done.artifacts["weights.safetensors"]
+    assert exported.result["forms"][0]["accuracy"] == done.result["metrics"]["accuracy"]
     # What was trained costs nothing of the study's budget, and stands in none of its figures.
     assert service.study(study.study).trials.trained == 2
     with pytest.raises(InvalidInput, match=r"the network has 2 stages"):

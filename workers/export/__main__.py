@@ -34,7 +34,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         service = Service.open(Settings())
         try:
-            trained = read_trained(service, options.study, options.number)
+            trained = read_trained(service, options.study, options.number, wanted)
             exported = export(trained, options.directory, wanted, replaces=options.force)
         finally:
             service.close()

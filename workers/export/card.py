@@ -12,6 +12,7 @@ from torch import Tensor
 from search_spaces import analyse
 from search_spaces.diagram import svg
 from search_spaces.wording import summary
+from workers.export.card_figures import interval, notes, origin, quality_rows
 from workers.export.contribution import Contribution
 from workers.export.trained import Trained
 from workers.training.metrics import class_figures, confusion_matrix, quality_metrics
@@ -49,22 +50,30 @@ def _facts(trained: Trained, forms: list[FormRow], branches: list[Contribution])
     logits, labels = trained.test_logits, trained.test.labels
     confusion = confusion_matrix(logits, labels)
     quality = quality_metrics(logits, labels)
+    examples = {
+        "training": len(trained.data.train),
+        "validation": len(trained.data.validation) if trained.has_validation else 0,
+        "test": len(trained.test),
+    }
     return {
         "study": trained.study,
         "trial": trained.trial,
         "spec": trained.study.spec,
         "dataset": trained.dataset,
+        "dataset_sha256": trained.dataset_sha256,
         "split_sha256": trained.data.split_sha256,
-        "examples": {
-            "training": len(trained.data.train),
-            "validation": len(trained.data.validation),
-            "test": len(trained.test),
-        },
+        "architecture_hash": trained.architecture.hash,
+        "weights_sha256": trained.weights_sha256,
+        "origin": origin(trained),
+        "confirmed": trained.confirmed,
+        "qualities": quality_rows(trained, quality),
+        "notes": notes(trained, len(labels)),
+        "examples": examples,
         "cost": analyse(trained.architecture),
         "summary": summary(trained.architecture),
         "svg": svg(trained.architecture),
         "quality": quality,
-        "standard_error": (quality["accuracy"] * quality["error"] / len(labels)) ** 0.5,
+        "interval": interval(quality["accuracy"], len(labels)),
         "classes": _class_rows(trained, confusion),
         "confusion": confusion.tolist() if len(confusion) <= MOST_CLASSES else None,
         "forms": [asdict(form) for form in forms],
@@ -101,6 +110,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["share"] = lambda share: "–" if share is None else f"{100 * share:.2f} %"
     environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
     environment.filters["bytes"] = _bytes
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")

@@ -146,10 +146,11 @@ class Writing:
         model = quantised(self._trained, onnx_file(self._trained, learnt))
         self._eight_bits(f"ONNX int8, tuned for {epochs} epochs", model, exact)
         part = self._trained.data.validation
+        called = "the validation part" if self._trained.has_validation else "some training examples"
         before, after = (accuracy_of(self._trained, part, inference(each)) for each in (plain, model))
         kept = "tuned" if after >= before else "untuned"
         self.remarks.append(
-            f"model-int8.onnx is the {kept} form: {100 * after:.2f} % of the validation part tuned, "
+            f"model-int8.onnx is the {kept} form: {100 * after:.2f} % of {called} tuned, "
             f"{100 * before:.2f} % untuned"
         )
         return model if after >= before else plain

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nas_service.errors import ServiceError
-from nas_service.exports import ExportRequest
+from nas_service.export_orders import ExportOrder
 from nas_service.jobs import Job
 from nas_service.ledger.protocol import LedgerRefused
 from workers.jobs.tools import JobFailed, JobResult, Tools
@@ -19,18 +19,18 @@ def run(job: Job, tools: Tools) -> JobResult:
     from workers.export.trained import trained_from
     from workers.export.verification import Mismatch
 
-    request, trial = ExportRequest.model_validate(job.payload), tools.trial
+    order, trial = ExportOrder.model_validate(job.payload), tools.trial
     assert trial is not None, "an export is about a trial"
     try:
         tools.progress(0.0, "reads the network and its data")
-        trained = trained_from(
-            tools.study, trial, tools.dataset(), lambda kind: tools.fetch(trial.artifacts[kind])
-        )
+        dataset = tools.dataset(order.run.dataset_sha256, order.run.dataset) if order.run else tools.dataset()
+        files = {kind: tools.fetch(sha256) for kind, sha256 in order.files(trial).items()}
+        trained = trained_from(tools.study, trial, dataset, files, order)
         with TemporaryDirectory() as folder:
             exported = export(
                 trained,
                 Path(folder) / "network",
-                request,
+                order,
                 on_step=tools.progress,
             )
             files = {name: (exported.folder / name).read_bytes() for name in exported.files}

@@ -116,10 +116,10 @@ class Tools:
         """Return a file of the trial, one that the payload names, or one that was kept before."""
         return self._called(lambda: self.ledger.fetch_artifact(sha256)).read_bytes()
 
-    def dataset(self, sha256: str | None = None) -> Dataset:
+    def dataset(self, sha256: str | None = None, called: str | None = None) -> Dataset:
         """Return a whole data set with its test part; the study's own where none is named."""
         wanted = sha256 or self.study.dataset_sha256
-        name = self.study.spec.dataset if wanted == self.study.dataset_sha256 else wanted[:12]
+        name = self.study.spec.dataset if wanted == self.study.dataset_sha256 else called or wanted[:12]
         return load_dataset(self._dataset_path(wanted), name)
 
     def training_data(self, study: Study | None = None) -> TrainingData:

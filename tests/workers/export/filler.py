@@ -2,6 +2,7 @@
 
 import torch
 
+from nas_service.jobs import JobOutcome
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.studies import Budget, Objective, StudySpec, Training
@@ -65,6 +66,20 @@ class Filler:
             )
             self.ledger.complete(reservation.leases[0], outcome)
         return reservation.trials[0].number
+
+    def end_jobs(self, results: list[dict[str, object]], **artifacts: str) -> list[int]:
+        """Do waiting jobs, with what each is to have found, and return their ids."""
+        ended = []
+        for result in results:
+            work = self.ledger.next_work(self._worker, study_id=self.study)
+            assert work.job is not None
+            assert work.job_lease is not None
+            outcome = JobOutcome(
+                report_id=f"report-{work.job.id}", state="complete", result=result, artifacts=artifacts
+            )
+            self.ledger.complete_job(work.job_lease, outcome)
+            ended.append(work.job.id)
+        return ended
 
     def _files(self, architecture: Architecture, network: torch.nn.Module) -> dict[str, str]:
         return {

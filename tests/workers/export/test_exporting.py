@@ -15,12 +15,14 @@ import pytest
 import torch
 from filler import OTHER_STATES, Filler
 
-from nas_service.errors import Conflict, NotFound, ServiceError
+from nas_service.confirmations import ConfirmRequest, RetrainRequest
+from nas_service.errors import Conflict, InvalidInput, NotFound, ServiceError
 from nas_service.exports import FORMATS, ExportRequest
 from search_spaces.deployment import DeployedNetwork
 from search_spaces.folding import fold_graph
 from workers.export import tuning, writing
 from workers.export.exporting import export
+from workers.export.preprocessing import preprocessing_of
 from workers.export.trained import Trained, read_trained
 from workers.export.verification import Mismatch, verified
 
@@ -97,6 +99,54 @@ def test_the_card_tells_figures_classes_and_branches(trained: Trained, destinati
         assert "ONNX fp32" in written
     assert "<b>" not in text.replace("digits | <b>", "").split("##")[0] or "digits" in text
     assert "digits | &lt;b&gt;" in page
+
+
+def test_the_card_tells_what_was_searched_from_what_was_confirmed(filler: Filler, destination: Path) -> None:
+    number = filler.add("two_conv")
+    filler.service.confirm(filler.study, ConfirmRequest(trials=(number,), seeds=2))
+    filler.end_jobs([{"metrics": {"accuracy": accuracy}} for accuracy in (0.40, 0.44)])
+    trained = read_trained(filler.service, str(filler.study), number)
+    here = (
+        f"{100 * int((trained.test_logits.argmax(1) == trained.test.labels).sum()) / len(trained.test):.2f} %"
+    )
+    export(trained, destination, ExportRequest(formats=("card",)))
+    assert f"| Accuracy | 50.00 % | 42.00 % ± 2.83 % | {here} |" in (destination / "CARD.md").read_text()
+    page = (destination / "card.html").read_text()
+    assert f"<td>50.00 %</td><td>42.00 % ± 2.83 %</td><td><b>{here}</b></td>" in page
+    assert "Mean and deviation of 2 networks" in page
+    assert "the search&#39;s figure is 8.00 points better" in page
+
+
+def test_weights_of_a_retraining_keep_the_normalisation_of_what_they_were_trained_on(
+    filler: Filler, destination: Path
+) -> None:
+    number = filler.add("two_conv")
+    trial = filler.service.trial_by_number(filler.study, number)
+    filler.service.retrain(trial.id, RetrainRequest(epochs=7, seed=5))
+    own = {"epochs": 7, "seed": 5, "data": "train_and_validation"}
+    normalisation = {"mean": [1.5], "deviation": [2.5]}
+    files = {"weights.safetensors": trial.artifacts["weights"]}
+    files |= {"architecture.json": trial.artifacts["architecture"]}
+    (job,) = filler.end_jobs([{**own, "normalisation": normalisation}], **files)
+    trained = read_trained(filler.service, str(filler.study), number, ExportRequest(job=job))
+    prepared = preprocessing_of(trained)
+    assert (prepared.mean, prepared.deviation) == ((1.5,), (2.5,))
+    export(trained, destination, ExportRequest(formats=("onnx", "card"), with_preprocessing=True))
+    # The file in fp32 was compared with this network, whose inputs are normalised so.
+    raw = trained.test.examples[:50].contiguous().numpy().astype(np.float32)
+    session = onnxruntime.InferenceSession(destination / "model.onnx")
+    (logits,) = session.run(["logits"], {"input": raw})
+    with torch.no_grad():
+        expected = trained.network((torch.from_numpy(raw) - 1.5) / 2.5).numpy()
+    assert np.abs(logits - expected).max() < 1e-4
+    card = (destination / "CARD.md").read_text()
+    assert f"a retraining, job {job}" in card
+    assert f"{len(trained.data.train)} training (validation part included), 0 validation" in card
+    with pytest.raises(InvalidInput, match=f"job 999.*allowed: {job}"):
+        read_trained(filler.service, str(filler.study), number, ExportRequest(job=999))
+    other = filler.add("inception")
+    with pytest.raises(InvalidInput, match=f"job {job} trained no network of trial {other}"):
+        read_trained(filler.service, str(filler.study), other, ExportRequest(job=job))
 
 
 @pytest.mark.parametrize("state", OTHER_STATES)

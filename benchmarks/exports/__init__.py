@@ -1,0 +1,1 @@
+"""What an export keeps, and what it saves."""
