@@ -8,6 +8,7 @@ from typing import Any
 from nas_service.dashboard import contents
 from nas_service.dashboard.contents import Content
 from nas_service.dashboard.figures import default_axes
+from nas_service.dashboard.trial_exports import trained_anew
 from nas_service.dashboard.trial_words import beside_the_front, slack, why_it_ended
 from nas_service.datasets.pictures import Picture, read_pictures
 from nas_service.errors import InvalidInput, NotFound, ServiceError
@@ -53,6 +54,7 @@ def page(service: Service, view: TrialView, heat: str) -> Content:
         "contributions": evaluation.contributions if evaluation else None,
         "evaluation": evaluation,
         "why_none": why_none,
+        "trained_anew": trained_anew(service, view.id),
         "neighbours": front_neighbours(service.study(view.study_id).spec, front, view),
     }
 

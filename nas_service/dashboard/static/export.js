@@ -20,6 +20,7 @@ form.addEventListener("submit", async (event) => {
         target: fields.get("target"),
         qat_epochs: Number(fields.get("qat_epochs")),
         with_preprocessing: fields.has("with_preprocessing"),
+        job: fields.get("job") ? Number(fields.get("job")) : null,
       }),
     });
     if (answer.ok) say("A worker will write the files.");

@@ -2,6 +2,7 @@
 
 from httpx import Client
 
+from nas_service.confirmations import RetrainRequest
 from nas_service.jobs import JobOutcome, JobReport
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
@@ -17,6 +18,7 @@ def test_exports_are_listed_with_progress_errors_and_a_download(
     worker = ledger.register(WorkerInfo(name="w", host="here", pid=1)).worker_id
     payload = {"formats": ["onnx"], "target": "cpu-onnx"}
     job = service.create_job("export", study_id=finished_study, trial_id=complete.id, payload=payload)
+    retraining = service.retrain(complete.id, RetrainRequest(epochs=7))
     with Client(base_url=address, trust_env=False) as http:
         part = f"/fragments/trials/{complete.id}/exports"
         assert 'id="export-form"' in http.get(f"/trials/{complete.id}").text
@@ -37,3 +39,12 @@ def test_exports_are_listed_with_progress_errors_and_a_download(
         assert f'href="/api/v1/jobs/{job.id}/archive"' in text
         assert "&lt;b&gt;bold" in text
         assert http.get(f"/api/v1/jobs/{job.id}/files/model.onnx").content == b"a network"
+        assert 'name="job"' not in http.get(f"/trials/{complete.id}").text
+        lease = ledger.next_work(worker).job_lease
+        assert lease is not None
+        result = {"epochs": 7, "metrics": {"accuracy": 0.75}}
+        ledger.complete_job(
+            lease, JobOutcome(report_id="report-of-retraining", state="complete", result=result)
+        )
+        words = f"retrained by job {retraining.id}: 7 epochs, test accuracy 75.00 %"
+        assert words in http.get(f"/trials/{complete.id}").text
