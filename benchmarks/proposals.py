@@ -104,7 +104,9 @@ def _outcome(architecture: Architecture, epochs: int) -> tuple[list[float], dict
     }
     earlier = {epoch: value for epoch, value in accuracy.items() if epoch < epochs}
     figures = {"accuracy": accuracy[epochs], "params": params}
-    return [accuracy[epochs], params], told(architecture.to_dict(), figures, epochs, earlier)
+    return [accuracy[epochs], params], told(
+        architecture.to_dict(), architecture.hash, figures, epochs, earlier
+    )
 
 
 def _arguments() -> argparse.Namespace:

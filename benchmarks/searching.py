@@ -118,7 +118,7 @@ class _Search:
                 self._count([error, math.log10(params)], run)
         values, reached, earlier = self._known[key]
         figures = {"error": values[0], "params": float(params)}
-        for name, value in told(architecture.to_dict(), figures, reached, earlier).items():
+        for name, value in told(architecture.to_dict(), architecture.hash, figures, reached, earlier).items():
             trial.set_user_attr(name, value)
         study.tell(trial, values)
 

@@ -240,7 +240,8 @@ class Replica:
             return {}
         trial = self._originals[row.trial_id] if isinstance(row, Repeat) else row
         reached = trial.timings.get("trained_epochs") if trial.state == "pruned" else None
-        return told(trial.architecture, trial.metrics, reached, self._rungs.get(trial.id, {}))
+        rungs = self._rungs.get(trial.id, {})
+        return told(trial.architecture, trial.architecture_hash, trial.metrics, reached, rungs)
 
     def _told(self, row: Row) -> tuple[TrialState, list[float] | None, dict[str, float]]:
         """Return what the sampler should learn from a row: state, objective values, violations."""

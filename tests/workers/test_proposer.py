@@ -81,7 +81,9 @@ def plain_optuna(spec: StudySpec, count: int) -> list[Params]:
         for name, value in excess.items():
             trial.set_constraint(name, value)
         accuracy = stand_in_accuracy(architecture.hash) if is_feasible else METRICS["accuracy"].worst
-        for name, value in told(architecture.to_dict(), {"accuracy": accuracy}, None, {}).items():
+        for name, value in told(
+            architecture.to_dict(), architecture.hash, {"accuracy": accuracy}, None, {}
+        ).items():
             trial.set_user_attr(name, value)
         study.tell(trial, [accuracy, costs["params"]])
     return [trial.params for trial in study.get_trials(deepcopy=False)]

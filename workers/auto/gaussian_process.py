@@ -7,6 +7,7 @@ candidate showed at a rung says something of where it would have ended, and of i
 
 import math
 from dataclasses import astuple, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,20 +70,25 @@ class GaussianProcess:
         covariance[np.diag_indices_from(covariance)] += scales.noise**2 + JITTER
         factor = np.linalg.cholesky(covariance)
         self._log_determinant = 2.0 * float(np.log(np.diagonal(factor)).sum())
-        self._inverse = np.linalg.inv(factor)
-        self._weights = self._inverse.T @ (self._inverse @ self._targets)
+        self._factor = factor
+        self._whitened = np.linalg.solve(factor, self._targets)
 
     @property
     def log_likelihood(self) -> float:
         """Log marginal likelihood of the observations (equation 2.30), and of scales near their defaults."""
-        fit = -0.5 * float(self._targets @ self._weights)
+        fit = -0.5 * float(self._whitened @ self._whitened)
         return fit - 0.5 * self._log_determinant + _log_prior(self.scales)
+
+    @cached_property
+    def _inverse(self) -> Matrix:
+        """Of the factor; of many processes that are tried only one is asked for it."""
+        return np.asarray(np.linalg.inv(self._factor), dtype=np.float64)
 
     def predict(self, points: Points) -> tuple[Matrix, Matrix]:
         """Return mean and standard deviation (m,) of what is there without noise."""
         across = _covariance(self._points, points, self.scales)
-        mean = across.T @ self._weights
         explained = self._inverse @ across
+        mean = explained.T @ self._whitened
         variance = _variance(points, self.scales) - (explained**2).sum(axis=0)
         deviation = np.sqrt(np.maximum(variance, 1e-12))
         return self._mean + self._deviation * mean, self._deviation * deviation

@@ -79,20 +79,26 @@ class Judge:
     def _remembered(self, trials: Sequence[Observed], name: str) -> Sequence[Observed]:
         """Return trials that show a metric, not more than a fit can bear.
 
-        The front and the newest ones are among them; of the others those whose hashes come first, which are
-        a fair sample and stay the same ones.
+        Half are the newest ones, half the front, evenly along its first axis where it is longer; where that
+        leaves places, the others are those whose hashes come first, a fair sample that stays the same.
         """
         showing = [trial for trial in trials if name in trial.seen]
         most = MOST_FIGURES // max(1, max((len(trial.seen[name]) for trial in showing), default=1))
         if len(showing) <= most:
             return showing
-        newest = showing[-most // 2 :]
-        chosen = {trial.architecture.hash: trial for trial in [*newest, *self._front]}
+        half = -(-most // 2)
+        chosen = {trial.hash: trial for trial in [*showing[-half:], *self._spread_front(most - half)]}
         for trial in sorted(showing, key=_hash):
             if len(chosen) >= most:
                 break
-            chosen.setdefault(trial.architecture.hash, trial)
+            chosen.setdefault(trial.hash, trial)
         return list(chosen.values())
+
+    def _spread_front(self, count: int) -> list[Observed]:
+        """Return so many members of the front, evenly along its first axis; all if there are no more."""
+        members = sorted(self._front, key=self._positions)
+        places = np.linspace(0, len(members) - 1, min(count, len(members)))
+        return [members[place] for place in places.round().astype(int)]
 
     def promise(self, entries: Sequence[Entry]) -> Matrix:
         """Return what each of some candidates promises, (n,); the largest is to be proposed."""
@@ -139,7 +145,8 @@ class Judge:
         running = [trial for trial in self._trials if trial.is_running]
         if running:
             rows = {_hash(trial): self._row(trial) for trial in running}
-            costs = [_costs(trial) for trial in running]
+            names = [axis.metric for axis in self._axes if axis.is_exact]
+            costs = [{name: trial.exact(name) for name in names} for trial in running]
             front.extend(self._outlook(rows, costs).mean)
         covered = np.array(front).reshape(-1, len(self._axes))
         everything = np.concatenate([outlook.mean - outlook.deviation, covered])
@@ -153,33 +160,28 @@ class Judge:
         return uncovered(np.stack(columns, axis=1), covered)[:OPEN_POINTS]
 
     def _positions(self, trial: Observed) -> list[float]:
-        known = self._places.get(trial.architecture.hash)
+        known = self._places.get(trial.hash)
         if known is None or known[0] is not trial:
-            known = self._places[trial.architecture.hash] = (trial, self._placed(trial))
+            known = self._places[trial.hash] = (trial, self._placed(trial))
         return known[1]
 
     def _placed(self, trial: Observed) -> list[float]:
-        costs = _costs(trial)
         figures = {name: seen[0][1] for name, seen in trial.seen.items()}
-        values = [costs[axis.metric] if axis.is_exact else figures[axis.metric] for axis in self._axes]
+        values = [trial.exact(a.metric) if a.is_exact else figures[a.metric] for a in self._axes]
         return [
             float(axis.position(np.array([value]))[0]) for axis, value in zip(self._axes, values, strict=True)
         ]
 
     def _row(self, trial: Observed) -> Matrix:
-        known = self._rows.get(trial.architecture.hash)
+        known = self._rows.get(trial.hash)
         if known is None:
             known = self._features(trial.architecture, trial.cost)
-            self._rows[trial.architecture.hash] = known
+            self._rows[trial.hash] = known
         return known
 
 
 def _hash(trial: Observed) -> str:
-    return trial.architecture.hash
-
-
-def _costs(trial: Observed) -> dict[str, float]:
-    return {name: float(value) for name, value in trial.cost.metrics().items()}
+    return trial.hash
 
 
 def _van_der_corput(number: int) -> float:

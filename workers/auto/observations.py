@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -12,25 +13,50 @@ from search_spaces.random_trial import Scalar
 from workers.auto.task import Task
 
 # Under these names a trial carries what Optuna has no place for; see `told`.
-ARCHITECTURE, FIGURES, EPOCHS, RUNGS = "architecture", "figures", "epochs", "rungs"
+ARCHITECTURE, HASH, FIGURES, EPOCHS, RUNGS = "architecture", "architecture_hash", "figures", "epochs", "rungs"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observed:
-    """One trial."""
+    """One trial; its architecture is drawn when it is first asked for, which takes a millisecond."""
 
-    params: Mapping[str, Scalar]
-    architecture: Architecture
-    cost: Cost
+    trial: FrozenTrial
+    task: Task
     is_running: bool
     # Trained to the last epoch, within all limits: it may stand on a front.
     is_complete: bool
     # By metric what was seen, each with its epoch; exact costs are left out.
     seen: Mapping[str, tuple[tuple[float, float], ...]]
 
+    @property
+    def hash(self) -> str:
+        """The architecture's."""
+        return str(self.trial.user_attrs[HASH])
+
+    @property
+    def params(self) -> Mapping[str, Scalar]:
+        return self.trial.params
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Drawn again, which is faster than reading it; what a person enqueued has no parameters."""
+        if self.trial.params:
+            return self.task.draw(RandomTrial(0, fixed=self.trial.params))
+        return Architecture.from_dict(self.trial.user_attrs[ARCHITECTURE])
+
+    @cached_property
+    def cost(self) -> Cost:
+        return analyse(self.architecture)
+
+    def exact(self, metric: str) -> float:
+        """Return an exact cost: as it was told, or computed."""
+        known = self.trial.user_attrs[FIGURES].get(metric)
+        return float(self.cost.metrics()[metric] if known is None else known)
+
 
 def told(
     architecture: Mapping[str, Any],
+    architecture_hash: str,
     figures: Mapping[str, float],
     epochs: float | None,
     rungs: Mapping[int, float],
@@ -39,38 +65,35 @@ def told(
 
     Args:
         architecture: Its description.
+        architecture_hash: Of the canonical description.
         figures: Its last figures by metric.
         epochs: How many it was trained for; None for all of them.
         rungs: Its accuracy behind earlier epochs.
     """
-    return {ARCHITECTURE: architecture, FIGURES: figures, EPOCHS: epochs, RUNGS: rungs}
+    return {
+        ARCHITECTURE: architecture,
+        HASH: architecture_hash,
+        FIGURES: figures,
+        EPOCHS: epochs,
+        RUNGS: rungs,
+    }
 
 
 def observed(trial: FrozenTrial, task: Task) -> Observed | None:
     """Return what a trial has shown; None for one that is still being drawn, forbidden, or hidden."""
-    is_running = trial.state is TrialState.RUNNING
     extra = trial.user_attrs
     if ARCHITECTURE not in extra:
         return None
-    architecture = _architecture(trial, task)
     reached = float(extra[EPOCHS] or task.epochs)
     is_feasible = all(excess <= 0 for excess in trial.constraints.values())
     has_figures = trial.state is TrialState.COMPLETE
     return Observed(
-        params=trial.params,
-        architecture=architecture,
-        cost=analyse(architecture),
-        is_running=is_running,
+        trial=trial,
+        task=task,
+        is_running=trial.state is TrialState.RUNNING,
         is_complete=has_figures and is_feasible and reached >= task.epochs,
         seen=_seen(extra, reached) if has_figures else {},
     )
-
-
-def _architecture(trial: FrozenTrial, task: Task) -> Architecture:
-    """Draw it again, which is faster than reading it; what a person enqueued has no parameters."""
-    if trial.params:
-        return task.draw(RandomTrial(0, fixed=trial.params))
-    return Architecture.from_dict(trial.user_attrs[ARCHITECTURE])
 
 
 def _seen(extra: Mapping[str, Any], reached: float) -> dict[str, tuple[tuple[float, float], ...]]:
@@ -124,10 +147,10 @@ class Reader:
         trial = observed(self._rows[place], self._task)
         if trial is None:
             return
-        first = self._places.setdefault(trial.architecture.hash, place)
+        first = self._places.setdefault(trial.hash, place)
         if place < first:
             self._observed[first] = None
-            self._places[trial.architecture.hash] = place
+            self._places[trial.hash] = place
         if place <= first:
             self._observed[place] = trial
 

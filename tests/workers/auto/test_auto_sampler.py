@@ -40,7 +40,9 @@ def search(sampler: optuna.samplers.BaseSampler, task: Task, count: int) -> list
         trial = study.ask()
         architecture = task.space.sample(trial, task.input_shape, task.classes)
         values = [stand_in_accuracy(architecture), float(analyse(architecture).params)]
-        for name, value in told(architecture.to_dict(), {"accuracy": values[0]}, None, {}).items():
+        for name, value in told(
+            architecture.to_dict(), architecture.hash, {"accuracy": values[0]}, None, {}
+        ).items():
             trial.set_user_attr(name, value)
         figures = {"accuracy": values[0], "params": values[1]}
         for name, excess in violations(figures, task.constraints).items():
@@ -124,7 +126,7 @@ def test_what_a_person_enqueued_teaches_too() -> None:
     for seed in range(9):
         architecture = task.draw(RandomTrial(seed))
         values = [stand_in_accuracy(architecture), float(analyse(architecture).params)]
-        extra = told(architecture.to_dict(), {"accuracy": values[0]}, None, {})
+        extra = told(architecture.to_dict(), architecture.hash, {"accuracy": values[0]}, None, {})
         study.add_trial(optuna.create_trial(values=values, user_attrs=extra))
     proposed = task.space.sample(study.ask(), MNIST, 10)
     assert proposed.hash not in {task.draw(RandomTrial(seed)).hash for seed in range(9)}

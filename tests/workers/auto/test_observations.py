@@ -35,7 +35,7 @@ def row(seed: int, accuracy: float | None) -> FrozenTrial:
         values=None if accuracy is None else [accuracy, 1.0],
         params=dict(asked.params),
         distributions=dict(asked.distributions),
-        user_attrs=told(architecture.to_dict(), figures, None, {}),
+        user_attrs=told(architecture.to_dict(), architecture.hash, figures, None, {}),
     )
 
 
