@@ -166,7 +166,27 @@ def _trained_families(
     work(service, study)
     numbers: dict[str, int] = json.loads((options.folder / f"{name}.json").read_text())
     for family, number in numbers.items():
-        yield family, read_trained(service, str(study), number)
+        if service.trial_by_number(study, number).state == "complete":
+            yield family, read_trained(service, str(study), number)
+        else:
+            yield family, _trained_slowly(service, study, number)
+
+
+def _trained_slowly(service: Service, study: int, number: int) -> Trained:
+    """Return a network that diverged, trained with a quarter of the rate."""
+    failed, spec = service.trial_by_number(study, number), service.study(study).spec
+    rate = spec.training.recipe.learning_rate / 4
+    slower = spec.training.model_copy(
+        update={"recipe": spec.training.recipe.model_copy(update={"learning_rate": rate})}
+    )
+    again = service.create_study(
+        spec.model_copy(
+            update={"name": f"{spec.name}, slower", "training": slower, "budget": Budget(trials=1)}
+        )
+    ).study
+    repeated = service.enqueue(again, failed.architecture).number
+    work(service, again)
+    return read_trained(service, str(again), repeated)
 
 
 def _launched(service: Service, name: str, options: argparse.Namespace) -> int:

@@ -76,6 +76,8 @@ def _facts(trained: Trained, forms: list[FormRow], branches: list[Contribution])
         "interval": interval(quality["accuracy"], len(labels)),
         "classes": _class_rows(trained, confusion),
         "confusion": confusion.tolist() if len(confusion) <= MOST_CLASSES else None,
+        # By it mistakes are shaded; 1 where there are none.
+        "most_confused": max(1, int((confusion - confusion.diag().diag()).max())),
         "forms": [asdict(form) for form in forms],
         "branches": [
             {"branch": each.branch, "loss": quality["accuracy"] - each.accuracy_without} for each in branches

@@ -90,22 +90,22 @@ def notes(trained: Trained, examples: int) -> list[dict[str, str]]:
         trained: Whose card it is.
         examples: Of the test part.
     """
-    words = {
-        "Searched": _searched_words(trained),
-        "Confirmed": _confirmed_words(trained),
-        "This network": (
-            f"The weights in these files, of {origin(trained)['words']}, on the {examples} examples of the "
-            "test part, which were looked at for this card alone. One training: another seed gives another "
-            "figure."
-        ),
-    }
-    return [{"name": name, "words": said} for name, said in words.items()]
+    here = (
+        f"The weights in these files, of {origin(trained)['words']}, on the {examples:,} examples of the "
+        "test part, which were looked at for this card alone. One training: another seed gives another figure."
+    )
+    rows = (
+        ("searched", "Searched", "validation part", _searched_words(trained)),
+        ("confirmed", "Confirmed", "test part", _confirmed_words(trained)),
+        ("here", "This network", "test part", here),
+    )
+    return [dict(zip(("column", "name", "part", "words"), row, strict=True)) for row in rows]
 
 
 def _searched_words(trained: Trained) -> str:
     if not _is_own(trained):
         return "Nothing: the search trained on another data set than these weights."
-    return "By the search, on its validation part. It chose among candidates by this figure, which flatters."
+    return "By the search, which chose among its candidates by it: chance chose along, so that it flatters."
 
 
 def _confirmed_words(trained: Trained) -> str:
