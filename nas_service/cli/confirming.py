@@ -90,7 +90,8 @@ def show_confirmation(view: ConfirmationView, form: Format) -> None:
     for run in failed:
         say(f"job {run.job} {run.state}: {run.reason}")
     if view.optimism is not None:
-        say(f"the search was {view.optimism:+.4f} too hopeful of {view.quality} on average")
+        how = "hopeful" if view.optimism > 0 else "modest"
+        say(f"the search was {abs(view.optimism):.4f} too {how} of {view.quality} on average")
     if failed and not view.runs_complete and not view.is_under_way:
         raise ServiceError(f"none of {view.runs} runs is complete")
 
@@ -113,7 +114,8 @@ def retrain(
     workers: Workers = None,
     no_wait: NoWait = False,
     server: options.Server = None,
-    output: options.Output = Format.table,
+    # Not -o, which names the folder here as it does where a network is exported.
+    output: Annotated[Format, typer.Option("--output", help="How to print data.")] = Format.table,
     as_json: options.Json = False,
 ) -> None:
     """Train a trial's network once more: longer, or for other data, and measure it on the test part."""
@@ -139,3 +141,5 @@ def retrain(
     show(rows or [{"figure": "job", "test part": job.id}], form=form, columns=("figure", "test part"))
     if directory is not None and not no_wait:
         say(f"wrote {', '.join(sorted(job.artifacts))} to {directory}")
+    if not no_wait:
+        say(f"to run elsewhere: nas trial export {study} {number} --job {job.id} -o FOLDER")

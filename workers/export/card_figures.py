@@ -92,7 +92,7 @@ def notes(trained: Trained, examples: int) -> list[dict[str, str]]:
     """
     here = (
         f"The weights in these files, of {origin(trained)['words']}, on the {examples:,} examples of the "
-        "test part, which were looked at for this card alone. One training: another seed gives another figure."
+        "test part, which were looked at for this card alone. One training: another seed gives another one."
     )
     rows = (
         ("searched", "Searched", "validation part", _searched_words(trained)),

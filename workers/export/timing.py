@@ -54,12 +54,7 @@ def measured_forms(folder: Path, devices: tuple[str, ...]) -> Iterator[FormTime]
         InvalidInput: A file cannot be read.
         DeviceUnavailable: This machine has no such device.
     """
-    files = sorted(folder.glob("*.onnx")) if "cpu" in devices else []
-    has_torch = all((folder / name).is_file() for name in TORCH_FILES)
-    on_torch = [device for device in devices if device != "cpu"] if has_torch else []
-    if not (files or on_torch):
-        wanted = " and ".join(devices)
-        raise NotFound(f"{folder} holds nothing that runs on {wanted}; write it with: nas trial export")
+    files, on_torch = what_runs(folder, devices)
     try:
         for device in on_torch:
             yield from _torch_forms(folder, device)
@@ -67,6 +62,17 @@ def measured_forms(folder: Path, devices: tuple[str, ...]) -> Iterator[FormTime]
             yield _onnx_form(path, folder)
     except (OSError, ValueError, KeyError, SearchSpaceError) as error:
         raise InvalidInput(FieldError("", f"{folder} holds no readable network: {error}")) from error
+
+
+def what_runs(folder: Path, devices: tuple[str, ...]) -> tuple[list[Path], list[str]]:
+    """Return the ONNX files, and the devices of the torch module; raises `NotFound` where there are none."""
+    files = sorted(folder.glob("*.onnx")) if "cpu" in devices else []
+    has_torch = all((folder / name).is_file() for name in TORCH_FILES)
+    on_torch = [device for device in devices if device != "cpu"] if has_torch else []
+    if not (files or on_torch):
+        wanted = " and ".join(devices)
+        raise NotFound(f"{folder} holds nothing that runs on {wanted}; write it with: nas trial export")
+    return files, on_torch
 
 
 def _torch_forms(folder: Path, device: str) -> Iterator[FormTime]:
@@ -116,11 +122,13 @@ def run(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Format, default=Format.table)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
+    devices = tuple(options.device or ("cpu-torch", "cpu"))
     try:
+        what_runs(options.folder, devices)
         noise = self_test().reason
         if noise:
             say(f"this machine is too noisy to measure latency, take the figures with care: {noise}")
-        found = measured_forms(options.folder, tuple(options.device or ("cpu-torch", "cpu")))
+        found = measured_forms(options.folder, devices)
         rows = [asdict(form) for form in found]
     except (ServiceError, DeviceUnavailable) as error:
         say(f"nas benchmark: {error}")
