@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.views import Page
 
+EVERYTHING = "*"
 Names = Annotated[
     str | None,
     Query(
         max_length=1000,
         description="Only these fields of the answer, or of each item: names separated by commas, with a "
-        "point between a field and its part.",
+        "point between a field and its part; * for all.",
         examples=["number,state,metrics.accuracy"],
     ),
 ]
@@ -24,7 +25,7 @@ Names = Annotated[
 
 def _checked(request: Request, fields: Names = None) -> None:
     """Remember which fields are wanted; refuse names that the answer does not have."""
-    if not fields:
+    if not fields or fields.strip() == EVERYTHING:
         return
     names = [name.strip() for name in fields.split(",")]
     known = _fields_of(request.scope["route"].response_model)

@@ -156,6 +156,7 @@ class SqlLedger(SqlMeasurements, SqlJobs):
     def join_study(self, study_id: int, worker_id: int) -> int:
         with self._writing() as connection:
             _lock_study(connection, study_id)
+            self._name_of(connection, worker_id)
             mine = (SEAT.c.study_id == study_id) & (SEAT.c.worker_id == worker_id)
             seat = connection.execute(select(SEAT.c.seat).where(mine)).scalar()
             if seat is None:

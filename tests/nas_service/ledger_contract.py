@@ -499,7 +499,9 @@ class LedgerContract:
         assert "params must be at most 200" in view.reason
         assert f"{smallest:g}" in view.reason
 
-    def test_an_unknown_study_or_worker_is_refused(self, ledger: Ledger, make_proposal: MakeProposal) -> None:
+    def test_an_unknown_study_or_worker_is_refused(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
         worker = join(ledger)
         with pytest.raises(LedgerRefused):
             ledger.changes(999, 0)
@@ -507,6 +509,8 @@ class LedgerContract:
             ledger.reserve(999, worker, [make_proposal(1)])
         with pytest.raises(LedgerRefused):
             ledger.next_work(999)
+        with pytest.raises(LedgerRefused):
+            ledger.join_study(service.create_study(make_spec()).study, 999)
 
     def test_give_up_ends_a_study_with_its_reason(self, ledger: Ledger, service: Service) -> None:
         study = service.create_study(make_spec()).study

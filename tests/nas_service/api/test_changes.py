@@ -97,6 +97,7 @@ def test_an_answer_may_be_asked_for_in_part(http: httpx.Client, finished_study: 
         "spec": {"budget": {"trials": 12}},
     }
     assert part.headers["etag"]
+    assert http.get(address, params={"fields": "*"}).json() == whole
     page = http.get(f"{address}/trials", params={"fields": "number,metrics.params", "page_size": 2}).json()
     assert [set(item) for item in page["items"]] == [{"number", "metrics"}] * 2
     assert page["next_page_token"]
