@@ -37,6 +37,9 @@ check: $(VENV)/.installed-dev  ## Lint, types and the import rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The tests start hundreds of processes, each of which would otherwise compile all that it imports.
+test: export PYTHONDONTWRITEBYTECODE =
+
 # Four processes of one thread each, for two cores: many tests wait. A file stays in one process. PYTEST_ARGS="-n 0" runs
 # all in one.
 test: $(VENV)/.installed-dev  ## The whole test suite

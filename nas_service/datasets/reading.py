@@ -2,7 +2,11 @@
 
 import re
 import zipfile
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from nas_service.datasets.archives import BROKEN, first_line, open_archive
 from nas_service.datasets.arrays import read_npz
@@ -59,14 +63,23 @@ def digits() -> Dataset:
 
     Source: Alpaydin and Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI repository.
     """
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
+    table = _digits_table()
+    images, labels = table[:, :-1], table[:, -1].astype(int)
     pixels = (images.reshape(-1, 8, 8) * 255 / 16).round().astype("uint8")
     # The digits stand in no order by class, so every sixth example is as good as a drawn one.
     held_out = [index % 6 == 5 for index in range(len(labels))]
     kept = [not is_held for is_held in held_out]
     return make_dataset("digits", (pixels[kept], labels[kept]), (pixels[held_out], labels[held_out]))
+
+
+@cache
+def _digits_table() -> Array:
+    """Return scikit-learn's file, a row an example; the package itself takes a second to import."""
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    return np.loadtxt(path, delimiter=",")
 
 
 def _is_idx(files: dict[str, Path]) -> bool:

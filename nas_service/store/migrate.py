@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -32,14 +33,14 @@ def upgrade(engine: Engine) -> None:
         NewerDatabase: The database's version is unknown to this program.
         Unavailable: The database does not answer, or this role may not change its schema.
     """
-    config = _config()
-    head = ScriptDirectory.from_config(config).get_current_head()
+    head = _known().get_current_head()
     try:
         with _exclusive(engine) as connection:
             current = MigrationContext.configure(connection).get_current_revision()
             if current == head:
                 return
-            _refuse_newer(config, current)
+            _refuse_newer(current)
+            config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             crash_point("store.migrate.before_commit")
@@ -56,7 +57,13 @@ def revisions(engine: Engine) -> tuple[str | None, str | None]:
     """Return the database's version, None without one, and this program's; nothing is changed."""
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    return current, ScriptDirectory.from_config(_config()).get_current_head()
+    return current, _known().get_current_head()
+
+
+@cache
+def _known() -> ScriptDirectory:
+    """Return this program's migrations, compiled once a process."""
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:
@@ -73,8 +80,8 @@ def _scripts() -> Path:
     return installed if installed.is_dir() else package.parent / "alembic"
 
 
-def _refuse_newer(config: Config, current: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+def _refuse_newer(current: str | None) -> None:
+    known = {script.revision for script in _known().walk_revisions()}
     if current is not None and current not in known:
         raise NewerDatabase(
             f"the database is of version {current}, which this program does not know; "

@@ -372,7 +372,8 @@ class Storm:
 
     def _is_ready(self) -> bool:
         with suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self._port}/readyz", timeout=2.0, trust_env=False).is_success
+            address = f"http://127.0.0.1:{self._port}/readyz"
+            return httpx.get(address, timeout=2.0, trust_env=False, verify=False).is_success
         return False
 
     def _wait_for(self, condition: Callable[[], bool], seconds: float = 180.0) -> None:
