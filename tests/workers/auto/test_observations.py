@@ -1,11 +1,9 @@
 """Trials are read once each, and every architecture counts where it came first."""
 
-from optuna.distributions import CategoricalDistribution
+import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas_service.studies import Objective, StudySpec
-from search_spaces import RandomTrial
-from search_spaces.random_trial import Scalar
 from workers.auto import Task
 from workers.auto.observations import Reader, told
 
@@ -13,28 +11,17 @@ OBJECTIVES = (Objective(metric="accuracy"), Objective(metric="params"))
 TASK = Task.from_spec(StudySpec(dataset="digits", objectives=OBJECTIVES), (1, 8, 8), 10)
 
 
-class Remembering(RandomTrial):
-    """A random trial that knows between what it chose."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.distributions: dict[str, CategoricalDistribution] = {}
-
-    def suggest_categorical(self, name: str, choices: tuple[Scalar, ...]) -> Scalar:  # type: ignore[override]
-        self.distributions[name] = CategoricalDistribution(choices)
-        return super().suggest_categorical(name, choices)
-
-
 def row(seed: int, accuracy: float | None) -> FrozenTrial:
     """Return a trial of the architecture of a seed, running if it has no accuracy yet."""
-    asked = Remembering(seed)
-    architecture = TASK.draw(asked)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    asked = study.ask()
+    architecture = TASK.space.sample(asked, TASK.input_shape, TASK.classes)
     figures = {} if accuracy is None else {"accuracy": accuracy}
     return create_trial(
         state=TrialState.RUNNING if accuracy is None else TrialState.COMPLETE,
         values=None if accuracy is None else [accuracy, 1.0],
-        params=dict(asked.params),
-        distributions=dict(asked.distributions),
+        params=asked.params,
+        distributions=asked.distributions,
         user_attrs=told(architecture.to_dict(), architecture.hash, figures, None, {}),
     )
 
