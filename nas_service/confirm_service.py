@@ -15,7 +15,7 @@ from nas_service.confirmations import (
     RetrainRequest,
 )
 from nas_service.confirming import quality_of, summarised
-from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound
+from nas_service.errors import Conflict, FieldError, InvalidInput, no_such
 from nas_service.exports import check_exportable
 from nas_service.fitting import fitted
 from nas_service.front import hypervolume, non_dominated
@@ -95,7 +95,7 @@ class ConfirmService(JobService):
         with self._reading() as connection:
             trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
             if trial is None:
-                raise NotFound(f"there is no trial {trial_id}")
+                raise no_such("trial", trial_id)
             dataset = _dataset(connection, request.dataset)
         _check_retrainable(trial, request, dataset)
         payload = {
@@ -171,7 +171,7 @@ def _complete(connection: Connection, study_id: int, number: int) -> int:
     condition = (TRIAL.c.study_id == study_id) & (TRIAL.c.number == number)
     trial = studies.read_trial(connection, condition)
     if trial is None:
-        raise NotFound(f"study {study_id} has no trial {number}")
+        raise no_such("trial", number, f"study {study_id}")
     if trial.state != "complete":
         raise Conflict(
             f"trial {number} of study {study_id} is {trial.state}; only complete trials are confirmed"

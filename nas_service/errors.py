@@ -66,6 +66,28 @@ class NotFound(ServiceError):
     """The named thing does not exist."""
 
 
+# Where a person finds the names that there are, by kind of thing.
+LISTED = {
+    "study": "nas study list",
+    "trial": "nas study front STUDY",
+    "job": "nas job list",
+    "data set": "nas data list, or add it: nas data add PATH",
+    "token": "nas token list",
+}
+
+
+def no_such(kind: str, name: int | str, within: str = "") -> NotFound:
+    """Return the error of a name that nothing has, with the command that lists what there is.
+
+    Example:
+        >>> str(no_such("study", 7)), str(no_such("trial", 3, "study 1"))
+        ('there is no study 7; see: nas study list', 'study 1 has no trial 3; see: nas study front STUDY')
+    """
+    shown = repr(name[:60]) if isinstance(name, str) else str(name)
+    said = f"{within} has no {kind} {shown}" if within else f"there is no {kind} {shown}"
+    return NotFound(f"{said}; see: {LISTED[kind]}")
+
+
 class Conflict(ServiceError):
     """The thing is in a state that forbids the request."""
 

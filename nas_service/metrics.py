@@ -41,3 +41,14 @@ METRICS: dict[str, Metric] = {
     )
 }
 QUALITIES = frozenset(metric.name for metric in METRICS.values() if metric.kind == "quality")
+
+
+def figure_text(metric: str, value: float) -> str:
+    """Return a figure with its unit in as many digits as a sentence bears; a quality stays a fraction.
+
+    Example:
+        >>> figure_text("params", 12450.0), figure_text("latency_ms", 0.0126518)
+        ('12,450', '0.0127 ms')
+    """
+    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{digits} {METRICS[metric].unit}".rstrip()

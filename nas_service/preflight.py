@@ -6,7 +6,7 @@ from math import prod
 from statistics import mean, median
 
 from nas_service.constraints import violations
-from nas_service.metrics import METRICS
+from nas_service.metrics import METRICS, figure_text
 from nas_service.slack import limit_hints
 from nas_service.space_sample import space_sample
 from nas_service.studies import StudySpec
@@ -88,9 +88,12 @@ def _binding(
     name = max(broken, key=lambda metric: broken[metric])
     limit = spec.constraints[name]
     values = [cost[name] for cost in costs]
-    nearest = min(values) if limit.max is not None else max(values)
-    bound = f"at most {limit.max:g}" if limit.max is not None else f"at least {limit.min:g}"
-    return f"{name} ({bound}) rejects {broken[name]:.0%} of samples; the nearest value seen is {nearest:g}"
+    extreme, nearest = ("smallest", min(values)) if limit.max is not None else ("largest", max(values))
+    bound = f"at most {limit.max:,g}" if limit.max is not None else f"at least {limit.min:,g}"
+    return (
+        f"{name} ({bound}) rejects {broken[name]:.0%} of samples; "
+        f"the {extreme} drawn has {figure_text(name, nearest)}"
+    )
 
 
 def _estimate(

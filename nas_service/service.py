@@ -25,6 +25,7 @@ from nas_service.errors import (
     InvalidInput,
     NotFound,
     ServiceError,
+    no_such,
     refused,
 )
 from nas_service.export_service import ExportService
@@ -209,7 +210,7 @@ class Service(ExportService):
         with self._reading() as connection:
             ids = studies.ids_of_name(connection, id_or_name)
         if not ids:
-            raise NotFound(f"there is no study named {id_or_name!r}; see 'nas study list'")
+            raise no_such("study", id_or_name)
         return self.study(ids[0])
 
     def result(self, study_id: int) -> StudyResult:
@@ -426,7 +427,7 @@ class Service(ExportService):
         """Return one trial in full."""
         with self._reading() as connection:
             trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
-        return self._trial_view(trial, f"there is no trial {trial_id}")
+        return self._trial_view(trial, no_such("trial", trial_id))
 
     def trial_by_number(self, study_id: int, number: int) -> TrialView:
         """Return a study's trial by its number."""
@@ -434,7 +435,7 @@ class Service(ExportService):
         with self._reading() as connection:
             condition = (TRIAL.c.study_id == study_id) & (TRIAL.c.number == number)
             trial = studies.read_trial(connection, condition)
-        return self._trial_view(trial, f"study {study_id} has no trial {number}")
+        return self._trial_view(trial, no_such("trial", number, f"study {study_id}"))
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
         """Return a trial's learning curve."""
@@ -588,7 +589,7 @@ class Service(ExportService):
         with self._reading() as connection:
             found = catalogue.read_dataset(connection, name)
         if found is None:
-            raise NotFound(f"there is no data set {name[:60]!r}; add it with: nas data add PATH")
+            raise no_such("data set", name)
         return found
 
     def add_dataset(self, path: Path, name: str | None) -> DatasetView:
@@ -716,9 +717,9 @@ class Service(ExportService):
             studies.move_study(connection, study_id, request)
         return self.study(study_id)
 
-    def _trial_view(self, trial: Trial | None, missing: str) -> TrialView:
+    def _trial_view(self, trial: Trial | None, missing: NotFound) -> TrialView:
         if trial is None:
-            raise NotFound(missing)
+            raise missing
         is_on_front = trial.id in self.front(trial.study_id).trials
         return TrialView(**dict(trial), is_on_front=is_on_front, predicted=trial.predicted_metrics)
 

@@ -46,7 +46,9 @@ class Heat:
 
     def words(self, branch: str, operation: str, *, is_last: bool) -> list[str]:
         """Return what is written into the box of a branch's operation."""
-        lines = [f"{100 * self.share(f'{branch}.{operation}'):.0f} % of {FIGURE_NAMES[self.figure]}"]
+        percent = 100 * self.share(f"{branch}.{operation}")
+        share = "under 1" if 0 < percent < 0.5 else f"{percent:.0f}"
+        lines = [f"{share} % of {FIGURE_NAMES[self.figure]}"]
         field = self.parts[branch].receptive_field
         if is_last and field:
             lines.append(f"sees {'×'.join(map(str, field.largest))}")

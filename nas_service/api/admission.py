@@ -137,7 +137,7 @@ def _wrong_role(request: Request, needed: Role, actor: Actor) -> Response:
         # Imported late: pages know the API, not the other way round.
         from nas_service.dashboard.rendering import error_page
 
-        return error_page(403, detail)
+        return error_page(403, detail, request)
     return respond(refusal(403, detail))
 
 

@@ -1,10 +1,11 @@
 """Descriptions that a command is given: a YAML or JSON file, or standard input."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas_service.errors import NotFound
+from nas_service.errors import InvalidInput, NotFound
 from nas_service.plain_data import MAX_BYTES, read_data
 
 STANDARD_INPUT = Path("-")
@@ -17,12 +18,21 @@ def read_description(path: Path) -> dict[str, Any]:
         NotFound: There is no such file, or it cannot be read.
         InvalidInput: It is too large, or holds no mapping.
     """
+    try:
+        return read_data(_content(path))
+    except InvalidInput as error:
+        # What is wrong with a whole text does not say which text.
+        named = (replace(one, message=f"{path}: {one.message}") for one in error.errors)
+        raise InvalidInput(*named) from error
+
+
+def _content(path: Path) -> bytes:
     if path == STANDARD_INPUT:
-        return read_data(sys.stdin.buffer.read(MAX_BYTES + 1))
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
     if not path.is_file():
         raise NotFound(f"no file at {path}")
     try:
         with path.open("rb") as file:
-            return read_data(file.read(MAX_BYTES + 1))
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise NotFound(f"cannot read {path}: {error.strerror}") from error

@@ -147,7 +147,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _explain(error: BaseException) -> int:
     """Say in one line what is wrong with the arguments; a bare group prints its help instead."""
-    text = error.format_message()  # type: ignore[attr-defined]
+    text = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "nas"
     is_usage = isinstance(error, UsageError)

@@ -15,10 +15,9 @@ from nas_service.cli.local_workers import LocalWorkers
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
 from nas_service.errors import FieldError, InvalidInput
-from nas_service.plain_data import read_data
 from nas_service.progress_bar import StudyBar
 from nas_service.settings import Settings
-from nas_service.spec_file import merged_spec, read_file, space_name
+from nas_service.spec_file import merged_spec, space_name
 from nas_service.studies import ACTIVE_STATES, PRESETS, StudySpec
 from nas_service.views import StudyView
 
@@ -109,7 +108,7 @@ def search(
         "constraints": {metric: {"max": bound} for metric, bound in limits.items() if bound is not None},
     }
     form = options.chosen_format(output, as_json)
-    base = read_data(read_file(spec_file)) if spec_file else {}
+    base = read_description(spec_file) if spec_file else {}
     if "dataset" not in base and dataset is None:
         raise InvalidInput(FieldError("/dataset", "missing; give --dataset NAME_OR_PATH or a spec file"))
     with connected(server) as backend:

@@ -8,11 +8,10 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
+from nas_service.cli.described import read_description
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.search import follow, report
 from nas_service.cli.study import COLUMNS, Study
-from nas_service.plain_data import read_data
-from nas_service.spec_file import read_file
 from nas_service.views import StudyView
 
 AFTERWARDS = typer.Option("-o", "--output", help="Print the study afterwards in this form.")
@@ -42,7 +41,7 @@ def clone(
     as_json: options.Json = False,
 ) -> None:
     """Launch a study with the spec of another one, for instance with other limits."""
-    wanted = {**(read_data(read_file(changes)) if changes else {}), **({"name": name} if name else {})}
+    wanted = {**(read_description(changes) if changes else {}), **({"name": name} if name else {})}
 
     def act(backend: Backend, number: int) -> StudyView:
         return backend.clone(number, wanted)

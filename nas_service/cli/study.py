@@ -9,10 +9,9 @@ import typer
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
 from nas_service.cli.confirming import confirm
+from nas_service.cli.described import read_description
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.study_files import bundle, data, extend, report
-from nas_service.errors import NotFound
-from nas_service.plain_data import read_data
 from nas_service.views import FrontForm, StudyView
 
 app = typer.Typer(help="Studies.", no_args_is_help=True, rich_markup_mode=None)
@@ -92,17 +91,11 @@ def widen(
     server: options.Server = None,
 ) -> None:
     """Give the study another space; earlier trials count where they are legal in it."""
-    data = _read_space(space)
+    data = read_description(space)
     with connected(server) as backend:
         changed = backend.change_space(backend.find_study(study).study, data)
     _told(changed)
     say(f"its space is of version {changed.space_version}")
-
-
-def _read_space(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise NotFound(f"no file at {path}")
-    return read_data(path.read_bytes())
 
 
 def _told(study: StudyView) -> None:

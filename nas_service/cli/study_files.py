@@ -53,7 +53,12 @@ def extend(
         "budget": {field: value for field, value in budget.items() if value is not None},
         "constraints": dict(_limit(text) for text in limit or []),
     }
-    wanted = read_change({field: value for field, value in change.items() if value})
+    given = {field: value for field, value in change.items() if value}
+    if not given:
+        raise InvalidInput(
+            FieldError("", "nothing is to change", "--trials, --minutes, --epochs, --name, --limit")
+        )
+    wanted = read_change(given)
     with connected(server) as backend:
         changed = backend.change_study(backend.find_study(study).study, wanted)
     say(f"study {changed.study} ({changed.name}) is {changed.state}: {changed.reason}")

@@ -9,7 +9,7 @@ from nas_service.access import MAX_EXPIRES_DAYS, Role, TokenCreate, TokenView
 from nas_service.cli import options
 from nas_service.cli.backend import connected
 from nas_service.cli.output import Format, say, show
-from nas_service.errors import InvalidInput, NotFound
+from nas_service.errors import InvalidInput, no_such
 from nas_service.spec_file import field_errors
 
 app = typer.Typer(help="Tokens: who is let in as what.", no_args_is_help=True, rich_markup_mode=None)
@@ -83,4 +83,4 @@ def _find(made: list[TokenView], id_or_name: str) -> TokenView:
     named = [token for token in made if id_or_name in (str(token.id), token.name)]
     for token in sorted(named, key=lambda token: token.state == "revoked"):
         return token
-    raise NotFound(f"there is no token {id_or_name!r}; see: nas token list")
+    raise no_such("token", id_or_name)

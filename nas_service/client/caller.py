@@ -1,13 +1,14 @@
 """Who performs calls and plans: a connection, and what its errors mean to a person."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
 from nas_service.connection import AsyncConnection, Connection, Damaged, NoRoom, is_loopback
-from nas_service.errors import ServerUnreachable, Unavailable
+from nas_service.errors import FieldError, InvalidInput, ServerUnreachable, Unavailable
 from nas_service.exchange import Plan, Refused, Unreachable
 from nas_service.problems import service_error
 from nas_service.redaction import redacted
@@ -15,6 +16,7 @@ from nas_service.settings import Settings
 
 Outcome = TypeVar("Outcome")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+_ADDRESS = re.compile(r"https?://[^/\s]")
 
 
 class Caller:
@@ -27,7 +29,7 @@ class Caller:
         token: NAS_TOKEN, or else, for a server on this machine, what NAS_HOME/token holds.
 
     Raises:
-        ServerUnreachable: `server` is no address.
+        InvalidInput: `server` is no address.
     """
 
     def __init__(self, server: str | None = None, token: str | None = None) -> None:
@@ -98,7 +100,8 @@ def translated(server: str) -> Iterator[None]:
         yield
     except Unreachable as error:
         raise ServerUnreachable(
-            f"{redacted(server)} does not answer ({error}); start a server with: nas up"
+            f"{redacted(server)} does not answer ({error}); start a server with: nas up, "
+            "or name another one by --server or NAS_SERVER"
         ) from error
     except (Damaged, NoRoom) as error:
         raise Unavailable(str(error)) from error
@@ -107,8 +110,13 @@ def translated(server: str) -> Iterator[None]:
 
 
 def address_of(server: str | None) -> str:
-    """Return the server to ask."""
-    return server or os.environ.get("NAS_SERVER") or DEFAULT_SERVER
+    """Return the server to ask; raises `InvalidInput` for what is no address."""
+    address = server or os.environ.get("NAS_SERVER") or DEFAULT_SERVER
+    if not _ADDRESS.match(address):
+        field = "/server" if server else "/NAS_SERVER"
+        shown = repr(redacted(address)[:80])
+        raise InvalidInput(FieldError(field, f"{shown} is no address", "http://HOST:PORT or https://HOST"))
+    return address
 
 
 def token_for(server: str, settings: Settings) -> str | None:

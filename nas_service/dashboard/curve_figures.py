@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from nas_service.dashboard.figures import Figure, vertical
+from nas_service.dashboard.figures import Figure, accuracy_range, epoch_range, vertical
 from nas_service.views import CurvePoint, TrialSummary, TrialView
 
 CurveField = Literal["accuracy", "validation_loss", "train_loss"]
@@ -38,18 +38,27 @@ def learning_curves(curves: Sequence[Curve], rungs: Sequence[int], field: CurveF
         "layout": {
             "xaxis": {
                 "title": {"text": "Epoch"},
+                "range": epoch_range(last),
                 "tickformat": "d",
-                "rangemode": "tozero",
                 # Between few epochs plotly would put ticks that read like their neighbours.
                 **({"dtick": 1} if last <= FEW_EPOCHS else {}),
             },
-            "yaxis": {"title": {"text": FIELDS[field]}, "tickformat": "~%" if field == "accuracy" else "~g"},
+            "yaxis": {"title": {"text": FIELDS[field]}, **_scale(curves, field)},
             "shapes": [vertical(rung) for rung in rungs if rung <= last],
             "showlegend": True,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "hovermode": "closest",
             "uirevision": field,
         },
+    }
+
+
+def _scale(curves: Sequence[Curve], field: CurveField) -> Figure:
+    if field != "accuracy":
+        return {"tickformat": "~g"}
+    return {
+        "tickformat": "~%",
+        **accuracy_range([point.accuracy for curve in curves for point in curve.points]),
     }
 
 

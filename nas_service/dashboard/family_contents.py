@@ -11,6 +11,7 @@ from search_spaces import RandomTrial, SearchSpace, SearchSpaceError, analyse
 from search_spaces import families as families_of_networks
 from search_spaces.diagram import svg
 from search_spaces.families.pictures import EXAMPLE_CLASSES, shape_for, typical
+from search_spaces.thumbnail import small_svg
 
 # Members drawn at random, for the list of all families and for the page of one.
 DRAWN_FOR_LIST, DRAWN = 15, 100
@@ -55,7 +56,7 @@ def family(view: FamilyView) -> dict[str, Any]:
 def _example(family: str) -> dict[str, Any]:
     """What never changes while the server runs, and takes longest."""
     member = typical(family)
-    return {"example": member, "cost": analyse(member), "diagram": svg(member)}
+    return {"example": member, "cost": analyse(member), "picture": small_svg(member)}
 
 
 @lru_cache(maxsize=64)

@@ -102,7 +102,7 @@ def hypervolume(front: FrontView) -> Figure:
             }
         ],
         "layout": {
-            "xaxis": {"title": {"text": "Trained trials"}, "rangemode": "tozero", "tickformat": ",d"},
+            "xaxis": {"title": {"text": "Complete trials"}, "rangemode": "tozero", "tickformat": ",d"},
             "yaxis": {"title": {"text": "Hypervolume"}},
             "showlegend": False,
             "uirevision": "hypervolume",
@@ -126,11 +126,21 @@ def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> F
             traces.append(_curve(chosen, field, name + suffix, color, axis, is_solid=is_last))
     last = max((point.epoch for point in points), default=1)
     lines = [vertical(rung) for rung in rungs if rung <= last]
-    layout = _curve_layout(lines)
+    layout = _curve_layout(lines, last)
     if last <= MOST_SINGLE_EPOCHS:
         # Plotly would put ticks between epochs, and round them.
         layout["xaxis"]["dtick"] = 1
+    layout["yaxis"] |= accuracy_range([point.accuracy for point in points])
     return {"data": traces, "layout": layout}
+
+
+def accuracy_range(shares: Sequence[float | None]) -> Figure:
+    """The part of an axis around a single share, which plotly would put between −80 % and 120 %."""
+    known = {share for share in shares if share is not None}
+    if len(known) != 1:
+        return {}
+    (share,) = known
+    return {"range": [max(0.0, share - 0.05), min(1.0, share + 0.05)]}
 
 
 def hover_template(x: str, y: str | None, note: str) -> str:
@@ -301,9 +311,14 @@ def _curve(
     }
 
 
-def _curve_layout(lines: list[Figure]) -> Figure:
+def _curve_layout(lines: list[Figure], last: int) -> Figure:
     return {
-        "xaxis": {"title": {"text": "Epoch"}, "tickformat": "d", "anchor": "y2", "rangemode": "tozero"},
+        "xaxis": {
+            "title": {"text": "Epoch"},
+            "range": epoch_range(last),
+            "tickformat": "d",
+            "anchor": "y2",
+        },
         "yaxis": {"title": {"text": "Accuracy"}, "tickformat": "~%", "domain": [0.54, 1]},
         "yaxis2": {"title": {"text": "Loss"}, "domain": [0, 0.46], "rangemode": "tozero"},
         "shapes": lines,
@@ -311,6 +326,12 @@ def _curve_layout(lines: list[Figure]) -> Figure:
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "uirevision": "curve",
     }
+
+
+def epoch_range(last: int) -> list[float]:
+    """The part of an axis of epochs that curves fill: from the first, for there is nothing before it."""
+    margin = max(0.15, 0.03 * (last - 1))
+    return [1 - margin, last + margin]
 
 
 def vertical(epoch: int) -> Figure:

@@ -126,6 +126,8 @@ class LimitWords:
 def limit_words(report: FrontReport, cost: LimitCost, members: Mapping[int, FrontMember]) -> str:
     """Return what one limit keeps and costs."""
     quality = report.choice.quality
+    if not report.within.known:
+        return ""
     fitting = f"{cost.fitting:,} of {_count(report.within.known, 'trained network')} {_fit(cost.fitting)}."
     best, better = report.best, members.get(cost.better if cost.better is not None else -1)
     if not cost.beyond:

@@ -73,7 +73,15 @@ def spec_of(spec: StudySpec, name: str) -> dict[str, Any]:
     """Return an earlier spec under another name, without what is at its default anyway."""
     given = spec.model_dump(mode="json", exclude_defaults=True)
     given["objectives"] = [_objective(objective) for objective in spec.objectives]
-    return {**given, "name": name}
+    given["name"] = name
+    return {field: _as_typed(given[field]) for field in StudySpec.model_fields if field in given}
+
+
+def _as_typed(value: Any) -> Any:
+    """A limit of 20000.0 as a person writes it."""
+    if isinstance(value, dict):
+        return {name: _as_typed(inner) for name, inner in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _objective(objective: Objective) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def new_study(
     given, title = launch_form.empty_spec(dataset, family), "New study"
     if clone is not None:
         study = service.study(clone)
-        given, title = launch_form.spec_of(study.spec, f"{study.name} again"), f"New study, as {study.name}"
+        given, title = launch_form.spec_of(study.spec, f"{study.name} again"), f"New study, as “{study.name}”"
     if around is not None:
         given, title = _around(service, around)
     form = launch_form.contents(service, given, title=title, alive=contents.alive_workers(service))

@@ -22,7 +22,8 @@ def why_empty(study: StudyView, figure: dict[str, Any], x: str, y: str, alive: i
     if study.state not in ACTIVE_STATES:
         return f"The study ended without a feasible, fully trained network: {study.reason}"
     if not alive:
-        return "No worker is alive, so nothing is trained. Start one with: nas worker start"
+        # The reason knows whether any worker would do, or only one on the study's device.
+        return f"{study.reason[:1].upper()}{study.reason[1:]}"
     if study.state == "paused":
         return "Paused before the first network was trained. Resume to go on."
     parts = [f"{counts.running} in training"] if counts.running else []

@@ -29,6 +29,9 @@ from nas_service.studies import ACTIVE_STATES
 from nas_service.yaml_text import yaml_text
 from search_spaces.errors import SearchSpaceError
 
+# Where to go from an address below which there is nothing.
+_WAYS = {"datasets": ("/datasets", "All data sets"), "families": ("/families", "All families")}
+
 
 def render(template: str, *, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """A template as an answer that is never cached: pages show the present."""
@@ -47,20 +50,21 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError:
-                return error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+                return error_page(HTTPStatus.NOT_FOUND, "There is nothing at this address.", request)
             except HTTPException as error:
-                return error_page(error.status_code, str(error.detail))
+                return error_page(error.status_code, str(error.detail), request)
             except OperationalError:
-                return error_page(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
+                words = "The database does not answer; try again."
+                return error_page(HTTPStatus.SERVICE_UNAVAILABLE, words, request)
             except (ServiceError, SearchSpaceError) as error:
                 cause = cause_of(error)
                 if cause is None:
                     raise
-                return error_page(cause.status, str(error))
+                return error_page(cause.status, str(error), request)
             except ClientDisconnect:
                 raise
             except Exception as error:
-                return error_page(HTTPStatus.INTERNAL_SERVER_ERROR, unexpected(error).detail)
+                return error_page(HTTPStatus.INTERNAL_SERVER_ERROR, unexpected(error).detail, request)
 
         return handle_with_pages
 
@@ -72,10 +76,19 @@ class PageFormRoute(PageRoute, FormRoute):
     max_body_bytes = 1024 * 1024
 
 
-def error_page(status: int, detail: str) -> Response:
-    """Return a page that says in words what went wrong."""
-    title = HTTPStatus(status).phrase
-    return render("error.html", status=status, title=title, detail=redacted(detail), request_id=request_id())
+def error_page(status: int, detail: str, request: Request) -> Response:
+    """Return a page that says in words what went wrong, with the way to what there is of that kind."""
+    # A request's id leads to the log's entry, which only failures of our own have.
+    identity = request_id() if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
+    return render(
+        "error.html",
+        status=status,
+        title=HTTPStatus(status).phrase.capitalize(),
+        # The button goes where the command would look.
+        detail=redacted(detail.partition("; see: nas")[0]),
+        request_id=identity,
+        way=_WAYS.get(request.url.path.split("/")[1], ("/studies", "All studies")),
+    )
 
 
 @lru_cache

@@ -75,6 +75,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
         "method": method.upper(),
         "path": path,
         "anchor": operation["operationId"],
+        "words": operation.get("description", "").partition(".")[0].partition("\n")[0].replace("`", ""),
         "description": operation.get("description") or operation.get("summary", ""),
         "parameters": [
             (given["name"], given["in"], given.get("required", False), _type(given.get("schema", {})), given)

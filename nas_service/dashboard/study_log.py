@@ -84,7 +84,7 @@ def contents(service: Service, study: StudyView, group: str | None, page_token: 
 def entry(event: EventView) -> Entry:
     """An event in words."""
     data = event.data
-    mark = str(data.get("state", "")) if event.kind != "job.changed" else ""
+    mark = str(data.get("state", "waiting" if event.kind == "job.created" else ""))
     trial = data.get("trial")
     return Entry(event.at, mark, _words(event.kind, data), trial if isinstance(trial, int) else None)
 
@@ -118,9 +118,9 @@ def _words(kind: str, data: dict[str, Any]) -> str:
             accuracy = value_text("accuracy", data.get("accuracy"))
             return f"{name} reached epoch {data.get('epoch')} with {accuracy}"
         case "job.created" | "job.changed":
-            about = f" of trial {data['trial']}" if data.get("trial") else ""
-            words = state or "waiting"
-            return f"Job {data.get('job')}, {data.get('kind', 'work')}{about}, is {words}{reason}"
+            about = f" of {name.lower()}" if data.get("trial") else ""
+            work = f"Job {data.get('job')}, {data.get('kind', 'work')}{about}"
+            return f"{work}, is {state or 'waiting'}{reason}"
     facts = ", ".join(f"{key} {value}" for key, value in data.items())
     return f"{kind.replace('.', ' ').capitalize()} {facts}".strip()
 

@@ -6,7 +6,14 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from nas_service.api.dependencies import MAX_ID, Id, TheService
-from nas_service.dashboard import contents, study_analysis, study_curves, study_log, trial_table
+from nas_service.dashboard import (
+    contents,
+    launch_form,
+    study_analysis,
+    study_curves,
+    study_log,
+    trial_table,
+)
 from nas_service.dashboard.curve_figures import FIELDS, MOST_CURVES
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.service import Service
@@ -105,6 +112,7 @@ def settings(service: TheService, study_id: Id) -> Response:
         **frame(service, study, "settings"),
         limited=_limitable(study.spec),
         files=FILES,
+        asked=launch_form.spec_of(study.spec, study.name),
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 from nas_service.crash_points import crash_point
 from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
+from nas_service.metrics import figure_text
 from nas_service.store import confirmations, events
 from nas_service.store.limits import judged
 from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
@@ -251,8 +252,10 @@ def _binding_limit(spec: StudySpec, rows: Sequence[Any], bound: int) -> str:
         key=lambda row: row.violations[name],
     )
     limit = spec.constraints[name]
-    asked = f"at most {limit.max:g}" if limit.max is not None else f"at least {limit.min:g}"
+    words, asked = ("at most", limit.max) if limit.max is not None else ("at least", limit.min)
+    assert asked is not None
     return (
-        f"nothing feasible among {len(rows)} candidates: {name} must be {asked}, "
-        f"the nearest seen is {nearest.metrics[name]:g}"
+        f"nothing feasible among {len(rows)} candidates: {name} must be {words} {figure_text(name, asked)}, "
+        f"the nearest seen is {figure_text(name, nearest.metrics[name])}; "
+        "with a looser limit the search goes on"
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, RowMapping, delete, insert, select, text
 
 from nas_service.datasets import DatasetSummary
-from nas_service.errors import Conflict, NotFound
+from nas_service.errors import Conflict, NotFound, no_such
 from nas_service.store.engine import now_seconds
 from nas_service.store.models import DatasetRow, JobRow, StudyRow, TrialRow, WorkerRow, table
 from nas_service.views import DatasetUse, DatasetView, WorkerState, WorkerView
@@ -74,7 +74,7 @@ def delete_dataset(connection: Connection, name: str) -> str | None:
     gone = delete(DATASET).where(DATASET.c.name == name).returning(DATASET.c.sha256)
     sha256 = connection.execute(gone).scalar_one_or_none()
     if sha256 is None:
-        raise NotFound(f"there is no data set {name[:60]!r}")
+        raise no_such("data set", name)
     # Looked for after the row is gone: a study that is being launched holds it until it can be seen.
     if used := studies_on(connection, name, limit=1):
         raise Conflict(f"study {used[0].study} ({used[0].name}) uses the data set {name!r}; delete it first")

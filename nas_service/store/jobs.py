@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, insert, select, update
 
-from nas_service.errors import Conflict, NotFound
+from nas_service.errors import Conflict, no_such
 from nas_service.jobs import Job, JobKind, JobState
 from nas_service.store import events
-from nas_service.store.models import JobRow, table
+from nas_service.store.models import JobRow, TrialRow, table
 
 JOB = table(JobRow)
 JOB_FIELDS = tuple(Job.model_fields)
@@ -42,7 +42,8 @@ def insert_job(
         "created_at": datetime.now(UTC),
     }
     job_id: int = connection.execute(insert(JobRow).values(values).returning(JOB.c.id)).scalar_one()
-    events.append(connection, study_id, ("job.created", {"job": job_id, "kind": kind, "trial": trial_id}))
+    data = {"job": job_id, "kind": kind, **_about(connection, trial_id)}
+    events.append(connection, study_id, ("job.created", data))
     return job_id
 
 
@@ -50,7 +51,7 @@ def read_job(connection: Connection, job_id: int) -> Job:
     """Return a job; raises `NotFound`."""
     row = connection.execute(select(*JOB_COLUMNS).where(JOB.c.id == job_id)).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no job {job_id}")
+        raise no_such("job", job_id)
     return job_from(row)
 
 
@@ -100,5 +101,14 @@ def count_open_before(connection: Connection, job: Job) -> int:
 def tell(connection: Connection, row: RowMapping) -> None:
     """Append the event of a job that changed."""
     names = ("kind", "state", "progress", "reason")
-    data = {"job": row["id"], "trial": row["trial_id"], **{name: row[name] for name in names}}
+    about = _about(connection, row["trial_id"])
+    data = {"job": row["id"], **about, **{name: row[name] for name in names}}
     events.append(connection, row["study_id"], ("job.changed", data))
+
+
+def _about(connection: Connection, trial_id: int | None) -> dict[str, int | None]:
+    """Return the trial of a job as an event tells it: by its id, and by the number that people know."""
+    if trial_id is None:
+        return {"trial": None}
+    query = select(TrialRow.number).where(TrialRow.id == trial_id)
+    return {"trial": trial_id, "number": connection.execute(query).scalar_one()}

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
 
 from nas_service.crash_points import crash_point
-from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, Stale
+from nas_service.errors import Conflict, FieldError, InvalidInput, Stale, no_such
 from nas_service.ledger import budget, endings
 from nas_service.store import events, spaces
 from nas_service.store.limits import judge_again
@@ -81,7 +81,7 @@ def read_study(connection: Connection, study_id: int) -> RowMapping:
     """Return a study's row; raises `NotFound`."""
     row = connection.execute(select(STUDY).where(STUDY.c.id == study_id)).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no study {study_id}")
+        raise no_such("study", study_id)
     return row
 
 
@@ -90,7 +90,7 @@ def locked(connection: Connection, study_id: int) -> RowMapping:
     bump = update(STUDY).where(STUDY.c.id == study_id).values(revision=STUDY.c.revision + 1).returning(STUDY)
     row = connection.execute(bump).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no study {study_id}")
+        raise no_such("study", study_id)
     return row
 
 
@@ -116,8 +116,9 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
     study = locked(connection, study_id)
     sources, target = MOVES[request]
     if study["state"] not in sources:
+        more = f"; to go on: nas study extend {study_id}" if study["state"] in ("finished", "failed") else ""
         raise Conflict(
-            f"cannot {request} study {study_id}: it is {study['state']}, not {' or '.join(sources)}"
+            f"cannot {request} study {study_id}: it is {study['state']}, not {' or '.join(sources)}{more}"
         )
     if target == "draining":
         endings.drain_study(connection, study, "drained on request")

@@ -19,7 +19,7 @@ from nas_service.access import (
     new_secret,
     state_of,
 )
-from nas_service.errors import Conflict, NotFound
+from nas_service.errors import Conflict, no_such
 from nas_service.store.models import SessionRow, TokenRow, table
 
 TOKEN, SESSION = table(TokenRow), table(SessionRow)
@@ -88,7 +88,7 @@ def revoke(connection: Connection, token_id: int) -> TokenView:
     connection.execute(delete(SESSION).where(SESSION.c.token_id == token_id))
     row = connection.execute(select(TOKEN).where(TOKEN.c.id == token_id)).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no token {token_id}; see: nas token list")
+        raise no_such("token", token_id)
     return _view(row)
 
 

@@ -51,13 +51,19 @@ def test_family_show_prints_a_space_that_a_spec_accepts(capsys: pytest.CaptureFi
         (["search", "--dataset", "digits", "--sampler", "best"], 2, ["sampler", "tpe"]),
         (["search", "--dataset", "digits", "--trials", "0"], 2, ["trials"]),
         (["search"], 2, ["dataset"]),
-        (["search", "missing.yaml"], 2, ["missing.yaml"]),
+        (["search", "missing.yaml"], 3, ["missing.yaml"]),
         (["search", "--frobnicate"], 2, ["--frobnicate"]),
-        (["study", "show", "7"], 3, ["7"]),
-        (["study", "pause", "nothing-of-that-name"], 3, ["nothing-of-that-name"]),
+        (["study", "show", "7"], 3, ["no study 7", "nas study list"]),
+        (["study", "pause", "nothing-of-that-name"], 3, ["nothing-of-that-name", "nas study list"]),
+        (["study", "extend", "7"], 2, ["--trials", "--limit"]),
+        (["trial", "show", "7", "0"], 3, ["no study 7", "nas study list"]),
+        (["job", "show", "7"], 3, ["no job 7", "nas job list"]),
+        (["data", "delete", "nothing-of-that-name"], 3, ["nothing-of-that-name", "nas data list"]),
+        (["study", "list", "-o", "xml"], 2, ["'-o'", ": 'xml' is not one of 'table'"]),
         (["family", "show", "pyramid"], 3, ["pyramid"]),
         (["data", "add", "nowhere.npz"], 3, ["nowhere.npz"]),
-        (["study", "list", "--server", "http://127.0.0.1:9"], 5, ["127.0.0.1:9"]),
+        (["study", "list", "--server", "http://127.0.0.1:9"], 5, ["127.0.0.1:9", "nas up"]),
+        (["study", "list", "--server", "localhost"], 2, ["server", "'localhost'", "http://HOST:PORT"]),
     ],
 )
 def test_an_error_is_one_line_with_its_exit_code(
@@ -68,6 +74,17 @@ def test_an_error_is_one_line_with_its_exit_code(
     assert len(lines) == 1
     for word in words:
         assert word in lines[0]
+
+
+@pytest.mark.parametrize("command", ["search", "describe"])
+def test_a_text_that_cannot_be_read_is_named_by_its_file(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("dataset: [digits\n")
+    assert run([command, str(path)]) == 2
+    (line,) = errors_of(capsys)
+    assert f"{path}: not valid YAML or JSON" in line
 
 
 def test_an_unknown_field_of_a_spec_file_is_named_with_a_suggestion(

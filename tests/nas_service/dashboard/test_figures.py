@@ -251,6 +251,13 @@ def test_every_attempt_has_its_curve_and_rungs_are_lines() -> None:
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [1, 3]
 
 
+def test_an_axis_of_epochs_begins_at_the_first_and_one_accuracy_lies_in_the_middle() -> None:
+    point = CurvePoint(epoch=1, attempt=1, train_loss=1.0, validation_loss=1.0, accuracy=0.4, seconds=1.0)
+    layout = figures.learning_curve([point])["layout"]
+    assert 0.5 < layout["xaxis"]["range"][0] < 1 < layout["xaxis"]["range"][1]
+    assert layout["yaxis"]["range"] == pytest.approx([0.35, 0.45])
+
+
 def test_plotly_itself_accepts_every_figure() -> None:
     show = frozenset({"dominated", "infeasible", "pruned"})
     trials = [

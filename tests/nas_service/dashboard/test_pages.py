@@ -62,6 +62,18 @@ def test_a_wrong_address_is_answered_by_a_page_in_words(
     assert words in answer.text
 
 
+def test_an_address_of_nothing_leads_to_what_there_is_of_its_kind(client: Client) -> None:
+    for path, way in (
+        ("/studies/99", "/studies"),
+        ("/families/none", "/families"),
+        ("/datasets/none", "/datasets"),
+    ):
+        answer = client.get(path)
+        assert f'class="button primary" href="{way}"' in answer.text
+        # What a page offers is not a command, and what the log says of it is no news.
+        assert "nas study list" not in answer.text and "Request " not in answer.text
+
+
 def test_a_study_without_workers_says_so(
     client: Client, new_search: Callable[..., Any], service: Service
 ) -> None:

@@ -175,6 +175,15 @@ def test_a_kind_of_event_that_is_not_known_keeps_its_name() -> None:
     assert entry(event).words == "Study dreamt of x"
 
 
+def test_the_log_calls_the_trial_of_a_job_by_its_number(service: Service, mixed_search: Any) -> None:
+    trial = service.trials(mixed_search.study, state="complete").items[0]
+    service.create_job("export", study_id=mixed_search.study, trial_id=trial.id)
+    (created,) = service.study_log(mixed_search.study, ["job.created"]).items
+    told = entry(created)
+    assert told.words.endswith(f"export of trial #{trial.number}, is waiting")
+    assert told.mark == "waiting"
+
+
 def test_the_log_says_what_was_changed(service: Service, mixed_search: Any) -> None:
     limits = {"params": {"max": 9000}, "latency_ms": None}
     for change in ({"constraints": limits}, {"budget": {"trials": 70, "minutes": 5}}):
