@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from nas_service.confirm_service import ConfirmService
 from nas_service.confirming import quality_of, summarised
-from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound
+from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, no_such
 from nas_service.export_orders import KINDS, ConfirmedFigures, ExportOrder, FinalRun
 from nas_service.exports import ExportRequest, check_exportable
 from nas_service.file_stores import FileStores
@@ -35,7 +35,7 @@ class ExportService(ConfirmService):
         with self._reading() as connection:
             trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
         if trial is None:
-            raise NotFound(f"there is no trial {trial_id}")
+            raise no_such("trial", trial_id)
         order = self.export_order(trial, request)
         for kind, sha256 in order.files(trial).items():
             if not self.stores.artifacts.holds(sha256):
