@@ -136,7 +136,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         app.state.metrics.register(telemetry.OfRows(Counts(service.engine, settings.lease_s).read))
         app.state.metrics.register(telemetry.OfProcess(lambda: app.state.tail.streams, service.engine))
         following = asyncio.create_task(app.state.tail.run())
-        warming = asyncio.create_task(run_in_threadpool(service.warm_up))
+        app.state.warming = asyncio.create_task(run_in_threadpool(service.warm_up))
         try:
             yield
         finally:
@@ -144,7 +144,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
-            await warming
+            await app.state.warming
             await app.state.access.close()
             service.close()
 

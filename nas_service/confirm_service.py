@@ -22,12 +22,9 @@ from nas_service.front import hypervolume, non_dominated
 from nas_service.job_service import JobService
 from nas_service.jobs import Job
 from nas_service.store import catalogue, confirmations, studies
-from nas_service.store.models import TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import Trial
 from nas_service.views import Confirmed, DatasetView, FrontMember, FrontView, JobView
-
-TRIAL = table(TrialRow)
 
 
 class ConfirmService(JobService):
@@ -93,7 +90,7 @@ class ConfirmService(JobService):
             InvalidInput: The data set is unknown or does not fit, or there are too few stages to freeze.
         """
         with self._reading() as connection:
-            trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
+            trial = studies.read_trial(connection, trial_id)
             if trial is None:
                 raise no_such("trial", trial_id)
             dataset = _dataset(connection, request.dataset)
@@ -168,8 +165,7 @@ class ConfirmService(JobService):
 
 
 def _complete(connection: Connection, study_id: int, number: int) -> int:
-    condition = (TRIAL.c.study_id == study_id) & (TRIAL.c.number == number)
-    trial = studies.read_trial(connection, condition)
+    trial = studies.read_numbered(connection, study_id, number)
     if trial is None:
         raise no_such("trial", number, f"study {study_id}")
     if trial.state != "complete":

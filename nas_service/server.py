@@ -1,5 +1,6 @@
 """The server process: `python -m nas_service.server`."""
 
+import asyncio
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from nas_service import __version__, logs
+from nas_service import __version__, collecting, logs
 from nas_service.api.binding import check_binding
 from nas_service.app import create_app
 from nas_service.errors import InvalidInput, ServiceError
@@ -32,8 +33,15 @@ END_WITHIN_S = 9
 class Server(uvicorn.Server):
     """A server that ends its event streams before it waits for connections to close."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, has_process: bool = False) -> None:
+        """Make a server.
+
+        Args:
+            settings: Where it listens, and on which database.
+            has_process: Nothing else runs in this process, and it ends with the server.
+        """
         check_binding(settings)
+        self._has_process = has_process
         self._app = create_app(settings)
         self._delay_s = settings.shutdown_delay_s
         self._ends_at = math.inf
@@ -75,7 +83,14 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._has_process:
+            self._settling = asyncio.create_task(self._settle())
         log.info("version %s listens on %s", __version__, self.address)
+
+    async def _settle(self) -> None:
+        """Once studies are read ahead, the search for garbage has nothing to look for in what there is."""
+        await asyncio.wait([self._app.state.warming])
+        collecting.settle()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("ending: requests that run have %d s", SHUTDOWN_S)
@@ -117,7 +132,7 @@ def serve(settings: Settings) -> None:
     """
     # Once before: what is wrong then would end in a traceback of uvicorn's.
     Service.open(settings).close()
-    Server(settings).run()
+    Server(settings, has_process=True).run()
 
 
 def serving(settings: Settings) -> AbstractContextManager[str]:

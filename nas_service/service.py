@@ -54,7 +54,6 @@ from nas_service.store.engine import close, make_engine
 from nas_service.store.latencies import DeviceLatencies, read_latencies
 from nas_service.store.left_out import count_left_out
 from nas_service.store.migrate import upgrade
-from nas_service.store.models import TrialRow, table
 from nas_service.store.summaries import Summaries
 from nas_service.store.throughput import Throughput, recent_throughput
 from nas_service.studies import ACTIVE_STATES, Budget, StudyChange, StudySpec
@@ -92,7 +91,6 @@ from search_spaces import (
     resolve_space,
 )
 
-TRIAL = table(TrialRow)
 MAX_PAGE_SIZE = 500
 # The data set that every installation has.
 BUILT_IN = "digits"
@@ -152,7 +150,7 @@ class Service(ExportService):
             raise InvalidInput(FieldError("/search/warm_start", str(error))) from error
         members = self._front(study).front
         with self._reading() as connection:
-            trials = [studies.read_trial(connection, TRIAL.c.id == member.trial) for member in members]
+            trials = [studies.read_trial(connection, member.trial) for member in members]
             versions = spaces.read_spaces(connection, study_id)
         return warm_start.Source(
             input_shape=tuple(study["input_shape"]),
@@ -426,15 +424,14 @@ class Service(ExportService):
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""
         with self._reading() as connection:
-            trial = studies.read_trial(connection, TRIAL.c.id == trial_id)
+            trial = studies.read_trial(connection, trial_id)
         return self._trial_view(trial, no_such("trial", trial_id))
 
     def trial_by_number(self, study_id: int, number: int) -> TrialView:
         """Return a study's trial by its number."""
         self.study(study_id)
         with self._reading() as connection:
-            condition = (TRIAL.c.study_id == study_id) & (TRIAL.c.number == number)
-            trial = studies.read_trial(connection, condition)
+            trial = studies.read_numbered(connection, study_id, number)
         return self._trial_view(trial, no_such("trial", number, f"study {study_id}"))
 
     def curve(self, trial_id: int) -> list[CurvePoint]:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from functools import lru_cache
 from itertools import zip_longest
 from math import prod
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -71,7 +72,8 @@ def summary(architecture: Architecture) -> str:
         >>> summary(space.sample(RandomTrial(0), (1, 28, 28), 10))
         '2 stages: 32·3x3|32·3x3 add ↓ → 32·3x3|32·3x3 add ↓, avg, 10'
     """
-    return _line(architecture.stages, head_to_data(architecture.head), architecture.classes)
+    stages = [short_stage(stage) for stage in architecture.stages]
+    return _line(stages, head_to_data(architecture.head), architecture.classes)
 
 
 def stored_summary(data: Mapping[str, Any]) -> str:
@@ -144,8 +146,13 @@ def displayed(branches: tuple[Branch, ...]) -> list[Branch]:
 
 def display_order(branches: tuple[Branch, ...]) -> list[int]:
     """Return the places of the branches in the order of `displayed`."""
-    keys = [(_extent(branch), len(branch.operations)) for branch in branches]
+    keys = [_order(branch) for branch in branches]
     return sorted(range(len(branches)), key=keys.__getitem__)
+
+
+def _order(branch: Branch) -> tuple[int, int]:
+    """Return what branches are displayed in the order of."""
+    return _extent(branch), len(branch.operations)
 
 
 def is_foldable(stage: Stage) -> bool:
@@ -235,24 +242,26 @@ def times(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
-def _line(stages: Sequence[Stage], head: Mapping[str, Any], classes: int) -> str:
+def _line(stages: Sequence[str], head: Mapping[str, Any], classes: int) -> str:
     count = f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"
-    body = " → ".join(map(short_stage, stages))
+    body = " → ".join(stages)
     return ", ".join([f"{count}: {body}", head["pool"], *map(str, head["dense"]), str(classes)])
 
 
-def _stored_stage(data: Mapping[str, Any], axes: int) -> Stage:
-    branches = tuple(
-        Branch(tuple(_stored_operation(repr(operation), axes) for operation in branch))
-        for branch in data["branches"]
-    )
-    return Stage(**{**data, "branches": branches})
+def _stored_stage(data: Mapping[str, Any], axes: int) -> str:
+    stored = [_stored_branch(repr(branch), axes) for branch in data["branches"]]
+    words = [text for _, text in sorted(stored, key=itemgetter(0))]
+    return _stage_words(Stage(**{**data, "branches": ()}), words)
 
 
 @lru_cache(maxsize=16_384)
-def _stored_operation(data: str, axes: int) -> Operation:
-    """Return an operation from the text of its description; few differ among many networks."""
-    values = literal_eval(data)
+def _stored_branch(data: str, axes: int) -> tuple[tuple[int, int], str]:
+    """Return a branch in words, and what it is ordered by; few differ among many networks."""
+    branch = Branch(tuple(_stored_operation(operation, axes) for operation in literal_eval(data)))
+    return _order(branch), short_branch(branch)
+
+
+def _stored_operation(values: dict[str, Any], axes: int) -> Operation:
     operation = read(values.pop("op"), values)
     # It is canonical already: this but spells its kernel out.
     return operation.fitted(operation.channels, (1,) * axes)
@@ -260,8 +269,12 @@ def _stored_operation(data: str, axes: int) -> Operation:
 
 def short_stage(stage: Stage) -> str:
     """Return a stage as `summary` has it."""
-    branches = "|".join(map(short_branch, displayed(stage.branches)))
-    fusion = FUSIONS[stage.fusion].format(stage.channels) if len(stage.branches) > 1 else ""
+    return _stage_words(stage, list(map(short_branch, displayed(stage.branches))))
+
+
+def _stage_words(stage: Stage, words: Sequence[str]) -> str:
+    branches = "|".join(words)
+    fusion = FUSIONS[stage.fusion].format(stage.channels) if len(words) > 1 else ""
     attention = f" se{stage.attention}" if stage.attention else ""
     gathers = f" self{stage.self_attention}" if stage.self_attention else ""
     connection = CONNECTIONS[stage.connection]

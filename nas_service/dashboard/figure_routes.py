@@ -24,13 +24,15 @@ def pareto(request: Request, service: TheService, choice: TheChoice) -> Response
         request,
         lambda: pareto_document.document(service, choice, alive),
         state=f"{state_of(choice.study)}/{alive}/{choice.address()}",
+        # What a trial in training has reached is told by no state of the study.
+        is_shared="running" not in choice.show,
     )
 
 
 @router.get("/studies/{study_id}/hypervolume.json")
 def hypervolume(request: Request, service: TheService, study_id: Id) -> Response:
     study = service.study(study_id)
-    return answer(request, lambda: _hypervolume(service, study_id), state=state_of(study))
+    return answer(request, lambda: _hypervolume(service, study_id), state=state_of(study), is_shared=True)
 
 
 @router.get("/trials/{trial_id}/curve.json")

@@ -38,12 +38,12 @@ def front(service: TheService, choice: TheChoice) -> Response:
 
 @router.get("/studies/{study_id}/limits")
 def limits(service: TheService, choice: TheChoice) -> Response:
-    return render("parts/limits.html", **front_contents.limits(service, choice))
+    return render("parts/limits.html", **front_contents.limits(front_contents.flat_report(service, choice)))
 
 
 @router.get("/studies/{study_id}/advice")
 def advice(service: TheService, choice: TheChoice) -> Response:
-    return render("parts/advice.html", **front_contents.advice(service, choice))
+    return render("parts/advice.html", **front_contents.advice(front_contents.flat_report(service, choice)))
 
 
 @router.get("/studies/{study_id}/walk")
@@ -81,7 +81,7 @@ def log(
 def panel(service: TheService, trial_id: Id, limit: Annotated[list[str] | None, Query()] = None) -> Response:
     trial = service.trial(trial_id)
     choice = front_choice.chosen(service, trial.study_id, limit=limit)
-    return render("parts/panel.html", panel=front_contents.panel(service, choice, trial))
+    return render("parts/panel.html", panel=front_contents.panel(choice, trial))
 
 
 @router.get("/datasets")

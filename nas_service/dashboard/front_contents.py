@@ -1,10 +1,11 @@
 """What the parts of the front page show: table, limits, advice, walk."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from nas_service.dashboard import contents, front_words
+from nas_service.dashboard import front_words
 from nas_service.dashboard.contents import MEMBERS_ON_A_PAGE, Content, by_first_objective
 from nas_service.dashboard.front_choice import SHOWN, FrontChoice, limitable
 from nas_service.dashboard.front_report import FrontReport, slack
@@ -14,6 +15,7 @@ from nas_service.service import Service
 from nas_service.trade_offs import own_limits
 from nas_service.views import FrontMember, TrialView
 from search_spaces import Architecture
+from search_spaces.diagram import svg
 from search_spaces.difference import brief, difference, distance
 from search_spaces.thumbnail import small_svg
 
@@ -23,10 +25,25 @@ MOST_STEPS = 12
 _REACH = 2.0
 
 
-def panel(service: Service, choice: FrontChoice, trial: TrialView) -> Content:
+def panel(choice: FrontChoice, trial: TrialView) -> Content:
     """Return a trial as it stands beside the plot, with what it has to spare of each limit."""
     spare = slack(choice, trial.metrics, trial.violations)
-    return {**contents.trial(service, trial), "spare": sorted(spare.items(), key=lambda item: item[1])}
+    return {
+        "trial": trial,
+        "diagram": _diagram(Architecture.from_dict(trial.architecture)),
+        "spare": sorted(spare.items(), key=lambda item: item[1]),
+    }
+
+
+@lru_cache(maxsize=128)
+def _diagram(network: Architecture) -> str:
+    """Draw a network; pages open with the same few, at some 15 KB each."""
+    return svg(network)
+
+
+def flat_report(service: Service, choice: FrontChoice) -> FrontReport:
+    """Return what the limits, the advice and a flat plot have in common."""
+    return FrontReport(service, choice, choice.axes[:2])
 
 
 def table(service: Service, choice: FrontChoice) -> Content:
@@ -49,9 +66,13 @@ def table(service: Service, choice: FrontChoice) -> Content:
     }
 
 
-def limits(service: Service, choice: FrontChoice) -> Content:
-    """Return each limit as an input, and what all of them leave and cost."""
-    report = FrontReport(service, choice, choice.axes[:2])
+def limits(report: FrontReport) -> Content:
+    """Return each limit as an input, and what all of them leave and cost.
+
+    Args:
+        report: A `flat_report`.
+    """
+    service, choice = report.service, report.choice
     better = [cost.better for cost in report.within.costs if cost.better is not None]
     members = {member.number: member for member in service.members_of(choice.study.study, better)}
     words = {cost.metric: front_words.limit_words(report, cost, members) for cost in report.within.costs}
@@ -69,9 +90,13 @@ def limits(service: Service, choice: FrontChoice) -> Content:
     }
 
 
-def advice(service: Service, choice: FrontChoice) -> Content:
-    """Return who of the front is worth a look, and what more of the price would buy."""
-    report = FrontReport(service, choice, choice.axes[:2])
+def advice(report: FrontReport) -> Content:
+    """Return who of the front is worth a look, and what more of the price would buy.
+
+    Args:
+        report: A `flat_report`.
+    """
+    choice = report.choice
     return {
         "study": choice.study,
         "choice": choice,
@@ -95,7 +120,7 @@ class Stop:
 
 def walk(service: Service, choice: FrontChoice) -> Content:
     """Return the networks of the significant front from the cheapest on, with what changes."""
-    report = FrontReport(service, choice, choice.axes[:2])
+    report = flat_report(service, choice)
     places = np.linspace(0, len(report.significant) - 1, min(MOST_STEPS, len(report.significant)))
     members = [report.significant[round(place)] for place in places]
     networks = [Architecture.from_dict(member.architecture) for member in members]

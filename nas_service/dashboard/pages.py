@@ -9,6 +9,7 @@ from markupsafe import Markup
 from nas_service.api.dependencies import MAX_ID, TheService
 from nas_service.dashboard import contents, front_contents, pareto_document, study_pages
 from nas_service.dashboard.front_choice import FrontChoice, TheChoice
+from nas_service.dashboard.front_report import FrontReport
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.dashboard.still import still
 from nas_service.metrics import METRICS
@@ -35,23 +36,24 @@ def study(
     choice: TheChoice,
     trial: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
 ) -> Response:
+    report = front_contents.flat_report(service, choice)
     return render(
         "study.html",
         metrics=list(METRICS.values()),
         panel=_panel(service, choice, trial),
-        still=_still(service, choice),
+        still=_still(report),
         **study_pages.frame(service, choice.study, "")
         | front_contents.table(service, choice)
-        | front_contents.limits(service, choice)
-        | front_contents.advice(service, choice),
+        | front_contents.limits(report)
+        | front_contents.advice(report),
     )
 
 
-def _still(service: Service, choice: FrontChoice) -> Markup | None:
+def _still(report: FrontReport) -> Markup | None:
     """The plot as a picture, to be seen before plotly.js is there; None where there is nothing to draw."""
-    if choice.z:
+    if report.choice.z:
         return None
-    shown = pareto_document.document(service, choice, alive=0)
+    shown = pareto_document.document(report.service, report.choice, alive=0, report=report)
     return None if shown["message"] else Markup(still(shown["figure"], "The Pareto front"))
 
 
@@ -59,6 +61,6 @@ def _panel(service: Service, choice: FrontChoice, number: int | None) -> dict[st
     """The trial to show beside the plot: the one in the address, else the front's first."""
     study = choice.study
     if number is not None:
-        return front_contents.panel(service, choice, service.trial_by_number(study.study, number))
+        return front_contents.panel(choice, service.trial_by_number(study.study, number))
     best = contents.best_member(study, service.front(study.study))
-    return front_contents.panel(service, choice, service.trial(best.trial)) if best else None
+    return front_contents.panel(choice, service.trial(best.trial)) if best else None

@@ -18,15 +18,18 @@ from nas_service.views import StudyView
 Document = dict[str, Any]
 
 
-def document(service: Service, choice: FrontChoice, alive: int) -> Document:
+def document(
+    service: Service, choice: FrontChoice, alive: int, report: FrontReport | None = None
+) -> Document:
     """Return the plot that a choice asks for.
 
     Args:
         service: Knows the study.
         choice: Axes, kinds of points, limits.
         alive: Workers that train, for the words where there is nothing yet.
+        report: What is known already of the front over the axes.
     """
-    report = FrontReport(service, choice, choice.axes)
+    report = report or FrontReport(service, choice, choice.axes)
     cloud = Cloud.read(
         service,
         choice.study,

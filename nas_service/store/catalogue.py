@@ -1,8 +1,9 @@
 """Data sets, workers and tokens."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, text
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, text
 
 from nas_service.datasets import DatasetSummary
 from nas_service.errors import Conflict, NotFound, no_such
@@ -86,25 +87,38 @@ def delete_dataset(connection: Connection, name: str) -> str | None:
 
 def read_workers(connection: Connection, lost_after_s: float) -> list[WorkerView]:
     """Return all workers; one not heard of for `lost_after_s` seconds is lost."""
+    statement = _built.get(connection.dialect.name)
+    if statement is None:
+        statement = _built[connection.dialect.name] = _workers_statement(connection)
+    return [_worker_view(row, lost_after_s) for row in connection.execute(statement).mappings()]
+
+
+# By dialect: nearly every read asks for the workers, and putting the statement together costs as much as it.
+_built: dict[str, Select[Any]] = {}
+
+
+def _workers_statement(connection: Connection) -> Select[Any]:
+    """Return the statement that reads each worker with its age in seconds and the trial and job it runs."""
     age = (now_seconds(connection) - WORKER.c.heartbeat_at).label("age")
-    trials, jobs = (
-        {
-            row.worker_id: row.id
-            for row in connection.execute(
-                select(held.c.worker_id, held.c.id).where(held.c.state == "running")
-            )
-        }
-        for held in (TRIAL, JOB)
+    trial, job = (
+        select(held.c.worker_id, func.max(held.c.id).label("id"))
+        .where(held.c.state == "running")
+        .group_by(held.c.worker_id)
+        .subquery(name)
+        for held, name in ((TRIAL, "held_trials"), (JOB, "held_jobs"))
     )
-    rows = connection.execute(select(WORKER, age).order_by(WORKER.c.id)).mappings()
-    return [_worker_view(row, trials.get(row["id"]), jobs.get(row["id"]), lost_after_s) for row in rows]
+    holding = WORKER.outerjoin(trial, trial.c.worker_id == WORKER.c.id)
+    holding = holding.outerjoin(job, job.c.worker_id == WORKER.c.id)
+    held = (trial.c.id.label("held_trial"), job.c.id.label("held_job"))
+    return select(WORKER, age, *held).select_from(holding).order_by(WORKER.c.id)
 
 
 def _dataset_view(row: RowMapping) -> DatasetView:
     return DatasetView(**row)
 
 
-def _worker_view(row: RowMapping, trial: int | None, job: int | None, lost_after_s: float) -> WorkerView:
+def _worker_view(row: RowMapping, lost_after_s: float) -> WorkerView:
+    trial, job = row["held_trial"], row["held_job"]
     is_lost = row["age"] > lost_after_s
     working: WorkerState = "idle" if trial is None and job is None else "running"
     is_gone = row["has_left"] or is_lost

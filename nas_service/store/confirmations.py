@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from nas_service.confirmations import FinalPart
 from nas_service.confirming import chosen
@@ -18,6 +18,21 @@ from nas_service.store.models import JobRow, TrialRow, table
 from nas_service.studies import Confirm, StudySpec
 
 JOB, TRIAL = table(JobRow), table(TrialRow)
+# Put together once: nearly every read asks for these.
+_ALL = (
+    select(*jobs.JOB_COLUMNS)
+    .where(JOB.c.study_id == bindparam("wanted"), JOB.c.kind == "confirm")
+    .order_by(JOB.c.id)
+)
+_RUNS = (
+    select(
+        JOB.c.study_id,
+        func.sum(case((JOB.c.state.in_(tuple(ENDED_JOBS)), 1), else_=0)).label("ended"),
+        func.count().label("all"),
+    )
+    .where(JOB.c.kind == "confirm", JOB.c.study_id.in_(bindparam("wanted", expanding=True)))
+    .group_by(JOB.c.study_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +109,7 @@ def front_members(connection: Connection, study_id: int, spec: StudySpec, top: i
 
 def read(connection: Connection, study_id: int) -> list[Job]:
     """Return all runs of a study that were ever asked for, the oldest first."""
-    query = select(*jobs.JOB_COLUMNS).where(JOB.c.study_id == study_id, JOB.c.kind == "confirm")
-    return [jobs.job_from(row) for row in connection.execute(query.order_by(JOB.c.id)).mappings()]
+    return [jobs.job_from(row) for row in connection.execute(_ALL, {"wanted": study_id}).mappings()]
 
 
 def current(runs: Sequence[Job]) -> list[Job]:
@@ -128,8 +142,5 @@ def figures(runs: Sequence[Job]) -> list[Mapping[str, float]]:
 
 def under_way(connection: Connection, study_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Return (runs that ended, all runs) of each study that has runs waiting or running."""
-    ended = func.sum(case((JOB.c.state.in_(tuple(ENDED_JOBS)), 1), else_=0))
-    query = select(JOB.c.study_id, ended.label("ended"), func.count().label("all"))
-    of_these = query.where(JOB.c.kind == "confirm", JOB.c.study_id.in_(study_ids))
-    rows: Any = connection.execute(of_these.group_by(JOB.c.study_id)).all()
+    rows: Any = connection.execute(_RUNS, {"wanted": list(study_ids)}).all()
     return {row.study_id: (int(row.ended), int(row.all)) for row in rows if row.ended < row.all}

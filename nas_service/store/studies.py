@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from nas_service.crash_points import crash_point
 from nas_service.errors import Conflict, FieldError, InvalidInput, Stale, no_such
@@ -42,6 +42,12 @@ LISTED_COLUMNS = tuple(
     )
 )
 NUMBERS_A_STATEMENT = 500
+# Put together once: nearly every read begins with one of these.
+_ONE_STUDY = select(STUDY).where(STUDY.c.id == bindparam("wanted"))
+_ONE_TRIAL = select(*TRIAL_COLUMNS).where(TRIAL.c.id == bindparam("wanted"))
+_NUMBERED = select(*TRIAL_COLUMNS).where(
+    TRIAL.c.study_id == bindparam("wanted"), TRIAL.c.number == bindparam("number")
+)
 # From which states a request may lead to which.
 MOVES: dict[str, tuple[tuple[StudyState, ...], StudyState]] = {
     "pause": (("running",), "paused"),
@@ -79,7 +85,7 @@ def insert_study(connection: Connection, spec: StudySpec, dataset: DatasetView) 
 
 def read_study(connection: Connection, study_id: int) -> RowMapping:
     """Return a study's row; raises `NotFound`."""
-    row = connection.execute(select(STUDY).where(STUDY.c.id == study_id)).mappings().one_or_none()
+    row = connection.execute(_ONE_STUDY, {"wanted": study_id}).mappings().one_or_none()
     if row is None:
         raise no_such("study", study_id)
     return row
@@ -396,9 +402,16 @@ def read_listed(connection: Connection, trial_ids: Sequence[int]) -> list[RowMap
     return sorted(found, key=lambda row: int(row["number"]))
 
 
-def read_trial(connection: Connection, condition: ColumnElement[bool]) -> Trial | None:
-    """Return the trial that a condition picks out."""
-    row = connection.execute(select(*TRIAL_COLUMNS).where(condition)).mappings().one_or_none()
+def read_trial(connection: Connection, trial_id: int) -> Trial | None:
+    """Return the trial of an id."""
+    row = connection.execute(_ONE_TRIAL, {"wanted": trial_id}).mappings().one_or_none()
+    return trial_from(row) if row else None
+
+
+def read_numbered(connection: Connection, study_id: int, number: int) -> Trial | None:
+    """Return a study's trial of a number."""
+    values = {"wanted": study_id, "number": number}
+    row = connection.execute(_NUMBERED, values).mappings().one_or_none()
     return trial_from(row) if row else None
 
 

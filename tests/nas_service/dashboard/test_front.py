@@ -44,7 +44,9 @@ def test_another_limit_redraws_the_front_and_says_what_it_costs(mixed_search: An
     document = plot(mixed_search, "latency_ms:0.95")
     assert trace(document, "front")["y"] == [0.90]
     assert len(trace(document, "beyond")["x"]) == 3
-    limits = front_contents.limits(mixed_search.service, choice(mixed_search, "latency_ms:0.95"))
+    limits = front_contents.limits(
+        front_contents.flat_report(mixed_search.service, choice(mixed_search, "latency_ms:0.95"))
+    )
     assert "2 of 5 trained networks fit within all limits" in limits["limits_summary"]
     words = {row.metric: row.words for row in limits["limit_rows"]}
     assert "It costs 7.0 points: #2 beyond it (2.00 ms) has 97.00 %" in words["latency_ms"]
@@ -54,10 +56,10 @@ def test_another_limit_redraws_the_front_and_says_what_it_costs(mixed_search: An
 def test_a_limit_that_nothing_keeps_says_so(mixed_search: Any) -> None:
     assert "loosen" in plot(mixed_search, "latency_ms:0.1")["message"]
     none = choice(mixed_search, "latency_ms:0.1")
-    limits = front_contents.limits(mixed_search.service, none)
+    limits = front_contents.limits(front_contents.flat_report(mixed_search.service, none))
     assert limits["limits_summary"] == "None of 5 trained networks keeps all limits."
     assert front_contents.table(mixed_search.service, none)["members"] == []
-    assert front_contents.advice(mixed_search.service, none)["picks"] == []
+    assert front_contents.advice(front_contents.flat_report(mixed_search.service, none))["picks"] == []
 
 
 def test_ties_are_marked_and_explained(mixed_search: Any) -> None:
@@ -66,7 +68,7 @@ def test_ties_are_marked_and_explained(mixed_search: Any) -> None:
     assert trace(document, "front")["marker"]["symbol"] == ["circle", "circle", "diamond"]
     assert "1 of the front (diamonds) is tied" in document["caption"]
     assert "validation examples" in document["caption"]
-    advice = front_contents.advice(mixed_search.service, choice(mixed_search))
+    advice = front_contents.advice(front_contents.flat_report(mixed_search.service, choice(mixed_search)))
     assert [(pick.name, pick.member.number) for pick in advice["picks"]] == [
         ("best", 2),
         ("as good", 1),
