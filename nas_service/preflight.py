@@ -115,6 +115,8 @@ def _estimate(
     source = "measured in earlier trials" if macs_per_s else "assumed, for nothing has been trained here yet"
     count = f"{max(1, workers)} worker{'s' if workers > 1 else ''}"
     basis = f"{count} at {speed / 1e9:.1f} GMAC/s a worker, {source}"
+    # No guess is better than to a few per cent.
+    minutes = float(f"{minutes:.3g}")
     if spec.budget.minutes is not None:
         return min(minutes, spec.budget.minutes), basis
     return minutes, basis

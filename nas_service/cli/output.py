@@ -32,6 +32,13 @@ def say(text: str) -> None:
     print(redacted(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
+def say_next(commands: Mapping[str, str]) -> None:
+    """Name commands to go on with, each beside what it does, in two columns."""
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        say(f"  {command:<{width}}  {purpose}")
+
+
 def show(data: Any, *, form: Format, columns: Sequence[str] = ()) -> None:
     """Print one value or a list of values in the chosen format.
 

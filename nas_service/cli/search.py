@@ -12,7 +12,7 @@ from nas_service.cli.backend import Backend, connected, server_address
 from nas_service.cli.confirming import follow_confirmation, show_confirmation
 from nas_service.cli.described import read_description
 from nas_service.cli.local_workers import LocalWorkers
-from nas_service.cli.output import Format, say, show
+from nas_service.cli.output import Format, say, say_next, show
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.progress_bar import StudyBar
@@ -173,11 +173,18 @@ def report(backend: Backend, study: StudyView, form: Format) -> int:
         reasons = ", ".join(f"{name} {count:,}" for name, count in result.left_out.items())
         say(f"candidates left out before any was proposed, by what they break: {reasons}")
     if study.state == "failed":
+        say_next({f"nas study extend {study.study} --limit METRIC=BOUND": "go on under another limit"})
         return 1
-    say(f"  nas study front {study.study}             the front again")
-    say(f"  nas trial show {study.study} NUMBER       all about one network")
-    say(f"  nas trial export {study.study} NUMBER -o FOLDER   take it away")
-    say("  nas up                        the same on a page")
+    best = max(result.front, key=lambda member: member.values.get("accuracy", 0.0), default=None)
+    trial = f"{study.study} {best.number if best else 'NUMBER'}"
+    say_next(
+        {
+            f"nas study front {study.study}": "the front again",
+            f"nas trial show {trial}": "all about one network",
+            f"nas trial export {trial} -o FOLDER": "take it away",
+            "nas up": "the same on a page",
+        }
+    )
     return 0
 
 

@@ -15,7 +15,7 @@ import typer
 
 from nas_service.api.binding import check_binding
 from nas_service.cli.local_service import LocalService
-from nas_service.cli.output import say
+from nas_service.cli.output import say, say_next
 from nas_service.errors import Conflict, FieldError, InvalidInput, ServiceError
 from nas_service.gpus import visible_gpus
 from nas_service.pools import (
@@ -209,11 +209,15 @@ def _greet(settings: Settings) -> None:
     count = "a worker in every slot" if wanted is None else f"{wanted} worker{'s' * (wanted != 1)}"
     say(f"\n  {_address(settings)}\n")
     say(f"  server and {count} run; data in {settings.data_home}")
-    say("  nas study list                     all studies")
-    say("  nas study watch NUMBER             follow one here")
-    say("  nas search --dataset FILE.npz ...  a search of your own")
-    say("  nas worker scale N                 more workers, or fewer")
-    say("  Ctrl-C                             stop everything\n")
+    say_next(
+        {
+            "nas study list": "all studies",
+            "nas study watch NUMBER": "follow one here",
+            "nas search --dataset FILE.npz ...": "a search of your own",
+            "nas worker scale N": "more workers, or fewer",
+            "Ctrl-C": "stop everything\n",
+        }
+    )
 
 
 def _wait_until_ready(settings: Settings, server: Slot, ends: list[int]) -> None:

@@ -29,6 +29,7 @@ from nas_service.studies import ACTIVE_STATES
 from nas_service.yaml_text import yaml_text
 from search_spaces.errors import SearchSpaceError
 
+_TITLES: dict[int, str] = {HTTPStatus.UNPROCESSABLE_ENTITY: "This address cannot be answered"}
 # Where to go from an address below which there is nothing.
 _WAYS = {"datasets": ("/datasets", "All data sets"), "families": ("/families", "All families")}
 
@@ -83,7 +84,7 @@ def error_page(status: int, detail: str, request: Request) -> Response:
     return render(
         "error.html",
         status=status,
-        title=HTTPStatus(status).phrase.capitalize(),
+        title=_TITLES.get(status) or HTTPStatus(status).phrase.capitalize(),
         # The button goes where the command would look.
         detail=redacted(detail.partition("; see: nas")[0]),
         request_id=identity,
