@@ -91,6 +91,28 @@ def field_errors(
     return tuple(FieldError(below + field.pointer, field.message, field.allowed) for field in found)
 
 
+# What a bound of pydantic's leaves, by the name that its findings give it.
+_ALLOWED = {
+    "expected": "{}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "ge": "at least {}",
+    "gt": "more than {}",
+    "max_length": "at most {} long",
+    "min_length": "at least {} long",
+}
+
+
+def allowed_by(context: Mapping[str, Any]) -> str | None:
+    """Return what would be right, from what pydantic says of a wrong value; None where it names no bound.
+
+    Example:
+        >>> allowed_by({"ge": 1}), allowed_by({"expected": "'max' or 'min'"}), allowed_by({})
+        ('at least 1', "'max' or 'min'", None)
+    """
+    return next((words.format(context[name]) for name, words in _ALLOWED.items() if name in context), None)
+
+
 def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:
     location = [part for part in detail["loc"] if not str(part).startswith("function-")]
     pointer = reduce(pointed, location, "")
@@ -104,10 +126,15 @@ def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:
     if detail["type"] == "missing":
         return FieldError(pointer, "missing")
     if detail["type"] == "literal_error":
-        return FieldError(pointer, f"{shown(detail['input'])} is unknown", str(context.get("expected", "")))
-    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        return FieldError(pointer, f"{shown(detail['input'])} is unknown", allowed_by(context))
+    said = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message, _, allowed = said.partition("; allowed: ")
     says_value = detail["type"] == "value_error" or not _is_plain(detail["input"])
-    return FieldError(pointer, message if says_value else f"{message}, not {shown(detail['input'])}")
+    return FieldError(
+        pointer,
+        message if says_value else f"{message}, not {shown(detail['input'])}",
+        allowed or allowed_by(context),
+    )
 
 
 def _known_fields(model: type[BaseModel], path: list[Any]) -> list[str]:

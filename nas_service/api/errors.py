@@ -27,6 +27,7 @@ from nas_service.problems import (
     problem_of,
 )
 from nas_service.redaction import redacted
+from nas_service.spec_file import allowed_by
 from nas_service.store.engine import is_full
 
 log = logging.getLogger(__name__)
@@ -117,21 +118,25 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 def _field(entry: dict[str, object]) -> ProblemField:
     location = entry["loc"] if isinstance(entry["loc"], tuple) else ()
     context = entry.get("ctx")
-    expected = context.get("expected") if isinstance(context, dict) else None
+    message, _, allowed = str(entry["msg"]).removeprefix("Value error, ").partition("; allowed: ")
     if entry["type"] == "json_invalid":
         reason = context.get("error") if isinstance(context, dict) else ""
         return ProblemField(pointer="", message=f"the body is not JSON: {reason}")
     return ProblemField(
         # The first part says where the value stood: body, path or query.
         pointer="".join(f"/{part}" for part in location[1:]),
-        message=str(entry["msg"]).removeprefix("Value error, "),
-        allowed=str(expected) if expected is not None else None,
+        message=message.replace("Input should be", "must be"),
+        allowed=allowed or (allowed_by(context) if isinstance(context, dict) else None),
     )
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    problem = refusal(error.status_code, str(error.detail))
+    detail = str(error.detail)
+    if detail == HTTPStatus.NOT_FOUND.phrase:
+        # No route is like that, so nothing of ours has said what is missing.
+        detail = f"there is nothing at {request.url.path[:200]}; /docs lists what there is"
+    problem = refusal(error.status_code, detail)
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods_at(request)))

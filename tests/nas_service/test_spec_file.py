@@ -1,6 +1,7 @@
 """Specs: the same in YAML and JSON, and one clear line for what is wrong."""
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas_service.errors import InvalidInput
+from nas_service.metrics import METRICS
 from nas_service.spec_file import read_spec
 
 SPEC = {
@@ -116,3 +118,18 @@ def test_a_spec_with_junk_in_one_field_is_read_or_refused(field: str, junk: obje
         assert error.errors  # noqa: PT017  (either way out is right)
     else:
         assert read_spec(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        ({"budget": {"trials": 0}}, "at least 1"),
+        ({"search": {"random_share": 2}}, "at most 1.0"),
+        ({"objectives": [{"metric": "accuracy", "goal": "up"}]}, "'max' or 'min'"),
+        ({"objectives": [{"metric": "speed"}]}, ", ".join(METRICS)),
+    ],
+)
+def test_a_wrong_value_comes_with_what_is_allowed(wrong: dict[str, Any], allowed: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_spec({"dataset": "digits", **wrong})
+    assert [error.allowed for error in refused.value.errors] == [allowed]

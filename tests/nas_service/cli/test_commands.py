@@ -220,4 +220,5 @@ def test_a_study_is_cloned_steered_and_watched(
     assert run(["study", "watch", str(finished_study), "-o", "csv"]) == 0
     told = capsys.readouterr()
     assert told.out.startswith("number,accuracy")
-    assert f"nas trial show {finished_study} NUMBER" in told.err
+    best = told.out.splitlines()[1].partition(",")[0]
+    assert f"nas trial show {finished_study} {best} " in told.err
