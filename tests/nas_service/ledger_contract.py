@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
 
+from nas_service.early_stopping import RungEntry, decide
 from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, SamplerName, Search, StudySpec, Training
@@ -59,6 +61,25 @@ def drawn(space: Any, seed: int, version: int = 1) -> Proposal:
         forbidden=resolved.forbidden(network),
         space_version=version,
     )
+
+
+def replayed(service: Service, study: int) -> list[tuple[int, int, str]]:
+    """Decide anew from events and trials alone: trial, epoch and answer of each report, in their order."""
+    training = service.study(study).spec.training
+    rungs: dict[int, list[RungEntry]] = {rung: [] for rung in training.rungs}
+    found = []
+    for event in service.events(study_id=study, limit=10_000):
+        if event.kind != "trial.epoch":
+            continue
+        trial, epoch = event.data["trial"], event.data["epoch"]
+        answer = "continue"
+        if epoch in rungs:
+            entry = RungEntry(trial, (-event.data["accuracy"], service.trial(trial).metrics["params"]))
+            goes_on = decide(entry, rungs[epoch], training.reduction_factor)
+            answer = "continue" if goes_on else "prune"
+            rungs[epoch].append(entry)
+        found.append((trial, epoch, answer))
+    return found
 
 
 class LedgerContract:
@@ -392,6 +413,30 @@ class LedgerContract:
             lease = ledger.reserve(study, worker, [make_proposal(place)]).leases[0]
             answers.append(ledger.report(lease, EpochReport(epoch=1, accuracy=accuracy)))
         assert answers == ["continue", "prune", "prune", "continue", "prune", "prune"]
+
+    def test_what_was_recorded_decides_at_each_rung_as_it_did(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study = service.create_study(make_spec(budget=Budget(trials=30))).study
+        random = Random(5)
+        workers = [join(ledger, name) for name in ("one", "two", "three")]
+        running: list[tuple[Lease, int]] = []
+        decided: list[tuple[int, int, str]] = []
+        for seed in range(24):
+            running.append((ledger.reserve(study, workers[seed % 3], [make_proposal(seed)]).leases[0], 0))
+            while len(running) == 3 or (running and seed == 23):
+                lease, epoch = running.pop(random.randrange(len(running)))
+                report = EpochReport(epoch=epoch + 1, accuracy=round(random.random(), 3))
+                answer = ledger.report(lease, report)
+                decided.append((lease.trial_id, report.epoch, answer))
+                if answer == "continue" and report.epoch < 9:
+                    running.append((lease, report.epoch))
+                else:
+                    state = "pruned" if answer == "prune" else "complete"
+                    metrics = {"accuracy": report.accuracy}
+                    ledger.complete(lease, outcome(lease.trial_id, state=state, metrics=metrics))
+        assert replayed(service, study) == decided
+        assert {answer for _, epoch, answer in decided if epoch == 3} == {"continue", "prune"}
 
     def test_epochs_between_rungs_are_kept_and_stop_nobody(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
