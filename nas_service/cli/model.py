@@ -39,7 +39,10 @@ def serve_model(
     from nas_service.model_process import serve
     from nas_service.settings import Settings
 
-    settings = Settings(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, behind_proxy=behind_proxy)
+    given = {"tls_cert": tls_cert, "tls_key": tls_key, "behind_proxy": behind_proxy or None}
+    # What is not given may stand in the environment.
+    known = {name: value for name, value in given.items() if value is not None}
+    settings = Settings.model_validate({"host": host, "port": port, **known})
     check_binding(settings)
     token = _token(token_file)
     if token is None and not is_loopback(host):

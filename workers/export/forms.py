@@ -11,7 +11,11 @@ from workers.latency.measurement import measure_network
 
 # By what people call them: where the exported file will run, and the device that stands for it here.
 TARGETS = {"cpu-onnx": "cpu", "cpu-torch": "cpu-torch", "cuda": "cuda"}
-MERGES = ("cheaper", "always")
+# The arguments that `fold_graph` knows, and what they do in words.
+MERGES = {
+    "cheaper": "convolutions merged where that adds no work",
+    "always": "convolutions merged wherever they can be",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,8 @@ class ExecutionForm:
     @property
     def words(self) -> str:
         """Say how it was folded."""
-        parts = [f"merge {self.choice['merge']}"]
-        parts += ["concatenated convolutions merged"] if self.choice["concat"] else []
+        parts = [MERGES[str(self.choice["merge"])]]
+        parts += ["concatenated ones too"] if self.choice["concat"] else []
         parts += ["groups made dense"] if self.choice["dense"] else []
         return ", ".join(parts)
 

@@ -22,9 +22,15 @@ from workers.data.arrays import Part
 from workers.export.trained import Trained
 
 LEARNING_RATE = 0.01
+# Folded weights have no norm behind them that would hold a large step back.
+MOST_GRADIENT = 1.0
 SEED = 0
 CALIBRATION_EXAMPLES = 1_000
 WEIGHTS, ACTIVATIONS = (-127, 127), (0, 255)
+
+
+class TuningDiverged(Exception):
+    """The network answers with NaN or infinity: its weights are of no use."""
 
 
 def tuned(
@@ -43,6 +49,9 @@ def tuned(
         network: Folded; its own answers are the targets.
         epochs: Over the training part, with a step size that falls to zero.
         on_epoch: Told the number of each epoch, from 1; what it raises ends the tuning.
+
+    Raises:
+        TuningDiverged: No weights came of it.
     """
     student, teacher = _module(network), _module(network)
     quantisers = _fake_quantised(student)
@@ -60,8 +69,19 @@ def tuned(
             loss = functional.cross_entropy(student(inputs), targets)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(student.parameters(), MOST_GRADIENT)
             optimiser.step()
-    return DeployedNetwork(network.graph, _plain_state(student, network))
+    learnt = DeployedNetwork(network.graph, _plain_state(student, network))
+    _check_finite(trained, _module(learnt))
+    return learnt
+
+
+@torch.no_grad()
+def _check_finite(trained: Trained, network: Network) -> None:
+    # Not the student's answers: rounding makes numbers even of what is none.
+    for inputs, _ in trained.batches(trained.data.validation):
+        if not bool(torch.isfinite(network(inputs)).all()):
+            raise TuningDiverged("diverged: the network answers with infinite numbers")
 
 
 class _RoundedWeights(nn.Module):

@@ -22,7 +22,7 @@ from workers.export.int8 import quantised
 from workers.export.onnx_files import inference, onnx_file, session
 from workers.export.preprocessing import as_code, preprocessing_of, put_before
 from workers.export.trained import Trained
-from workers.export.tuning import tuned
+from workers.export.tuning import TuningDiverged, tuned
 from workers.export.verification import Agreement, accuracy_of, agreement, verified
 from workers.latency.estimate import Estimate
 from workers.latency.measurement import time_run
@@ -87,6 +87,9 @@ class Writing:
 
     def _weights(self) -> None:
         self._put("weights.safetensors", weights_file(self._trained.network, self._trained.architecture))
+        self._preparation()
+
+    def _preparation(self) -> None:
         self._put("preprocessing.json", _json(preprocessing_of(self._trained).to_dict()))
 
     def _torch(self) -> None:
@@ -119,7 +122,7 @@ class Writing:
         drop = self._eight_bits("ONNX int8", model, exact)
         if self._request.qat_epochs:
             model = self._tuned(form.network, model, exact)
-        elif drop > NOTABLE_DROP:
+        elif _is_notable(drop):
             self.remarks.append("fine-tuning for 8 bits may win that back: --qat-epochs 3")
         self._put_onnx("model-int8.onnx", model)
 
@@ -128,7 +131,7 @@ class Writing:
         found = agreement(self._trained, inference(model))
         self._row(name, model, found, self._timed(model))
         drop = exact - found.accuracy
-        if drop > NOTABLE_DROP:
+        if _is_notable(drop):
             self.remarks.append(
                 f"{name}: 8 bits cost {100 * drop:.2f} points of test accuracy "
                 f"({100 * found.accuracy:.2f} instead of {100 * exact:.2f} %)"
@@ -142,7 +145,11 @@ class Writing:
         def tell(epoch: int) -> None:
             self._on_step(f"tunes for 8 bits, epoch {epoch} of {epochs}")
 
-        learnt = tuned(self._trained, network, epochs, tell)
+        try:
+            learnt = tuned(self._trained, network, epochs, tell)
+        except TuningDiverged as error:
+            self.remarks.append(f"model-int8.onnx is the untuned form: tuning {error}")
+            return plain
         model = quantised(self._trained, onnx_file(self._trained, learnt))
         self._eight_bits(f"ONNX int8, tuned for {epochs} epochs", model, exact)
         part = self._trained.data.validation
@@ -163,6 +170,8 @@ class Writing:
         if self._request.with_preprocessing:
             model = put_before(preprocessing_of(self._trained), model)
         self._put(name, model)
+        # `nas predict` and `nas serve-model` read it beside the file.
+        self._preparation()
 
     def _chosen_form(self) -> ExecutionForm:
         if self._form is None:
@@ -235,6 +244,11 @@ class Writing:
     def _accuracy(self) -> float:
         chosen = self._trained.test_logits.argmax(1)
         return int((chosen == self._trained.test.labels).sum()) / len(self._trained.test)
+
+
+def _is_notable(drop: float) -> bool:
+    # Shares of examples: a difference of just a point may come out a rounding above it.
+    return drop > NOTABLE_DROP + 1e-9
 
 
 def _json(data: object) -> bytes:

@@ -241,6 +241,17 @@ def test_tuned_weights_lose_less_when_they_are_rounded_coarsely(
     assert loss(tuning.tuned(trained, network, 2)) < loss(network)
 
 
+def test_tuning_that_diverges_is_said_and_the_untuned_file_is_written(
+    trained: Trained, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "LEARNING_RATE", 1e38)
+    wanted = ExportRequest(formats=("onnx-int8",), qat_epochs=1)
+    exported = export(trained, destination, wanted)
+    assert "model-int8.onnx is the untuned form: tuning diverged" in " ".join(exported.remarks)
+    assert [form.name for form in exported.forms] == ["ONNX int8"]
+    assert (destination / "model-int8.onnx").stat().st_size == exported.forms[0].size_bytes
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing(trained: Trained, tmp_path: Path) -> None:
     disk = tmp_path / "disk"

@@ -51,7 +51,7 @@ def test_a_worker_exports_and_the_command_writes_the_folder(
     wanted = ["trial", "export", str(filler.study), "0", "-o", str(destination)]
     assert run([*wanted, "--format", "onnx", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["files"] == ["export.json", "model.onnx"]
+    assert printed["files"] == ["export.json", "model.onnx", "preprocessing.json"]
     assert sorted(path.name for path in destination.iterdir()) == printed["files"]
     assert printed["forms"][0]["disagreements"] == 0
     assert list(destination.parent.iterdir()) == [destination]
