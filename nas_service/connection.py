@@ -37,6 +37,8 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 CACHE_BYTES = 20 * 1000**3
 # What is read or written of a file at a time.
 PART_BYTES = 1024 * 1024
+# What the address of a server may look like.
+ADDRESSES = "http://HOST:PORT or https://HOST"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 Outcome = TypeVar("Outcome")
 
@@ -248,6 +250,15 @@ def _without_certificates(server: str) -> dict[str, Any]:
 async def _parts(file: BinaryIO) -> AsyncIterator[bytes]:
     while part := await run_sync(file.read, PART_BYTES):
         yield part
+
+
+def is_address(server: str) -> bool:
+    """Whether a text could be the address of a server: http or https, and a host."""
+    try:
+        parts = urlsplit(server)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def is_loopback(server: str) -> bool:

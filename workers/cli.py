@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nas_service import logs
+from nas_service.connection import ADDRESSES, is_address
 from nas_service.devices import checked_remote
 from nas_service.errors import InvalidInput, ServiceError
 from nas_service.ledger.protocol import Ledger, LedgerRefused
@@ -107,6 +108,8 @@ def _checked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ar
             checked_remote(options.device)
     except ValueError as error:
         parser.error(f"--device: {error}")
+    if options.server and not is_address(options.server):
+        parser.error(f"--server: {redacted(options.server)[:80]!r} is no address; allowed: {ADDRESSES}")
     return options
 
 

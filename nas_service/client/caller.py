@@ -1,13 +1,20 @@
 """Who performs calls and plans: a connection, and what its errors mean to a person."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
-from nas_service.connection import AsyncConnection, Connection, Damaged, NoRoom, is_loopback
+from nas_service.connection import (
+    ADDRESSES,
+    AsyncConnection,
+    Connection,
+    Damaged,
+    NoRoom,
+    is_address,
+    is_loopback,
+)
 from nas_service.errors import FieldError, InvalidInput, ServerUnreachable, Unavailable
 from nas_service.exchange import Plan, Refused, Unreachable
 from nas_service.problems import service_error
@@ -16,7 +23,6 @@ from nas_service.settings import Settings
 
 Outcome = TypeVar("Outcome")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
-_ADDRESS = re.compile(r"https?://[^/\s]")
 
 
 class Caller:
@@ -112,10 +118,10 @@ def translated(server: str) -> Iterator[None]:
 def address_of(server: str | None) -> str:
     """Return the server to ask; raises `InvalidInput` for what is no address."""
     address = server or os.environ.get("NAS_SERVER") or DEFAULT_SERVER
-    if not _ADDRESS.match(address):
+    if not is_address(address):
         field = "/server" if server else "/NAS_SERVER"
         shown = repr(redacted(address)[:80])
-        raise InvalidInput(FieldError(field, f"{shown} is no address", "http://HOST:PORT or https://HOST"))
+        raise InvalidInput(FieldError(field, f"{shown} is no address", ADDRESSES))
     return address
 
 

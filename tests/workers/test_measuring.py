@@ -154,6 +154,7 @@ print(" ".join(name for name in sys.modules if "." not in name))
     [
         (["--measure-only"], "--measure-only needs --device NAME"),
         (["--device", "pi4"], "--device needs --measure-only"),
+        (["--server", "localhost:8000"], "'localhost:8000' is no address; allowed: http://HOST:PORT"),
         (["--measure-only", "--device", "cpu"], "give this machine another name"),
         (["--measure-only", "--device", "Pi 4"], "is no device; allowed:"),
         (["--measure-only", "--device", "pi4", "--study", "1"], "serves all studies"),
