@@ -81,8 +81,7 @@ def random_arm(members: Sequence[FrontMember], x: str, y: str) -> Figure:
 
 def picks(members: Sequence[FrontMember], names: Mapping[int, str], x: str, y: str) -> list[dict[str, Any]]:
     """A word with an arrow at each of some members, by number; to the left of what costs most."""
-    places = [member.values[x] for member in members]
-    leftmost, rightmost = min(places, default=0.0), max(places, default=0.0)
+    leftmost = min((member.values[x] for member in members), default=0.0)
     return [
         {
             "x": member.values[x],
@@ -92,8 +91,8 @@ def picks(members: Sequence[FrontMember], names: Mapping[int, str], x: str, y: s
             "arrowhead": 0,
             "arrowwidth": 1,
             "arrowcolor": FRONT,
-            # At the right edge there is no room for a word; above the front there is, for nothing is better.
-            **({"ax": -20, "ay": -18} if member.values[x] == rightmost > leftmost else {"ax": 22, "ay": 26}),
+            # Above the front there is room, for nothing is better; beside the axis only below it.
+            **({"ax": 22, "ay": 26} if member.values[x] == leftmost else {"ax": -20, "ay": -18}),
             "font": {"size": 11},
         }
         for member in members
