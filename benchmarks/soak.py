@@ -25,7 +25,8 @@ from nas_service.store.engine import make_engine, reading
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "chaos"))
 
 from databases import running
-from storm import LEASE_S, Result, Storm
+from nursery import Nursery
+from storm import LEASE_S, MODULES, Result, Storm
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,13 +43,14 @@ def main(arguments: list[str] | None = None) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="nas-soak-") as name,
         running(options.database) as database,
+        Nursery(*MODULES) as nursery,
     ):
         storm = Storm(
             database, Path(name), options.seed, trials_a_study=200, faults_a_second=options.faults_a_second
         )
         _end_on_signals(storm.stop)
         threading.Thread(target=_tell, args=(storm,), daemon=True).start()
-        result = storm.run(60 * options.minutes)
+        result = storm.run(60 * options.minutes, nursery)
         version = _version(database.url)
     record = _record(result, options.database, version)
     write(options.name or f"soak_{options.database}", record)

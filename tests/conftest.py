@@ -15,6 +15,14 @@ from nas_service.trials import EpochReport, Lease, Outcome, Proposal, Trial, Wor
 from search_spaces import RandomTrial, analyse, resolve_space
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Files of many tests that take a minute or more.
+LONG = frozenset({"test_http_ledger.py", "test_sql_ledger.py", "test_architecture_rows.py"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: the last one would keep one process busy and all others idle."""
+    marked = {item.path for item in items if any(map(item.get_closest_marker, ("slow", "browser")))}
+    items.sort(key=lambda item: item.path not in marked and item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)

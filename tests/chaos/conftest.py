@@ -1,8 +1,5 @@
 """Real processes, real signals, and a checker that reads the raw rows."""
 
-import contextlib
-import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +15,7 @@ from nas_service.store.engine import reading
 sys.path.insert(0, str(Path(__file__).parent))
 
 from machines import LEASE_S, Machines
+from nursery import Nursery
 
 
 @pytest.fixture
@@ -25,16 +23,19 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", database_url=None, lease_s=LEASE_S)
 
 
+@pytest.fixture(scope="module")
+def worker_nursery() -> Iterator[Nursery]:
+    """What forks real workers, and servers; optimisers import `torch._dynamo` when the first is made."""
+    modules = ("workers.worker", "workers.cli", "workers.evaluation", "workers.measuring", "torch._dynamo")
+    with Nursery(*modules, "nas_service.server") as nursery:
+        yield nursery
+
+
 @pytest.fixture
-def machines(settings: Settings, tmp_path: Path) -> Iterator[Machines]:
-    machines = Machines(settings, tmp_path)
+def machines(worker_nursery: Nursery, settings: Settings, tmp_path: Path) -> Iterator[Machines]:
+    machines = Machines(worker_nursery, settings, tmp_path)
     yield machines
-    for process in machines.processes:
-        with contextlib.suppress(ProcessLookupError):
-            # A stopped process does not die of a polite signal.
-            os.kill(process.pid, signal.SIGCONT)
-        process.kill()
-        process.wait()
+    machines.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real processes on one data folder."""
+"""Real processes on one data folder, forked by a nursery that has imported what they need."""
 
 import contextlib
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from nursery import Child, Nursery
 
 from nas_service.settings import Settings
 
@@ -32,48 +33,62 @@ def eventually(condition: Callable[[], object], seconds: float = 120.0) -> objec
 class Machines:
     """The processes of one test."""
 
+    nursery: Nursery
     settings: Settings
     folder: Path
-    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    children: list[Child] = field(default_factory=list)
+    searches: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
-    def worker(self, name: str, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+    def worker(self, name: str, *arguments: str, **environment: str) -> Child:
         """Start a worker on the data folder, or with `--server` on a server."""
-        return self._start(f"{name}.log", ["-m", "workers", "--name", name, *arguments], environment)
+        return self._fork("workers.cli:main", f"{name}.log", ["--name", name, *arguments], environment)
 
-    def server(self, port: int) -> "subprocess.Popen[bytes]":
+    def server(self, port: int) -> Child:
         """Start a server and wait until it is ready."""
-        process = self._start("server.log", ["-m", "nas_service.server"], {"NAS_PORT": str(port)})
+        child = self._fork("nas_service.server:main", "server.log", [], {"NAS_PORT": str(port)})
         eventually(lambda: _is_ready(port))
-        return process
+        return child
 
     def search(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start a search with a worker of its own."""
+        """Start a search with a worker of its own, each with an interpreter of its own."""
         code = "from nas_service.cli.main import main; main()"
-        return self._start("search.log", ["-c", code, "search", *arguments, "--workers", "1"], {})
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NAS_")}
+        with (self.folder / "search.log").open("ab") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, "search", *arguments, "--workers", "1"],
+                env={**inherited, **self._environment(), "OMP_NUM_THREADS": "1"},
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        self.searches.append(process)
+        return process
 
     def log(self, name: str) -> str:
         """Return what a process has said so far."""
         return (self.folder / f"{name}.log").read_text()
 
-    def _start(self, log: str, command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NAS_")}
-        own = {
+    def close(self) -> None:
+        """End all that still run."""
+        for child in self.children:
+            child.kill()
+        for search in self.searches:
+            search.kill()
+            search.wait()
+
+    def _fork(self, target: str, log: str, arguments: list[str], environment: dict[str, str]) -> Child:
+        own = {**self._environment(), **environment}
+        child = self.nursery.fork(target, arguments, self.folder / log, **own)
+        self.children.append(child)
+        return child
+
+    def _environment(self) -> dict[str, str]:
+        return {
             "NAS_HOME": str(self.settings.data_home),
             "NAS_LEASE_S": str(LEASE_S),
-            "OMP_NUM_THREADS": "1",
             # The machine is busy with other processes of the test.
             "NAS_TIMING_NOISE_LIMIT": "1000",
         }
-        with (self.folder / log).open("ab") as stream:
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                env={**inherited, **own, **environment},
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
-        self.processes.append(process)
-        return process
 
 
 def _is_ready(port: int) -> bool:

@@ -168,6 +168,8 @@ def _fork(order: dict[str, Any]) -> int:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
     except BaseException:
         traceback.print_exc()
+    # As an interpreter does at its end: one that hangs there hangs here too.
+    threading._shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

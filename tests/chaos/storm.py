@@ -113,19 +113,20 @@ class Storm:
         self._is_over = False
         self._refused = 0
 
-    def run(self, seconds: float) -> Result:
-        """Storm for so long, let everything finish, and check."""
+    def run(self, seconds: float, nursery: Nursery) -> Result:
+        """Storm for so long, let everything finish, and check; the nursery knows `MODULES`."""
         self._began = time.monotonic()
+        self._nursery = nursery
         with ExitStack() as stack:
             self._service = Service.open(self._settings)
             stack.callback(self._service.close)
             # Reading the data set for the first time takes longer than everything else.
             self._service.datasets()
-            self._nursery = stack.enter_context(Nursery(*MODULES))
-            self._start_server()
-            self._wait_for(self._is_ready)
             self._proxy = stack.enter_context(Proxy(self._port))
             self._places = self._make_places()
+            stack.callback(self._kill_all)
+            self._start_server()
+            self._wait_for(self._is_ready)
             reader = threading.Thread(target=self._follow, daemon=True)
             reader.start()
             self._storm(seconds)
@@ -219,6 +220,11 @@ class Storm:
 
     # Who takes part
 
+    def _kill_all(self) -> None:
+        for child in (self._server, *(place.child for place in self._places)):
+            if child is not None:
+                child.kill()
+
     def _make_places(self) -> list[Place]:
         direct, cut = (f"http://127.0.0.1:{port}" for port in (self._port, self._proxy.port))
         routes = {"sql-0": [], "sql-1": [], "http-0": ["--server", direct], "http-1": ["--server", cut]}
@@ -292,11 +298,7 @@ class Storm:
     def _finish(self) -> None:
         """Kill everybody a last time, start all again unharmed, and wait until nothing is left to do."""
         self._note("the storm is over")
-        for place in self._places:
-            assert place.child is not None
-            place.child.kill()
-        assert self._server is not None
-        self._server.kill()
+        self._kill_all()
         for study in self._service.studies(page_size=20).items:
             if study.state == "running":
                 # What runs is finished, and no more begun: the rest of the budget would only take time.
@@ -349,8 +351,6 @@ class Storm:
             WorkerInfo(name="the last", host="here", pid=1)
         )
         reader.join(10)
-        assert self._server is not None
-        self._server.kill()
 
     def _result(self, violations: list[str]) -> Result:
         calls = Counter(entry["call"] for entry in self._told)

@@ -15,18 +15,12 @@ from nas_service.studies import Constraint, Objective, Training
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery("workers.worker", "workers.cli", "workers.evaluation") as nursery:
-        yield nursery
-
-
 @pytest.fixture
-def drill(nursery: Nursery, tmp_path: Path, new_database: Path) -> Iterator[Drill]:
+def drill(worker_nursery: Nursery, tmp_path: Path, new_database: Path) -> Iterator[Drill]:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "nas.db").write_bytes(new_database.read_bytes())
     # A lease that a busy machine does not outlast; who comes again under the same name waits for none.
-    with drilling(nursery, tmp_path / "home", Database(), lease_s=10.0) as drill:
+    with drilling(worker_nursery, tmp_path / "home", Database(), lease_s=10.0) as drill:
         yield drill
 
 

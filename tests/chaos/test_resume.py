@@ -1,6 +1,5 @@
 """Workers are told to end, or killed: what they trained is not trained again."""
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -65,11 +64,10 @@ def test_a_notice_and_then_a_kill_cost_no_finished_epoch(
     leaver = machines.worker("leaver")
     trial = eventually(lambda: in_training(service, study, behind=2))
     assert isinstance(trial, TrialView)
-    leaver.terminate()
+    leaver.send(signal.SIGTERM)
     # Stored and released, whatever comes then.
     eventually(lambda: service.trial(trial.id).reason == "given back by its worker")
     leaver.kill()
-    leaver.wait()
     epochs = len(service.curve(trial.id))
     checkpoint = service.trial(trial.id).checkpoint
     assert checkpoint is not None
@@ -90,7 +88,6 @@ def test_a_killed_worker_s_trial_goes_on_behind_its_last_rung(
     trial = eventually(lambda: in_training(service, study, behind=11))
     assert isinstance(trial, TrialView)
     victim.kill()
-    victim.wait()
     checkpoint = service.trial(trial.id).checkpoint
     assert checkpoint is not None
     machines.worker("heir")
@@ -109,7 +106,7 @@ def test_an_epoch_that_takes_too_long_is_abandoned_for_the_one_before(
     trial = eventually(lambda: in_training(service, study, behind=1))
     assert isinstance(trial, TrialView)
     # As Ctrl-C does.
-    leaver.send_signal(signal.SIGINT)
+    leaver.send(signal.SIGINT)
     assert leaver.wait(60) == 0
     kept, epochs = service.trial(trial.id), len(service.curve(trial.id))
     assert kept.checkpoint is not None
@@ -127,11 +124,11 @@ def test_a_draining_worker_is_listed_as_such_and_dies_of_a_second_signal(
     study = launch(service, epochs=100, batch_size=4)
     worker = machines.worker("worker", **NO_HURRY)
     eventually(lambda: in_training(service, study, behind=1))
-    worker.terminate()
+    worker.send(signal.SIGTERM)
     eventually(lambda: state_of(service, "worker") in ("draining", "stopped"))
     # On a machine that halts for seconds the epoch may have ended.
-    assert worker.poll() is not None or state_of(service, "worker") == "draining"
-    worker.terminate()
+    assert worker.code is not None or state_of(service, "worker") == "draining"
+    worker.send(signal.SIGTERM)
     assert worker.wait(60) in (0, 128 + signal.SIGTERM)
     assert half_written(machines.settings.data_home) == []
 
@@ -145,8 +142,8 @@ def test_a_worker_whose_server_hangs_ends_all_the_same(
     elsewhere = {"NAS_TOKEN": token, "NAS_HOME": str(machines.folder / "elsewhere"), "NAS_DRAIN_S": "1"}
     remote = machines.worker("remote", "--server", f"http://127.0.0.1:{port}", **elsewhere)
     eventually(lambda: in_training(service, study, behind=1))
-    os.kill(server.pid, signal.SIGSTOP)
-    remote.terminate()
+    server.send(signal.SIGSTOP)
+    remote.send(signal.SIGTERM)
     assert remote.wait(50) == 128 + signal.SIGTERM
     assert "ending although something hangs" in machines.log("remote")
 
@@ -163,7 +160,7 @@ def test_a_measuring_worker_told_to_end_answers_or_gives_back_what_it_holds(
         ask(network)
     first = machines.worker("first", "--measure-only", "--device", "board")
     eventually(lambda: any(ask(network).state == "measuring" for network in networks))
-    first.terminate()
+    first.send(signal.SIGTERM)
     assert first.wait(60) == 0
     assert state_of(service, "first") == "stopped"
     assert not any(ask(network).state == "measuring" for network in networks)
