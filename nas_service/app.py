@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from starlette.routing import BaseRoute
 
-from nas_service import __version__, dashboard
+from nas_service import __version__
 from nas_service.api import (
     PREFIX,
     architectures,
@@ -41,6 +41,8 @@ from nas_service.api.guard import Guard
 from nas_service.api.openapi import DESCRIPTION, TAGS, describe
 from nas_service.api.policy import Policies, confirm
 from nas_service.api.tail import Tail
+from nas_service.dashboard.routes import STATIC
+from nas_service.dashboard.routes import router as dashboard_router
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.settings import Settings
@@ -119,8 +121,8 @@ def all_routes() -> list[BaseRoute]:
         routes.include_router(router)
     for router in API_ROUTERS:
         routes.include_router(router, prefix=PREFIX)
-    routes.include_router(dashboard.router)
-    routes.mount("/static", StaticFiles(directory=dashboard.STATIC), name="static")
+    routes.include_router(dashboard_router)
+    routes.mount("/static", StaticFiles(directory=STATIC), name="static")
     return routes.routes
 
 

@@ -1,5 +1,4 @@
-"""The web pages: studies, trials, families, data sets and workers, live and without a build step."""
+"""The web pages: studies, trials, families, data sets and workers, live and without a build step.
 
-from nas_service.dashboard.routes import STATIC, router
-
-__all__ = ["STATIC", "router"]
+Nothing is imported here: figures and words are used where there is no server too.
+"""

@@ -16,8 +16,8 @@ def test_the_application_loads_neither_torch_nor_optuna_nor_scikit_learn() -> No
     assert not loaded_by("nas_service.app") & {"torch", "optuna", "sklearn", "onnx", "onnxruntime", "workers"}
 
 
-def test_the_command_line_loads_neither_torch_nor_optuna() -> None:
-    assert not loaded_by("nas_service.cli.main") & {"torch", "optuna", "sklearn", "workers"}
+def test_the_command_line_loads_neither_torch_nor_optuna_nor_a_server() -> None:
+    assert not loaded_by("nas_service.cli.main") & {"torch", "optuna", "sklearn", "workers", "fastapi"}
 
 
 def test_search_spaces_load_no_torch() -> None:

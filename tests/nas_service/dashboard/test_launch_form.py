@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
 from nas_service.cli.main import app
-from nas_service.dashboard import STATIC
 from nas_service.dashboard.launch_form import spec_of
+from nas_service.dashboard.routes import STATIC
 from nas_service.dashboard.spec_fields import spec_groups
 from nas_service.plain_data import read_data
 from nas_service.service import Service

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from fastapi.routing import iter_route_contexts
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from nas_service import dashboard
+from nas_service.dashboard.routes import router
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.trials import Outcome
@@ -35,7 +35,7 @@ FULL, CONTRAST = {"resultTypes": ["violations"]}, {"runOnly": ["color-contrast"]
 
 
 def page_paths() -> Iterator[str]:
-    for context in iter_route_contexts(dashboard.router.routes):
+    for context in iter_route_contexts(router.routes):
         if "GET" in context.methods and not context.path_format.startswith(NO_PAGES):
             yield context.path_format
 
