@@ -1,5 +1,6 @@
 """The connection to the database."""
 
+import math
 import os
 import sqlite3
 import time
@@ -22,7 +23,7 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 
 from nas_service.crash_points import crash_point
 from nas_service.errors import FieldError, InvalidInput, Unavailable
@@ -34,6 +35,8 @@ BUSY_TIMEOUT_S = 30
 # would hold a study's lock for hours.
 IDLE_IN_TRANSACTION_S = 15
 CLOSING_S = 2.0
+# A pooled connection that worked so lately is taken for good.
+TRUSTED_S = 1.0
 POSTGRES_DISK_FULL = "53100"
 # File systems whose locks SQLite cannot trust.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -50,9 +53,8 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
 
     Args:
         url: An SQLAlchemy URL.
-        pings: Try a pooled PostgreSQL connection before use. Without it a call after a restart of the
-        database
-            fails once, which is right for a worker: it repeats its calls anyway.
+        pings: Try a pooled PostgreSQL connection that was idle before use. Without it a call after a restart
+            of the database fails once, which is right for a worker: it repeats its calls anyway.
 
     Raises:
         InvalidInput: This is no URL of SQLite or PostgreSQL.
@@ -65,7 +67,34 @@ def make_engine(url: str, *, pings: bool = True) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     idle = f"-c idle_in_transaction_session_timeout={1000 * IDLE_IN_TRANSACTION_S}"
     given = {"options": f"{parsed.query.get('options', '')} {idle}".strip()}
-    return create_engine(parsed, pool_pre_ping=pings, pool_size=5, max_overflow=15, connect_args=given)
+    # The connection used last is used next, so that few are busy and the others are known to be idle.
+    engine = create_engine(parsed, pool_use_lifo=True, pool_size=5, max_overflow=15, connect_args=given)
+    if pings:
+        _try_idle_ones(engine)
+    return engine
+
+
+def _try_idle_ones(engine: Engine) -> None:
+    """Try pooled connections before use, but for those that were good a moment ago.
+
+    A try is a round trip, and a busy server would pay one for each transaction.
+    """
+    dialect = engine.dialect
+    failure = dialect.loaded_dbapi.Error
+
+    @event.listens_for(engine, "checkin")
+    def _note(_connection: Any, record: Any) -> None:
+        record.info["good_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _try(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("good_at", -math.inf) < TRUSTED_S:
+            return
+        try:
+            dialect.do_ping(connection)
+        except failure as error:
+            # All others are as old: the pool opens new ones.
+            raise InvalidatePoolError(str(error)) from error
 
 
 def close(engine: Engine) -> None:
