@@ -70,7 +70,12 @@ def _reads() -> list[str]:
     slowest = "; ".join(f"{k}: {name}, p99 {row['p99_ms']:.0f} ms" for k, (name, row) in worst.items())
     more = [
         ["first front after a start, ms", *(f"{results[k]['cold_ms']['front']:.0f}" for k in SERVERS)],
-        ["page usable, median and worst, ms", *map(_page, results.values())],
+        ["page usable, median and worst, ms", *(_page(r, "usable") for r in results.values())],
+        ["plot drawn by plotly.js, median and worst, ms", *(_page(r, "plot") for r in results.values())],
+        [
+            "page busy, at the longest, ms",
+            *(f"{r['page'].get('busy_ms_worst', 0):.0f}" for r in results.values()),
+        ],
         [
             "page shows a finished trial after, ms",
             *(f"{r['page']['update_ms_median']:.0f}" for r in results.values()),
@@ -86,8 +91,9 @@ def _reads() -> list[str]:
     return [intro, _table(header, rows), f"Slowest of all routes: {slowest}.", _table(["", *SERVERS], more)]
 
 
-def _page(result: Result) -> str:
-    return f"{result['page']['usable_ms_median']:.0f}, {result['page']['usable_ms_worst']:.0f}"
+def _page(result: Result, what: str) -> str:
+    figures = [result["page"].get(f"{what}_ms_{kind}") for kind in ("median", "worst")]
+    return ", ".join("not measured" if figure is None else f"{figure:.0f}" for figure in figures)
 
 
 def _wrong(events: Result) -> str:

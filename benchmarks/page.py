@@ -25,10 +25,25 @@ const look = (now) => {
 };
 requestAnimationFrame(look);
 """
+# Notes when the page became usable, by its own clock, which runs from the navigation: while plotly.js is read
+# the page answers nobody from outside. And the longest time for which it answered nobody.
+USABLE = """
+window.nasBusy = 0;
+const needed = ['#live[data-state=live]', '#front tbody tr', '#pareto .still, #pareto[data-ready]'];
+const note = () => {
+  if (needed.every((part) => document.querySelector(part))) window.nasUsable ??= performance.now();
+};
+document.addEventListener('DOMContentLoaded', () => {
+  new MutationObserver(note).observe(document.getElementById('live'), { attributeFilter: ['data-state'] });
+});
+new PerformanceObserver((list) => {
+  for (const task of list.getEntries()) window.nasBusy = Math.max(window.nasBusy, task.duration);
+}).observe({ entryTypes: ['longtask'] });
+"""
 # When the browser first painted something, and the bytes that it waits for: the page and its style sheets.
 PAINT = """() => {
   const paint_ms = performance.getEntriesByName('first-contentful-paint')[0].startTime;
-  const sheets = performance.getEntriesByType('resource').filter((entry) => entry.initiatorType === 'link');
+  const sheets = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.css'));
   const waited = [...performance.getEntriesByType('navigation'), ...sheets];
   return { paint_ms, bytes: waited.reduce((sum, entry) => sum + entry.transferSize, 0) };
 }"""
@@ -51,8 +66,11 @@ def measure_page(
 ) -> dict[str, Any]:
     """Return times of the study page in milliseconds.
 
-    The front is seen as soon as the picture of it that comes with the page is there. Usable means that the
-    page stands, its plot is drawn and its connection is live. Paint is the browser's first contentful one,
+    The front is seen as soon as the picture of it that comes with the page is there. Usable means that this
+    picture and the table of the front stand, that the page's scripts run, so that forms, limits and the
+    choice of networks answer, and that its connection is live. The plot is there once plotly.js has been read
+    and has drawn it in the picture's place: from then on points can be pointed at. Busy is the longest time
+    for which the page answers nobody meanwhile. Paint is the browser's first contentful one,
     with the bytes that it waits for. An update runs from when a trial's end is in the database until
     the page shows it. Frames are those of such updates.
 
@@ -71,7 +89,7 @@ def measure_page(
             delays, frames = _follow(browser, address, token, study, finish_one, updates)
         finally:
             browser.close()
-    usable = [load["usable_s"] for load in found]
+    usable, plotted = ([load[name] for load in found] for name in ("usable_s", "plot_s"))
     return {
         "html_bytes": round(found[0]["html_bytes"]),
         "bytes_to_paint": round(max(load["bytes"] for load in found)),
@@ -82,6 +100,9 @@ def measure_page(
         "usable_ms_first": round(1000 * usable[0], 1),
         "usable_ms_median": round(1000 * median(usable), 1),
         "usable_ms_worst": round(1000 * max(usable), 1),
+        "busy_ms_worst": round(max(load["busy_ms"] for load in found), 1),
+        "plot_ms_median": round(1000 * median(plotted), 1),
+        "plot_ms_worst": round(1000 * max(plotted), 1),
         "update_ms_median": round(1000 * median(delays), 1),
         "update_ms_worst": round(1000 * max(delays), 1),
         "longest_frame_ms": round(max(frames), 1),
@@ -97,7 +118,10 @@ def _load(browser: Browser, address: str, token: str, study: int) -> dict[str, f
     page.locator("#pareto .still, #pareto[data-ready]").first.wait_for(state="attached")
     front_s = time.perf_counter() - begun
     _until_usable(page)
-    found = {"front_s": front_s, "usable_s": time.perf_counter() - begun}
+    _until_plotted(page)
+    found = {"front_s": front_s, "plot_s": time.perf_counter() - begun}
+    usable_ms, found["busy_ms"] = page.evaluate("() => [window.nasUsable, window.nasBusy]")
+    found["usable_s"] = usable_ms / 1000
     assert answer is not None
     found |= {"html_bytes": float(len(answer.body())), **page.evaluate(PAINT)}
     page.context.close()
@@ -110,6 +134,7 @@ def _follow(
     page = _page(browser, token)
     page.goto(f"{address}/studies/{study}", wait_until="commit")
     _until_usable(page)
+    _until_plotted(page)
     delays, frames = [], []
     for _ in range(updates):
         # Until the refresh before is over.
@@ -131,11 +156,14 @@ def _page(browser: Browser, token: str) -> Page:
         viewport={"width": 1280, "height": 900}, extra_http_headers={"Authorization": f"Bearer {token}"}
     )
     context.set_default_timeout(PATIENCE_MS)
-    context.add_init_script(FRAMES)
+    context.add_init_script(FRAMES + USABLE)
     return context.new_page()
 
 
 def _until_usable(page: Page) -> None:
-    page.locator("#pareto[data-ready]").wait_for(state="attached")
     page.locator("#live[data-state=live]").wait_for(state="attached")
     page.locator("#front tbody tr").first.wait_for(state="attached")
+
+
+def _until_plotted(page: Page) -> None:
+    page.locator("#pareto[data-ready]").wait_for(state="attached")

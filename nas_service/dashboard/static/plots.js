@@ -74,6 +74,33 @@ export async function draw(plot) {
   return answer;
 }
 
+const PATIENCE_MS = 1000;
+let plotly = null;
+
+// Reading plotly.js keeps the page from answering for most of a second: first it is connected and at rest.
+function atRest() {
+  const live = document.getElementById("live");
+  return new Promise((resolve) => {
+    const look = () => { if (live.dataset.state !== "connecting") requestIdleCallback(resolve, { timeout: PATIENCE_MS }); };
+    new MutationObserver(look).observe(live, { attributeFilter: ["data-state"] });
+    setTimeout(resolve, PATIENCE_MS);
+    look();
+  });
+}
+
+// Runs plotly.js once a figure is there to draw; the page works before that.
+async function loadPlotly() {
+  await atRest();
+  plotly ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = document.getElementById("plotly-script").href;
+    script.onload = resolve;
+    script.onerror = () => { plotly = null; reject(new Error("plotly.js could not be loaded")); };
+    document.head.append(script);
+  });
+  return plotly;
+}
+
 async function redraw(plot) {
   const { figure, message, caption } = plot.nasAnswer;
   const says = plot.querySelector(".message");
@@ -84,7 +111,10 @@ async function redraw(plot) {
   const area = plot.querySelector(".plot-area");
   // Nothing to be seen behind a message is not to be reached behind it either.
   area.hidden = Boolean(message);
-  if (!message) await Plotly.react(area, figure.data, themed(figure.layout), configOf(plot));
+  if (!message) {
+    await loadPlotly();
+    await Plotly.react(area, figure.data, themed(figure.layout), configOf(plot));
+  }
   // The server's picture of the first moment stays where plotly.js could not be loaded.
   area.querySelector(".still")?.remove();
   plot.dataset.ready = String(Number(plot.dataset.ready ?? 0) + 1);

@@ -90,7 +90,7 @@ function showHover(index) {
   const traces = plot.nasAnswer.figure.data;
   const curve = traces.findIndex((trace) => trace.name === "front");
   // A point in space has no place on the page that plotly would tell.
-  if (traces[curve].type !== "scatter3d") {
+  if (window.Plotly && traces[curve].type !== "scatter3d") {
     Plotly.Fx.hover(plot.querySelector(".plot-area"), [{ curveNumber: curve, pointNumber: index }]);
   }
 }
