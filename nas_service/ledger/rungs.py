@@ -1,7 +1,6 @@
 """Whether a candidate goes on past a rung, from the rows of all of its arm who reached it."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, or_, select
 
@@ -87,13 +86,17 @@ def _entries(
     counts = or_(TRIAL.c.excluded.is_(None), TRIAL.c.id == trial_id)
     is_random = TRIAL.c.arm == "random"
     own = select(is_random).where(TRIAL.c.id == trial_id).scalar_subquery()
+    signs = _signed(spec)
+    # The database picks out the costs: of a large study, reading all figures takes most of the time.
+    costs = [TRIAL.c.metrics[name].as_float() for name in signs if not _is_told_by_accuracy(name)]
     query = (
-        select(TRIAL.c.id, TRIAL.c.metrics, EPOCH.c.accuracy)
+        select(TRIAL.c.id, EPOCH.c.accuracy, *costs)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
         .where(counts, is_random == own)
     )
-    return {row.id: RungEntry(row.id, _values(spec, row)) for row in connection.execute(query)}
+    rows = connection.execute(query)
+    return {row[0]: RungEntry(row[0], _values(signs, row[1], row[2:])) for row in rows}
 
 
 def accuracies(connection: Connection, study_id: int, since: int) -> dict[int, dict[int, float]]:
@@ -116,10 +119,27 @@ def accuracies(connection: Connection, study_id: int, since: int) -> dict[int, d
     return found
 
 
-def _values(spec: StudySpec, row: Any) -> tuple[float, ...]:
-    """Return the objectives at the rung, all to be minimised."""
-    figures = {**row.metrics, **dict.fromkeys(QUALITIES, row.accuracy), "error": 1.0 - row.accuracy}
-    return tuple(sign * figures.get(name, METRICS[name].worst) for name, sign in _signed(spec).items())
+def _values(signs: dict[str, float], accuracy: float, costs: Sequence[float | None]) -> tuple[float, ...]:
+    """Return the objectives at the rung, all to be minimised.
+
+    Args:
+        signs: What is compared, see `_signed`.
+        accuracy: At the rung.
+        costs: Of those that accuracy does not tell, in the same order; None where a trial has none.
+    """
+    known = iter(costs)
+    values = []
+    for name, sign in signs.items():
+        if name == "error":
+            value: float | None = 1.0 - accuracy
+        else:
+            value = accuracy if name in QUALITIES else next(known)
+        values.append(sign * (METRICS[name].worst if value is None else value))
+    return tuple(values)
+
+
+def _is_told_by_accuracy(name: str) -> bool:
+    return name == "error" or name in QUALITIES
 
 
 def _signed(spec: StudySpec) -> dict[str, float]:
