@@ -80,8 +80,9 @@ def random_arm(members: Sequence[FrontMember], x: str, y: str) -> Figure:
 
 
 def picks(members: Sequence[FrontMember], names: Mapping[int, str], x: str, y: str) -> list[dict[str, Any]]:
-    """A word with an arrow at each of some members, by number; to the left of what costs most."""
-    leftmost = min((member.values[x] for member in members), default=0.0)
+    """A word with an arrow at each of some members, by number."""
+    places = [member.values[x] for member in members]
+    near_axis = min(places, default=0.0) + 0.15 * (max(places, default=0.0) - min(places, default=0.0))
     return [
         {
             "x": member.values[x],
@@ -92,7 +93,7 @@ def picks(members: Sequence[FrontMember], names: Mapping[int, str], x: str, y: s
             "arrowwidth": 1,
             "arrowcolor": FRONT,
             # Above the front there is room, for nothing is better; beside the axis only below it.
-            **({"ax": 22, "ay": 26} if member.values[x] == leftmost else {"ax": -20, "ay": -18}),
+            **({"ax": 22, "ay": 26} if member.values[x] <= near_axis else {"ax": -20, "ay": -18}),
             "font": {"size": 11},
         }
         for member in members
