@@ -66,9 +66,7 @@ def run(options: argparse.Namespace) -> None:
     for name in options.only or DATA:
         path = options.folder / f"{name}.jsonl"
         known = {row.family for row in _rows(path)}
-        for family, trained in _trained_families(service, name, options):
-            if family in known or family not in (options.family or [family]):
-                continue
+        for family, trained in _trained_families(service, name, options, known):
             row = _row(name, family, trained)
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
@@ -156,9 +154,9 @@ _CHECKS: dict[str, Callable[[Trained, Path, Exported], bool]] = {
 
 
 def _trained_families(
-    service: Service, name: str, options: argparse.Namespace
+    service: Service, name: str, options: argparse.Namespace, known: set[str]
 ) -> Iterator[tuple[str, Trained]]:
-    """Train a small network of each family in one study, unless that was done, and yield them."""
+    """Train a small network of each family in one study, unless that was done; yield those not yet known."""
     try:
         study = service.find_study(name).study
     except NotFound:
@@ -166,6 +164,8 @@ def _trained_families(
     work(service, study)
     numbers: dict[str, int] = json.loads((options.folder / f"{name}.json").read_text())
     for family, number in numbers.items():
+        if family in known or family not in (options.family or [family]):
+            continue
         if service.trial_by_number(study, number).state == "complete":
             yield family, read_trained(service, str(study), number)
         else:

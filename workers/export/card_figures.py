@@ -92,7 +92,8 @@ def notes(trained: Trained, examples: int) -> list[dict[str, str]]:
     """
     here = (
         f"The weights in these files, of {origin(trained)['words']}, on the {examples:,} examples of the "
-        "test part, which were looked at for this card alone. One training: another seed gives another one."
+        "test part, which neither training nor the search has seen. One training: another seed gives another "
+        "figure."
     )
     rows = (
         ("searched", "Searched", "validation part", _searched_words(trained)),
