@@ -37,8 +37,18 @@ def serve(
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_cert else "http"
         shown = f"[{host}]" if ":" in host else host
-        say(f"POST examples to {scheme}://{shown}:{port}/predict; Ctrl-C ends it")
+        address = f"{scheme}://{shown}:{port}"
+        say(f"POST examples to {address}/predict; Ctrl-C ends it")
+        say(f"  curl {_example(network)} {address}/predict")
         uvicorn.Server(config).run([listener])
+
+
+def _example(network: ExportedNetwork) -> str:
+    """Return how curl sends a file of the kind that the network takes."""
+    channels, *sizes = network.preprocessing.input_shape
+    is_picture = len(sizes) == 2 and channels in (1, 3)
+    name, kind = ("picture.png", "image/png") if is_picture else ("examples.npy", "application/x-npy")
+    return f"--data-binary @{name} -H 'Content-Type: {kind}'"
 
 
 @contextmanager
