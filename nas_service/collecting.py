@@ -1,7 +1,7 @@
 """When Python looks for garbage: seldom and briefly, so that no reader waits for it.
 
 Reference counts free nearly everything at once; what is left are cycles. To find them Python walks through
-all objects that it keeps, some 0.2 s for a server with its libraries and what it remembers of studies, and
+all objects that it keeps, those of all libraries and all that is remembered of studies among them, and
 nothing else runs meanwhile. Whatever is there once the server has read ahead stays for good, so it is left
 out of these walks, and the walks over what came since begin later.
 """
