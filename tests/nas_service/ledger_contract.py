@@ -542,7 +542,7 @@ class LedgerContract:
         assert view.state == "failed"
         smallest = min(trial.metrics["params"] for trial in ledger.changes(study, 0).trials)
         assert "params must be at most 200" in view.reason
-        assert f"{smallest:g}" in view.reason
+        assert f"{smallest:,.0f}" in view.reason
 
     def test_an_unknown_study_or_worker_is_refused(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
