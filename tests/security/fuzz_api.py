@@ -54,7 +54,8 @@ def fuzz(home: Path, *, examples: int, seed: int, phases: str = ALL_PHASES) -> t
         ]
         done = subprocess.run(command, cwd=home, check=False, capture_output=True, text=True)
         door = httpx.get(f"{target.address}/api/v1/studies", headers=target.headers, trust_env=False)
-        if door.status_code != 200:
+        # The limit for guesses passes within a minute, and who is fast enough still meets it here.
+        if door.status_code not in (200, 429):
             raise RuntimeError(f"the door closed on the way: {door.text}\n{done.stdout}")
     return done.returncode, done.stdout + done.stderr
 
