@@ -222,9 +222,10 @@ def test_a_server_that_is_away_is_named_with_what_to_do() -> None:
 
 @pytest.mark.parametrize("server", ["127.0.0.1:8000", "nonsense", "http://[broken"])
 def test_an_address_that_is_none_is_said_so(server: str) -> None:
-    with pytest.raises(ServerUnreachable) as caught, RemoteService(server) as client:
-        client.studies()
+    with pytest.raises(InvalidInput) as caught:
+        RemoteService(server)
     assert server in str(caught.value)
+    assert "http://HOST:PORT" in str(caught.value)
 
 
 def test_the_token_of_the_data_folder_is_used_on_this_machine_only(
