@@ -42,7 +42,7 @@ def test_a_family_tells_its_source_its_ranges_and_its_yaml(client: Client, famil
     page = unescape(client.get(f"/families/{family}").text)
     member = families.get(family)
     assert member.source in page
-    assert f"Network {typical(family).hash[:8]}" in page
+    assert f"Architecture {typical(family).hash[:8]}" in page
     for field, choices in ranges(member.space.to_dict()):
         assert f'<code>{field}</code></th><td class="small">{choices}</td>' in page
     yaml = page.split('id="yaml"')[1].split(">", 1)[1].split("</pre>")[0]
