@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import prod
 from statistics import mean, median
 
 from nas_service.constraints import violations
@@ -13,8 +12,10 @@ from nas_service.studies import StudySpec
 from nas_service.views import DatasetView, Preflight
 from search_spaces import SearchSpace
 
-# Multiply-accumulates that one core trains a second, where no trial has shown it yet; a modest guess.
-DEFAULT_MACS_PER_S = 8e9
+# What one core trains, a modest guess: multiply-accumulates a second, and what an example costs beside them,
+# which is most of the time for tiny networks. How much faster or slower this machine is, trials show.
+MACS_PER_S = 8e9
+EXAMPLE_S = 5e-5
 # A backward pass costs about two forward passes.
 TRAINING_FACTOR = 3
 # Which share of the epochs early stopping leaves, for eta = 3 and four rungs.
@@ -28,7 +29,7 @@ def report(
     space: SearchSpace,
     dataset: DatasetView,
     samples: int,
-    macs_per_s: float | None,
+    pace: float | None,
     workers: int,
 ) -> Preflight:
     """Sample the space and report what is feasible, how large it is, and how long the search may take.
@@ -38,7 +39,8 @@ def report(
         space: Its resolved space.
         dataset: Its data set.
         samples: How many architectures to draw.
-        macs_per_s: What one worker of this installation trained a second, None if nothing was trained yet.
+        pace: By which factor a worker of this installation trains longer than was guessed, from
+            `training_pace`; None if nothing was trained yet.
         workers: How many workers are alive.
     """
     sample = space_sample(space, dataset.input_shape, dataset.classes, samples)
@@ -51,7 +53,7 @@ def report(
         if rule is None and all(value <= 0 for value in off.values())
     ]
     broken = {name: mean(off[name] > 0 for off in excess) for name in limits}
-    minutes, basis = _estimate(spec, dataset, feasible, macs_per_s, workers)
+    minutes, basis = _estimate(spec, dataset, feasible, pace, workers)
     return Preflight(
         sampled=samples,
         distinct=sample.distinct,
@@ -100,7 +102,7 @@ def _estimate(
     spec: StudySpec,
     dataset: DatasetView,
     feasible: Sequence[Figures],
-    macs_per_s: float | None,
+    pace: float | None,
     workers: int,
 ) -> tuple[float | None, str]:
     if not feasible:
@@ -109,12 +111,10 @@ def _estimate(
         return spec.budget.minutes, "the budget is in minutes"
     share = STOPPED_SHARE if spec.training.rungs else 1.0
     examples = dataset.train_examples * (1 - spec.training.validation_share)
-    macs = mean(cost["macs"] for cost in feasible) * examples * spec.training.epochs * share * TRAINING_FACTOR
-    speed = macs_per_s or DEFAULT_MACS_PER_S
-    minutes = spec.budget.trials * macs / speed / max(1, workers) / 60
-    source = "measured in earlier trials" if macs_per_s else "assumed, for nothing has been trained here yet"
-    count = f"{max(1, workers)} worker{'s' if workers > 1 else ''}"
-    basis = f"{count} at {speed / 1e9:.1f} GMAC/s a worker, {source}"
+    each_s = mean(_seconds(cost["macs"], examples) for cost in feasible) * spec.training.epochs * share
+    minutes = spec.budget.trials * each_s * (pace or 1.0) / max(1, workers) / 60
+    source = "at the pace of earlier trials" if pace else "a guess, for nothing has been trained here yet"
+    basis = f"{max(1, workers)} worker{'s' if workers > 1 else ''}, {source}"
     # No guess is better than to a few per cent.
     minutes = float(f"{minutes:.3g}")
     if spec.budget.minutes is not None:
@@ -122,7 +122,18 @@ def _estimate(
     return minutes, basis
 
 
-def training_speed(shapes: Sequence[tuple[float, float, float]]) -> float | None:
-    """Return the median MACs a second from (macs, examples trained, seconds) of earlier trials."""
-    speeds = [prod(shape[:2]) * TRAINING_FACTOR / shape[2] for shape in shapes if shape[2] > 0]
-    return median(speeds) if speeds else None
+def _seconds(macs: float, examples: float) -> float:
+    """Return the guess of how long one core trains a network with so many examples."""
+    return examples * (EXAMPLE_S + macs * TRAINING_FACTOR / MACS_PER_S)
+
+
+def training_pace(trained: Sequence[tuple[float, float, float]]) -> float | None:
+    """Return by which factor trials took longer than was guessed, the median.
+
+    Args:
+        trained: Their (macs, examples trained, seconds).
+    """
+    ratios = [
+        seconds / _seconds(macs, examples) for macs, examples, seconds in trained if examples and seconds > 0
+    ]
+    return median(ratios) if ratios else None

@@ -166,7 +166,7 @@ class Service(ExportService):
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
         alive = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
-        report = preflight.report(spec, space, dataset, samples, self._training_speed(), alive)
+        report = preflight.report(spec, space, dataset, samples, self._training_pace(), alive)
         if report.feasible_share > 0:
             return report
         found = feasibility.nearest(space, spec.constraints, dataset.input_shape, dataset.classes)
@@ -740,9 +740,9 @@ class Service(ExportService):
         with self._writing() as connection:
             catalogue.insert_dataset(connection, summarised(dataset), sha256)
 
-    def _training_speed(self) -> float | None:
+    def _training_pace(self) -> float | None:
         with self._reading() as connection:
-            return preflight.training_speed(catalogue.trained_work(connection, SPEED_SAMPLE))
+            return preflight.training_pace(catalogue.trained_work(connection, SPEED_SAMPLE))
 
     def _workers(self, connection: Connection) -> list[WorkerView]:
         return catalogue.read_workers(connection, self.settings.lease_s)
