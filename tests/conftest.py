@@ -20,9 +20,12 @@ LONG = frozenset({"test_http_ledger.py", "test_sql_ledger.py", "test_architectur
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long: the last one would keep one process busy and all others idle."""
-    marked = {item.path for item in items if any(map(item.get_closest_marker, ("slow", "browser")))}
-    items.sort(key=lambda item: item.path not in marked and item.path.name not in LONG)
+    """Begin with the files that take long: the last one would keep one process busy and all others idle.
+
+    Those with a browser stay behind what calls `asyncio.run`: its driver keeps an event loop running.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow and item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
