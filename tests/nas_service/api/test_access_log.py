@@ -9,6 +9,7 @@ import pytest
 from nas_service.ledger.http import HttpLedger
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.logs import entry_of
+from nas_service.service import Service
 from nas_service.settings import Settings
 
 
@@ -55,9 +56,19 @@ def test_a_refusal_by_the_guard_has_an_id_too(http: httpx.Client) -> None:
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
-def test_error_pages_show_the_id(http: httpx.Client) -> None:
-    answer = http.get("/studies/7", headers={"Accept": "text/html"})
-    assert f"Request {answer.headers['x-request-id']}" in answer.text
+def test_pages_show_the_id_of_a_failure_of_our_own(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = http.get("/studies/7", headers={"Accept": "text/html"})
+    assert missing.headers["x-request-id"] not in missing.text
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Service, "study", fail)
+    failed = http.get("/studies/7", headers={"Accept": "text/html"})
+    assert (missing.status_code, failed.status_code) == (404, 500)
+    assert f"Request {failed.headers['x-request-id']}" in failed.text
 
 
 def test_a_line_has_the_template_and_not_what_was_typed(
