@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from nas_service.trials import Value
 
@@ -22,20 +22,20 @@ class Measurement(Value):
     # Hash of the folded network (`search_spaces.deployment`).
     network_hash: str = Field(min_length=64, max_length=64)
     # The median over rounds of each round's shortest run, the machine's drift divided out.
-    median_ms: float = Field(gt=0.0)
+    median_ms: StrictFloat = Field(gt=0.0)
     # Ends of the 95 % interval of that median.
-    low_ms: float = Field(gt=0.0)
-    high_ms: float = Field(gt=0.0)
+    low_ms: StrictFloat = Field(gt=0.0)
+    high_ms: StrictFloat = Field(gt=0.0)
     # Over all runs, disturbed ones included.
-    min_ms: float = Field(gt=0.0)
-    p90_ms: float = Field(gt=0.0)
-    p99_ms: float = Field(gt=0.0)
+    min_ms: StrictFloat = Field(gt=0.0)
+    p90_ms: StrictFloat = Field(gt=0.0)
+    p99_ms: StrictFloat = Field(gt=0.0)
     # Of the fixed reference network in the same rounds, as it ran.
-    reference_ms: float | None = None
-    rounds: int = 0
-    runs: int = 0
-    threads: int = 1
-    batch: int = 1
+    reference_ms: StrictFloat | None = None
+    rounds: StrictInt = 0
+    runs: StrictInt = 0
+    threads: StrictInt = 1
+    batch: StrictInt = 1
     # The interval stayed wider than asked for until the time was up.
     is_noisy: StrictBool = False
     is_predicted: StrictBool = False

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from nas_service.devices import checked_device, checked_remote
 from nas_service.studies import StudySpec, StudyState
@@ -39,16 +39,16 @@ class Proposal(Value):
     architecture: dict[str, Any]
     architecture_hash: str
     # Exact figures from the description: params, macs, model_bytes, peak_activation_bytes.
-    costs: dict[str, float]
+    costs: dict[str, StrictFloat]
     # By constrained metric: relative violation, at most 0 where the limit is kept.
-    violations: dict[str, float] = {}
+    violations: dict[str, StrictFloat] = {}
     # The rule of the space that forbids it, in words; such a proposal never becomes a trial.
     forbidden: str | None = None
     # The version of the study's space that drew it; one of an earlier version is refused.
-    space_version: int = 1
+    space_version: StrictInt = 1
     arm: Arm = "search"
-    seed: int = 0
-    proposal_s: float = 0.0
+    seed: StrictInt = 0
+    proposal_s: StrictFloat = 0.0
 
     @property
     def is_feasible(self) -> bool:
@@ -240,17 +240,17 @@ Instruction = Literal["continue", "prune", "stop", "lost"]
 class EpochReport(Value):
     """Figures of one epoch; finite numbers only, a diverged loss is None."""
 
-    epoch: int = Field(ge=1)
-    train_loss: float | None = None
-    validation_loss: float | None = None
-    accuracy: float | None = None
-    seconds: float = 0.0
+    epoch: StrictInt = Field(ge=1)
+    train_loss: StrictFloat | None = None
+    validation_loss: StrictFloat | None = None
+    accuracy: StrictFloat | None = None
+    seconds: StrictFloat = 0.0
     # What is known of the trial by now beside its exact costs: its measured latency.
-    metrics: dict[str, float] = {}
+    metrics: dict[str, StrictFloat] = {}
     # With the first epoch of an attempt: its `Measurement` as plain data, where latency is needed.
     latency: dict[str, Any] | None = None
     # With the first epoch of an attempt that went on from a checkpoint: the last epoch before it.
-    resumed_from: int | None = Field(default=None, ge=1)
+    resumed_from: StrictInt | None = Field(default=None, ge=1)
 
 
 class Outcome(Value):
@@ -259,9 +259,9 @@ class Outcome(Value):
     report_id: str = Field(min_length=8, max_length=64)
     state: Literal["complete", "pruned", "infeasible", "failed"]
     reason: str | None = None
-    metrics: dict[str, float] = {}
-    violations: dict[str, float] = {}
-    timings: dict[str, float] = {}
+    metrics: dict[str, StrictFloat] = {}
+    violations: dict[str, StrictFloat] = {}
+    timings: dict[str, StrictFloat] = {}
     latency: dict[str, Any] | None = None
     versions: dict[str, str] = {}
     error: str | None = None
