@@ -2,12 +2,21 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
 from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Outcome, Proposal, Value
+from search_spaces import Architecture
 
+
+def _read(data: dict[str, Any]) -> dict[str, Any]:
+    """Raise `ArchitectureError`, a `ValueError`, where it is no architecture."""
+    Architecture.from_dict(data)
+    return data
+
+
+Described = Annotated[dict[str, Any], AfterValidator(_read)]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
 
 
@@ -36,6 +45,14 @@ class Reserve(Value):
     worker_id: RowId
     proposals: list[Proposal] = Field(max_length=1000)
     attributes: dict[str, Any] | None = None
+
+    @field_validator("proposals")
+    @classmethod
+    def _are_readable(cls, proposals: list[Proposal]) -> list[Proposal]:
+        """What nobody can read must not become a trial: every page that lists it would fail."""
+        for proposal in proposals:
+            _read(proposal.architecture)
+        return proposals
 
 
 class GiveUp(Value):
@@ -101,7 +118,7 @@ class Keep(Value):
     """A measurement to be stored, with what it was taken of."""
 
     worker_id: RowId
-    architecture: dict[str, Any]
+    architecture: Described
     measurement: Measurement
 
 
@@ -115,7 +132,7 @@ class Ask(Value):
     """A network that a named device is to measure."""
 
     device: str = Field(min_length=1, max_length=63)
-    architecture: dict[str, Any]
+    architecture: Described
     network_hash: str = Field(pattern="^[0-9a-f]{64}$")
 
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from job_contract import JobContract
 from ledger_contract import LedgerContract
@@ -18,7 +19,7 @@ from nas_service.ledger.protocol import LedgerRefused, LedgerUnavailable
 from nas_service.server import serving
 from nas_service.service import Service
 from nas_service.settings import Settings
-from nas_service.trials import WorkerInfo
+from nas_service.trials import Proposal, WorkerInfo
 
 WORKER = WorkerInfo(name="worker", host="there", pid=1)
 
@@ -47,6 +48,21 @@ class TestOverHttp(LedgerContract, MeasurementContract, JobContract):
     def test_a_wrong_token_is_refused(self, address: str, tmp_path: Path) -> None:
         with opened(address, tmp_path) as ledger, pytest.raises(LedgerRefused, match="token"):
             ledger.register(WORKER)
+
+    def test_a_proposal_that_nobody_could_read_is_refused(
+        self, address: str, token: str, make_proposal: Callable[..., Proposal]
+    ) -> None:
+        unreadable = make_proposal(1).model_copy(update={"architecture": {}}).model_dump(mode="json")
+        answer = httpx.post(
+            f"{address}/api/v1/studies/1/proposals",
+            json={"worker_id": 1, "proposals": [unreadable]},
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert error["pointer"] == "/proposals"
+        assert "input_shape" in error["message"]
 
     def test_a_data_set_is_fetched_once_and_a_damaged_copy_again(
         self, ledger: HttpLedger, service: Service
