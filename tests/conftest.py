@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from nas_service.constraints import violations
 from nas_service.ledger.sql import SqlLedger
@@ -14,6 +15,9 @@ from nas_service.studies import Budget, Constraint, Objective, StudySpec, Traini
 from nas_service.trials import EpochReport, Lease, Outcome, Proposal, Trial, WorkerInfo
 from search_spaces import RandomTrial, analyse, resolve_space
 
+# No test is timed: on a busy machine an example of a millisecond takes a quarter of a second now and then.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Files of many tests that take a minute or more.
 LONG = frozenset({"test_http_ledger.py", "test_sql_ledger.py", "test_architecture_rows.py"})

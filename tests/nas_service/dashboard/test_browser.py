@@ -214,6 +214,8 @@ def test_a_data_set_is_uploaded_and_a_bad_one_refused(
     page.get_by_role("link", name="shapes", exact=True).click()
     expect(page.locator(".pictures img")).to_have_count(24)
     assert page.locator(".pictures img").first.evaluate("image => image.naturalWidth") == 8
+    # The button is a script's.
+    page.wait_for_load_state()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/datasets")
