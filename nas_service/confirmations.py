@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from nas_service.jobs import JobState
+from nas_service.row_ids import MAX_ID
 from nas_service.studies import Confirm, Spec
 from nas_service.views import Confirmed, View
 
@@ -15,7 +16,7 @@ class ConfirmRequest(Confirm):
     """As a spec's `confirm`; or certain trials instead of the best of the front."""
 
     # Numbers of complete trials; those of the front that `top` picks where it is empty.
-    trials: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(), max_length=100)
+    trials: tuple[Annotated[int, Field(ge=0, le=MAX_ID)], ...] = Field(default=(), max_length=100)
 
 
 class RetrainRequest(Spec):

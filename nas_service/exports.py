@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nas_service.errors import Conflict, NotFound
+from nas_service.row_ids import MAX_ID
 from nas_service.trials import Trial
 
 FORMATS = ("torch", "code", "onnx", "onnx-int8", "card")
@@ -27,7 +28,7 @@ class ExportRequest(BaseModel):
     # Whether the ONNX files take examples as in the data set.
     with_preprocessing: bool = False
     # A complete retraining or confirming run of the trial whose weights are exported; None: the search's.
-    job: Annotated[int, Field(ge=1)] | None = None
+    job: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
     # Epochs of quantisation-aware fine-tuning before the 8-bit file is written; 0: none.
     qat_epochs: Annotated[int, Field(ge=0, le=MAX_QAT_EPOCHS)] = 0
 

@@ -16,6 +16,7 @@ from pydantic import (
 
 from nas_service.devices import checked_device
 from nas_service.metrics import METRICS, Goal
+from nas_service.row_ids import MAX_ID
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SamplerName = Literal["auto", "random", "tpe", "nsga2", "nsga3", "gp"]
@@ -66,7 +67,7 @@ class Constraint(Spec):
 
 
 def _known_start(start: object) -> object:
-    is_study = isinstance(start, int) and not isinstance(start, bool) and start >= 1
+    is_study = isinstance(start, int) and not isinstance(start, bool) and 1 <= start <= MAX_ID
     if start == PRESETS or is_study or isinstance(start, dict):
         return start
     raise ValueError(

@@ -20,6 +20,8 @@ Arm = Literal["search", "random", "enqueued"]
 LEFT_OUT = "left_out"
 # A trial whose worker vanished this many times is failed.
 MAX_ATTEMPTS = 3
+# Far beyond what a spec allows.
+MAX_EPOCH = 1_000_000
 
 
 class Value(BaseModel):
@@ -58,7 +60,7 @@ class Proposal(Value):
 class Checkpoint(Value):
     """A stored file from which a trial's training can go on behind an epoch."""
 
-    epoch: int = Field(ge=1)
+    epoch: StrictInt = Field(ge=1, le=MAX_EPOCH)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -240,7 +242,7 @@ Instruction = Literal["continue", "prune", "stop", "lost"]
 class EpochReport(Value):
     """Figures of one epoch; finite numbers only, a diverged loss is None."""
 
-    epoch: StrictInt = Field(ge=1)
+    epoch: StrictInt = Field(ge=1, le=MAX_EPOCH)
     train_loss: StrictFloat | None = None
     validation_loss: StrictFloat | None = None
     accuracy: StrictFloat | None = None
@@ -250,7 +252,7 @@ class EpochReport(Value):
     # With the first epoch of an attempt: its `Measurement` as plain data, where latency is needed.
     latency: dict[str, Any] | None = None
     # With the first epoch of an attempt that went on from a checkpoint: the last epoch before it.
-    resumed_from: StrictInt | None = Field(default=None, ge=1)
+    resumed_from: StrictInt | None = Field(default=None, ge=1, le=MAX_EPOCH)
 
 
 class Outcome(Value):

@@ -9,11 +9,9 @@ from nas_service.api.actor import Actor
 from nas_service.api.tail import Tail
 from nas_service.ledger.protocol import Ledger
 from nas_service.ledger.scoped import ScopedLedger
+from nas_service.row_ids import MAX_ID
 from nas_service.service import Service
 from nas_service.settings import Settings
-
-# The largest integer that a database column holds.
-MAX_ID = 2**63 - 1
 
 
 def _service(request: Request) -> Service:

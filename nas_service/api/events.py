@@ -12,9 +12,10 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from nas_service.api.bodies import JsonRoute
-from nas_service.api.dependencies import MAX_ID, After, Id, TheService, TheTail
+from nas_service.api.dependencies import After, Id, TheService, TheTail
 from nas_service.api.tail import Tail
 from nas_service.errors import Unavailable
+from nas_service.row_ids import MAX_ID
 from nas_service.service import Service
 from nas_service.views import EventView
 

@@ -10,12 +10,13 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from nas_service.api import PREFIX
 from nas_service.api.bodies import OCTETS, JsonRoute
-from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, TheService
+from nas_service.api.dependencies import FILE_ANSWER, Id, PageSize, PageToken, TheService
 from nas_service.api.idempotency import ONCE, OnceRoute
 from nas_service.api.masks import FIELDS
 from nas_service.errors import NotFound
 from nas_service.exports import ExportRequest
 from nas_service.jobs import FILE_NAME, JobKind, JobState
+from nas_service.row_ids import MAX_ID
 from nas_service.service import Service
 from nas_service.views import JobView, Page
 

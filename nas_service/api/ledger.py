@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from nas_service.api.bodies import OCTETS, ArtifactRoute, WorkerRoute, read_at_most
-from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, Sha256, TheLedger
+from nas_service.api.dependencies import FILE_ANSWER, Id, Sha256, TheLedger
 from nas_service.crash_points import crash_point
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.ledger.calls import (
@@ -23,6 +23,7 @@ from nas_service.ledger.calls import (
     Stored,
     Told,
 )
+from nas_service.row_ids import MAX_ID
 from nas_service.trials import Changes, Lease, Registration, Reservation, WorkerInfo
 from nas_service.work import Work
 

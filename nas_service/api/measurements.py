@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from nas_service.api.bodies import WorkerRoute
-from nas_service.api.dependencies import MAX_ID, Id, TheLedger
+from nas_service.api.dependencies import Id, TheLedger
 from nas_service.ledger.calls import Answer, Ask, Keep, Known, Measurements, Serve, Served
 from nas_service.measurements import MeasurementRequest
+from nas_service.row_ids import MAX_ID
 
 router = APIRouter(route_class=WorkerRoute, tags=["ledger"])
 

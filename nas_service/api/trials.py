@@ -8,12 +8,13 @@ from fastapi.responses import FileResponse
 from nas_service.api import PREFIX
 from nas_service.api.bodies import OCTETS, JsonRoute
 from nas_service.api.conditional import check
-from nas_service.api.dependencies import FILE_ANSWER, MAX_ID, Id, PageSize, PageToken, Sha256, TheService
+from nas_service.api.dependencies import FILE_ANSWER, Id, PageSize, PageToken, Sha256, TheService
 from nas_service.api.idempotency import ONCE, OnceRoute
 from nas_service.api.masks import FIELDS
 from nas_service.errors import NotFound
 from nas_service.measurements import StoredMeasurement
 from nas_service.paging import ORDERS
+from nas_service.row_ids import MAX_ID
 from nas_service.trial_filter import MAX_LENGTH
 from nas_service.trials import TrialState
 from nas_service.views import CurvePoint, EvaluationView, Page, RungPlace, TrialSummary, TrialView

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from nas_service.api.dependencies import MAX_ID, TheService
+from nas_service.api.dependencies import TheService
 from nas_service.dashboard import comparison
 from nas_service.dashboard.figure_answer import answer
 from nas_service.dashboard.rendering import PageRoute, render
+from nas_service.row_ids import MAX_ID
 
 router = APIRouter(include_in_schema=False)
 pages = APIRouter(route_class=PageRoute)

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from nas_service.api.dependencies import MAX_ID, TheService
+from nas_service.api.dependencies import TheService
 from nas_service.dashboard import contents, launch_form
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.errors import Conflict
+from nas_service.row_ids import MAX_ID
 from nas_service.service import Service
 from search_spaces import neighbourhood
 

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
-from nas_service.api.dependencies import MAX_ID, TheService
+from nas_service.api.dependencies import TheService
 from nas_service.dashboard import contents, front_contents, pareto_document, study_pages
 from nas_service.dashboard.front_choice import FrontChoice, TheChoice
 from nas_service.dashboard.front_report import FrontReport
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.dashboard.still import still
 from nas_service.metrics import METRICS
+from nas_service.row_ids import MAX_ID
 from nas_service.service import Service
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from nas_service.api.dependencies import MAX_ID, Id, TheService
+from nas_service.api.dependencies import Id, TheService
 from nas_service.dashboard import (
     contents,
     launch_form,
@@ -16,6 +16,7 @@ from nas_service.dashboard import (
 )
 from nas_service.dashboard.curve_figures import FIELDS, MOST_CURVES
 from nas_service.dashboard.rendering import PageRoute, render
+from nas_service.row_ids import MAX_ID
 from nas_service.service import Service
 from nas_service.studies import StudySpec
 from nas_service.views import StudyView

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from nas_service.api.dependencies import MAX_ID, Id, TheService
+from nas_service.api.dependencies import Id, TheService
 from nas_service.dashboard import contents, trial_contents, trial_figures
 from nas_service.dashboard.figure_answer import answer, is_known, tag_of
 from nas_service.dashboard.rendering import PageRoute, render
 from nas_service.evaluation import KIND, MOST_MISCLASSIFIED
+from nas_service.row_ids import MAX_ID
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 figures = APIRouter(prefix="/figures", include_in_schema=False)

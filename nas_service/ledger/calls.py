@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nas_service.jobs import JobLease, JobOutcome, JobReport
 from nas_service.measurements import Measurement, MeasurementRequest, StoredMeasurement
+from nas_service.row_ids import MAX_ID
 from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Outcome, Proposal, Value
 from search_spaces import Architecture
 
@@ -17,7 +18,7 @@ def _read(data: dict[str, Any]) -> dict[str, Any]:
 
 
 Described = Annotated[dict[str, Any], AfterValidator(_read)]
-RowId = Annotated[int, Field(ge=1, le=2**63 - 1, strict=True)]
+RowId = Annotated[int, Field(ge=1, le=MAX_ID, strict=True)]
 
 
 class Acquire(Value):
