@@ -89,7 +89,7 @@ def test_another_token_s_worker_is_refused_by_every_call(
         lambda: thief.reserve(1, owner, [make_proposal(2)]),
         lambda: thief.next_measurement(owner),
         lambda: thief.answer_measurement(1, owner, "no"),
-        lambda: thief.store_measurement({}, measurement, owner),
+        lambda: thief.store_measurement(make_proposal(2).architecture, measurement, owner),
     ]
     for call in calls:
         with pytest.raises(NotYours, match="another token"):
