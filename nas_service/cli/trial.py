@@ -19,6 +19,7 @@ from nas_service.cli.output import Format, as_plain, pick, print_table, show
 from nas_service.errors import DamagedFile, NotFound
 from nas_service.evaluation import EvaluationSummary, summarised
 from nas_service.exports import MAX_QAT_EPOCHS, ExportRequest
+from nas_service.spec_file import read_model
 
 app = typer.Typer(help="Single candidates.", no_args_is_help=True, rich_markup_mode=None)
 app.command("retrain")(retrain)
@@ -140,15 +141,14 @@ def export(
     Each form is run on the whole test part first; one that answers otherwise than the trained network fails
     the export. A worker does it where a server is asked, this machine where its data folder holds the study.
     """
-    request = ExportRequest.model_validate(
-        {
-            "formats": [each.value for each in form or [ExportFormat.all]],
-            "target": target.value,
-            "with_preprocessing": with_preprocessing,
-            "qat_epochs": qat_epochs,
-            "job": job,
-        }
-    )
+    wanted = {
+        "formats": [each.value for each in form or [ExportFormat.all]],
+        "target": target.value,
+        "with_preprocessing": with_preprocessing,
+        "qat_epochs": qat_epochs,
+        "job": job,
+    }
+    request = read_model(wanted, ExportRequest)
     output = Format.json if as_json else Format.table
     if server_address(server):
         with connected(server) as backend:

@@ -55,6 +55,11 @@ def test_family_show_prints_a_space_that_a_spec_accepts(capsys: pytest.CaptureFi
         (["search", "--frobnicate"], 2, ["--frobnicate"]),
         (["study", "show", "7"], 3, ["no study 7", "nas study list"]),
         (["study", "pause", "nothing-of-that-name"], 3, ["nothing-of-that-name", "nas study list"]),
+        (
+            ["trial", "export", "1", "2", "-o", "x", "--job", "9" * 30],
+            2,
+            ["job", "at most 9223372036854775807"],
+        ),
         (["study", "extend", "7"], 2, ["--trials", "--limit"]),
         (["trial", "show", "7", "0"], 3, ["no study 7", "nas study list"]),
         (["job", "show", "7"], 3, ["no job 7", "nas job list"]),
