@@ -10,15 +10,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.stats import wilcoxon
 
 from benchmarks.report import RESULTS, conditions, print_table, write
 from benchmarks.search_plot import Curve, svg
-from benchmarks.searching import EPOCHS, IDEAL, REFERENCE, SAMPLERS, search
-from benchmarks.table.answers import Errors, Table
+from benchmarks.searchers import OWN_RUNGS, SEARCHERS, SYNE_TUNE
+from benchmarks.searching import EPOCHS, IDEAL, REFERENCE, search
+from benchmarks.table.answers import Errors, Sight, Table
 from benchmarks.table.records import committed_path
 
 # Random search without rungs sets the levels that others are to reach: after so many trials.
@@ -30,28 +31,38 @@ DRAWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A sampler, with or without early stopping at the rungs."""
+    """A searcher, with or without early stopping at the rungs."""
 
-    sampler: str
+    searcher: str
     has_rungs: bool
 
     @property
     def name(self) -> str:
-        return f"{self.sampler} + rungs" if self.has_rungs else self.sampler
+        return f"{self.searcher} + rungs" if self.has_rungs else self.searcher
 
 
 def main() -> None:
     arguments = _arguments()
-    contenders = [Contender(name, rungs) for name in arguments.samplers for rungs in (False, True)]
+    contenders = [
+        Contender(name, rungs)
+        for name in arguments.searchers
+        for rungs in ((True,) if name in OWN_RUNGS else (False, True))
+    ]
     results = {}
+    suffix = "" if arguments.sees == "features" else f"_{arguments.sees}"
     for name in arguments.data:
-        table = Table(name, committed_path(name))
+        table = Table(name, committed_path(name), sees=arguments.sees)
         runs = _runs(table, contenders, arguments)
         results[name] = _summary(name, table.errors(), runs, arguments.epochs)
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"search_{name}.svg").write_text(_plot(name, runs, arguments.epochs), encoding="utf-8")
-    content = {"reference": REFERENCE, "ideal": IDEAL, "data": results}
-    write("search", {**conditions("optuna", "numpy", "scikit-learn", "scipy"), **content})
+        (RESULTS / f"search_{name}{suffix}.svg").write_text(
+            _plot(name, runs, arguments.epochs), encoding="utf-8"
+        )
+    packages = ["optuna", "numpy", "scikit-learn", "scipy"]
+    if set(arguments.searchers) & set(SYNE_TUNE):
+        packages.append("syne-tune")
+    content = {"reference": REFERENCE, "ideal": IDEAL, "surrogate_sees": arguments.sees, "data": results}
+    write(f"search{suffix}", {**conditions(*packages), **content})
 
 
 def _runs(
@@ -67,6 +78,7 @@ def _runs(
             head = {
                 "data": table.name,
                 "rows": len(table),
+                "sees": table.sees,
                 **asdict(contender),
                 "seed": seed,
                 "limit": epochs,
@@ -74,7 +86,7 @@ def _runs(
             run = done.get(_key(head))
             if run is None:
                 result = search(
-                    table, contender.sampler, seed=seed, epochs=epochs, has_rungs=contender.has_rungs
+                    table, contender.searcher, seed=seed, epochs=epochs, has_rungs=contender.has_rungs
                 )
                 run = {**head, **asdict(result)}
                 arguments.work.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +97,7 @@ def _runs(
 
 
 def _key(run: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(run[name] for name in ("data", "rows", "sampler", "has_rungs", "seed", "limit"))
+    return tuple(run[name] for name in ("data", "rows", "sees", "searcher", "has_rungs", "seed", "limit"))
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
@@ -187,8 +199,12 @@ def _plot(name: str, runs: dict[Contender, list[dict[str, Any]]], epochs: int) -
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="+", default=["mnist", "fsdd-logmel"])
+    parser.add_argument("--searchers", nargs="+", default=list(SEARCHERS), choices=SEARCHERS)
     parser.add_argument(
-        "--samplers", nargs="+", default=["auto", "random", "tpe", "nsga2"], choices=sorted(SAMPLERS)
+        "--sees",
+        default="features",
+        choices=get_args(Sight),
+        help="what the surrogate behind the table is fitted to",
     )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=450)

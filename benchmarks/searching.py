@@ -1,31 +1,18 @@
 """One search on the table: a sampler proposes, the table answers, epochs are counted."""
 
-import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import (
-    BaseSampler,
-    GPSampler,
-    NSGAIIISampler,
-    NSGAIISampler,
-    RandomSampler,
-    TPESampler,
-)
 
+from benchmarks.searchers import Known, Searcher, make_searcher
 from benchmarks.table.answers import RUNGS, Table
 from nas_service.early_stopping import RungEntry, decide
 from nas_service.front import hypervolume
-from nas_service.studies import Objective
 from search_spaces import Architecture, analyse
-from workers.auto.observations import told
-from workers.auto.sampler import AutoSampler
-from workers.auto.task import Task
 
 EPOCHS = RUNGS[-1]
 REDUCTION = 3
@@ -33,27 +20,8 @@ REDUCTION = 3
 # adds nothing; volumes are told relative to the one down to no error and 10^2.5 parameters.
 REFERENCE = (0.5, 5.5)
 IDEAL = (0.0, 2.5)
-# A sampler that repeats itself for so long has nothing left to propose.
+# A searcher that repeats itself for so long has nothing left to propose.
 MOST_REPEATS = 3000
-
-Maker = Callable[[int, Table], BaseSampler]
-
-
-def _auto(seed: int, table: Table) -> AutoSampler:
-    objectives = (Objective(metric="error"), Objective(metric="params"))
-    return AutoSampler(seed, Task(table.space, table.shape, 10, objectives, {}, EPOCHS))
-
-
-# Each with the settings that its authors give it.
-SAMPLERS: dict[str, Maker] = {
-    "auto": _auto,
-    "random": lambda seed, _: RandomSampler(seed=seed),
-    "tpe": lambda seed, _: TPESampler(seed=seed),
-    "tpe-group": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True),
-    "nsga2": lambda seed, _: NSGAIISampler(seed=seed),
-    "nsga3": lambda seed, _: NSGAIIISampler(seed=seed),
-    "gp": lambda seed, _: GPSampler(seed=seed, deterministic_objective=False),
-}
 
 
 @dataclass(slots=True)
@@ -69,71 +37,70 @@ class Run:
     proposal_s: float = 0.0
 
 
-def search(table: Table, sampler: str, *, seed: int, epochs: int, has_rungs: bool) -> Run:
+def search(table: Table, name: str, *, seed: int, epochs: int, has_rungs: bool) -> Run:
     """Search until so many epochs are spent, with or without early stopping at the rungs.
 
-    A repeat costs nothing, whoever proposes it, and its sampler is told what is known.
+    A repeat costs nothing, whoever proposes it, and its searcher is told what is known.
     """
-    run, search = Run(), _Search(table, has_rungs=has_rungs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(directions=["minimize"] * 2, sampler=SAMPLERS[sampler](seed, table))
+        searcher = make_searcher(name, seed, table, EPOCHS)
+        run, search = Run(), _Search(table, searcher, has_rungs=has_rungs)
         while run.epochs < epochs and run.repeats < MOST_REPEATS:
             started = perf_counter()
-            trial = study.ask()
-            architecture = table.space.sample(trial, table.shape, 10)
+            architecture = searcher.propose()
             run.proposal_s += perf_counter() - started
-            search.evaluate(study, trial, architecture, run)
+            search.evaluate(architecture, run)
     return run
 
 
 class _Search:
     """The part of a study that knows what was trained."""
 
-    def __init__(self, table: Table, *, has_rungs: bool) -> None:
-        self._table, self._has_rungs = table, has_rungs
-        self._known: dict[str, tuple[list[float], int, dict[int, float]]] = {}
+    def __init__(self, table: Table, searcher: Searcher, *, has_rungs: bool) -> None:
+        self._table, self._searcher, self._has_rungs = table, searcher, has_rungs
+        self._known: dict[str, Known] = {}
         self._rungs: dict[int, list[RungEntry]] = {rung: [] for rung in RUNGS[:-1]}
         self._front = np.empty((0, 2))
 
-    def evaluate(
-        self, study: optuna.Study, trial: optuna.Trial, architecture: Architecture, run: Run
-    ) -> None:
-        """Answer a proposal, and tell the sampler."""
-        key = architecture.hash
-        params = analyse(architecture).params
-        if key in self._known:
+    def evaluate(self, architecture: Architecture, run: Run) -> None:
+        """Answer a proposal, and tell the searcher."""
+        known = self._known.get(architecture.hash)
+        if known is not None:
             run.repeats += 1
         else:
-            accuracies = self._table.accuracies(architecture)
-            reached = self._reached(len(self._known), accuracies, params)
-            error = 1.0 - accuracies[RUNGS.index(reached)]
-            earlier = {rung: a for rung, a in zip(RUNGS, accuracies, strict=True) if rung < reached}
-            self._known[key] = ([error, math.log10(params)], reached, earlier)
+            known = self._known[architecture.hash] = self._trained(architecture)
             run.trials += 1
-            run.epochs += reached
-            if reached == EPOCHS:
+            run.epochs += known.reached
+            if known.reached == EPOCHS:
                 run.complete += 1
-                self._count([error, math.log10(params)], run)
-        values, reached, earlier = self._known[key]
-        figures = {"error": values[0], "params": float(params)}
-        for name, value in told(architecture.to_dict(), architecture.hash, figures, reached, earlier).items():
-            trial.set_user_attr(name, value)
-        study.tell(trial, values)
+                self._count(known.values, run)
+        self._searcher.learn(architecture, known)
 
-    def _reached(self, number: int, accuracies: tuple[float, ...], params: int) -> int:
-        """Return how many epochs a candidate is trained for."""
-        for rung, accuracy in zip(RUNGS[:-1], accuracies, strict=False):
-            entry = RungEntry(number, (1.0 - accuracy, float(params)))
-            others = self._rungs[rung]
-            goes_on = not self._has_rungs or decide(entry, others, REDUCTION)
-            others.append(entry)
-            if not goes_on:
-                return rung
-        return EPOCHS
+    def _trained(self, architecture: Architecture) -> Known:
+        params, accuracies = analyse(architecture).params, self._table.accuracies(architecture)
+        at_rungs = dict(zip(RUNGS, accuracies, strict=True))
+        reached = EPOCHS
+        for rung in RUNGS[:-1]:
+            seen = Known(1.0 - at_rungs[rung], params, rung, {})
+            if self._has_rungs and not self._goes_on(seen):
+                reached = rung
+                break
+        earlier = {rung: accuracy for rung, accuracy in at_rungs.items() if rung < reached}
+        return Known(1.0 - at_rungs[reached], params, reached, earlier)
 
-    def _count(self, values: list[float], run: Run) -> None:
+    def _goes_on(self, seen: Known) -> bool:
+        """Return whether a candidate is trained beyond the rung that it reached."""
+        if self._searcher.has_own_rungs:
+            return self._searcher.goes_on(seen.reached, seen.values)
+        others = self._rungs[seen.reached]
+        entry = RungEntry(len(self._known), (seen.error, float(seen.params)))
+        goes_on = decide(entry, others, REDUCTION)
+        others.append(entry)
+        return goes_on
+
+    def _count(self, values: tuple[float, float], run: Run) -> None:
         self._front = np.vstack([self._front, values])
         volume = relative_hypervolume(self._front)
         if not run.steps or volume > run.steps[-1][1]:

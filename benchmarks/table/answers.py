@@ -1,21 +1,24 @@
 """What the table says of any architecture: its own figures, or those of a surrogate fitted to it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor
 
 from benchmarks.table.data import SHAPES
+from benchmarks.table.descriptions import DescriptionMap
 from benchmarks.table.draws import CLASSES
 from benchmarks.table.records import Training, read
 from search_spaces import Architecture, RandomTrial, SearchSpace, analyse, resolve_space
 from workers.auto.features import FeatureMap
 
 Matrix = NDArray[np.float64]
+Sight = Literal["features", "description"]
 RUNGS = (1, 3, 9)
 SAMPLES = 500
 TREES = 100
@@ -43,17 +46,22 @@ class Table:
     An architecture of the table has the accuracies of its first seed. Any other one has those that extremely
     randomised trees (Geurts et al. 2006) fitted to the table expect, on the scale of odds, and noise as large
     as that between two seeds, which depends on the architecture alone.
+
+    Args:
+        name: The data set.
+        files: Trainings of its architectures.
+        sees: What the trees are fitted to: the features that `auto` models too, or the bare description.
     """
 
-    def __init__(self, name: str, *files: Path) -> None:
-        self.name, self.shape = name, SHAPES[name]
+    def __init__(self, name: str, *files: Path, sees: Sight = "features") -> None:
+        self.name, self.shape, self.sees = name, SHAPES[name], sees
         self.space: SearchSpace = resolve_space("multi_scale")
         trainings = [t for t in read(*files).values() if len(t.accuracy) >= RUNGS[-1]]
         self._rows = {t.hash: _at_rungs(t) for t in trainings if t.seed == 0}
         self._first = [t for t in trainings if t.seed == 0]
         self._again = {t.row: t for t in trainings if t.seed == 1}
         samples = [self.draw(RandomTrial(seed)) for seed in range(SAMPLES)]
-        self._features = FeatureMap([(architecture, analyse(architecture)) for architecture in samples])
+        self._row = _sight(sees, samples)
         self._inputs = np.array([self._row(self.draw(RandomTrial(0, fixed=t.params))) for t in self._first])
         self._targets = _odds(np.array([_at_rungs(t) for t in self._first]))
         self._trees = _fitted(self._inputs, self._targets)
@@ -98,9 +106,6 @@ class Table:
             second_seeds=len(apart),
         )
 
-    def _row(self, architecture: Architecture) -> Matrix:
-        return self._features(architecture, analyse(architecture))
-
     def _seed_deviation(self) -> Matrix:
         """Return the deviation of a single training on the scale of odds, a rung each."""
         apart = [
@@ -109,6 +114,14 @@ class Table:
             if t.row in self._again
         ]
         return np.asarray(np.sqrt(np.mean(np.square(apart), axis=0) / 2.0)) if apart else np.zeros(len(RUNGS))
+
+
+def _sight(sees: Sight, samples: Sequence[Architecture]) -> Callable[[Architecture], Matrix]:
+    """Return what turns an architecture into what the trees see of it."""
+    if sees == "description":
+        return DescriptionMap(samples)
+    features = FeatureMap([(architecture, analyse(architecture)) for architecture in samples])
+    return lambda architecture: features(architecture, analyse(architecture))
 
 
 def _at_rungs(training: Training) -> tuple[float, ...]:
