@@ -19,7 +19,7 @@ from nas_service.progress_bar import StudyBar
 from nas_service.settings import Settings
 from nas_service.spec_file import merged_spec, space_name
 from nas_service.studies import ACTIVE_STATES, PRESETS, StudySpec
-from nas_service.views import StudyView
+from nas_service.views import Preflight, StudyView
 
 POLL_S = 0.5
 
@@ -114,14 +114,22 @@ def search(
     with connected(server) as backend:
         spec = _with_registered_dataset(backend, merged_spec(base, changes))
         if dry_run:
-            show(backend.preflight(spec), form=Format.yaml if form is Format.table else form)
-            return 0
+            return _preview(backend.preflight(spec), Format.yaml if form is Format.table else form)
         study = backend.create_study(spec)
         is_local = server_address(server) is None
         say(f"study {study.study} ({study.name}) on {spec.dataset}, space {space_name(spec.space)}")
         local = LocalWorkers(Settings(), study.study, workers) if is_local else None
         final = follow(backend, study.study, local)
         return report(backend, final, form)
+
+
+def _preview(report: Preflight, form: Format) -> int:
+    """Print what would be searched; the exit code is that of the search."""
+    show(report, form=form)
+    if report.refusal is None:
+        return 0
+    say(f"nas: {report.refusal}")
+    return 2
 
 
 def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> StudyView:

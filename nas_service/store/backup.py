@@ -35,9 +35,12 @@ def backup(database: Path, target: Path, *, force: bool = False) -> None:
         Conflict: There is a file at `target`, or the database is damaged.
         StorageFull: There is no room for the copy.
         NotFound: There is no database.
+        InvalidInput: `target` lies in no folder.
     """
     if not database.is_file():
         raise NotFound(f"there is no database at {database}")
+    if not target.parent.is_dir():
+        raise InvalidInput(FieldError("FILE", f"{target.parent} is no folder", "a file in one that exists"))
     with _claimed(target, force), _written(target) as part, _told(database):
         _copy(database, part)
         problem = _problem_of(part)

@@ -205,6 +205,9 @@ def test_the_commands_say_what_is_no_part_of_a_backup(
     assert run(["db", "backup", str(copy)]) == 4
     assert "--force" in capsys.readouterr().err
     assert run(["db", "backup", str(copy), "--force"]) == 0
+    capsys.readouterr()
+    assert run(["db", "backup", str(tmp_path / "none" / "copy.db")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
     assert run(["db", "restore", str(copy)]) == 0
     assert "is kept as" in capsys.readouterr().err
     assert run(["db", "restore", str(tmp_path / "gone.db")]) == 3

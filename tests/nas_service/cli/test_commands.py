@@ -149,6 +149,17 @@ def test_dry_run_reports_the_space_and_launches_nothing(capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_a_dry_run_of_what_would_be_refused_ends_as_the_search_would(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["search", "--dataset", "digits", "--max-params", "10", "--json"]
+    assert run([*arguments, "--dry-run"]) == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["feasible_share"] == 0
+    assert "params at most 10" in printed.err
+    assert run(arguments) == 2
+
+
 def test_db_upgrade_may_be_repeated(home: Path) -> None:
     assert run(["db", "upgrade"]) == 0
     assert run(["db", "upgrade"]) == 0
