@@ -31,6 +31,11 @@ def violations(
     return found
 
 
+def enforced(constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:
+    """Return the limits that reject a candidate before it is trained: those that are not soft."""
+    return {name: constraint for name, constraint in constraints.items() if not constraint.soft}
+
+
 def is_kept(violations: Mapping[str, float]) -> bool:
     """Whether every limit is kept."""
     return all(excess <= 0 for excess in violations.values())

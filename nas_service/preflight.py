@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
 
-from nas_service.constraints import violations
+from nas_service.constraints import enforced, violation, violations
 from nas_service.metrics import METRICS, figure_text
 from nas_service.slack import limit_hints
 from nas_service.space_sample import space_sample
@@ -45,14 +45,15 @@ def report(
     """
     sample = space_sample(space, dataset.input_shape, dataset.classes, samples)
     costs, rules = sample.costs, sample.rules
-    limits = {name: limit for name, limit in spec.constraints.items() if METRICS[name].kind == "cost"}
+    exact = {name: limit for name, limit in spec.constraints.items() if METRICS[name].kind == "cost"}
+    limits = enforced(exact)
     excess = [violations(cost, limits) for cost in costs]
     feasible = [
         cost
         for cost, off, rule in zip(costs, excess, rules, strict=True)
         if rule is None and all(value <= 0 for value in off.values())
     ]
-    broken = {name: mean(off[name] > 0 for off in excess) for name in limits}
+    broken = {name: mean(violation(cost[name], exact[name]) > 0 for cost in costs) for name in exact}
     minutes, basis = _estimate(spec, dataset, feasible, pace, workers)
     return Preflight(
         sampled=samples,
@@ -61,7 +62,7 @@ def report(
         feasible_share=len(feasible) / samples,
         forbidden_share=mean(rule is not None for rule in rules),
         broken_share=broken,
-        binding=_binding(spec, broken, costs, rules),
+        binding=_binding(spec, {name: broken[name] for name in limits}, costs, rules),
         hints=limit_hints(costs, limits, [rule is None for rule in rules]),
         smallest=_extremes(costs, min),
         largest=_extremes(costs, max),

@@ -13,7 +13,7 @@ from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.arms import ArmsView, compared
 from nas_service.columns import Columns
 from nas_service.confirming import quality_of
-from nas_service.constraints import is_kept, violations
+from nas_service.constraints import enforced, is_kept, violations
 from nas_service.datasets import canonical_content, digits, summarised
 from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
@@ -169,7 +169,7 @@ class Service(ExportService):
         report = preflight.report(spec, space, dataset, samples, self._training_pace(), alive)
         if report.feasible_share > 0:
             return report
-        found = feasibility.nearest(space, spec.constraints, dataset.input_shape, dataset.classes)
+        found = feasibility.nearest(space, enforced(spec.constraints), dataset.input_shape, dataset.classes)
         refusal = None if found.is_feasible else feasibility.explained(found, spec.constraints)[1]
         return report.model_copy(update={"refusal": refusal})
 
@@ -492,7 +492,7 @@ class Service(ExportService):
             shape = f"{list(dataset.input_shape)} and {dataset.classes} classes"
             raise InvalidInput(FieldError("/input_shape", f"the study's data have {shape}"))
         costs = {name: float(value) for name, value in analyse(network).metrics().items()}
-        broken = violations(costs, study.spec.constraints)
+        broken = violations(costs, enforced(study.spec.constraints))
         with self._writing() as connection:
             trial = studies.enqueue_trial(connection, study_id, network, costs, broken)
         return TrialView(**dict(trial))
@@ -765,7 +765,7 @@ def _try_space(space: SearchSpace, dataset: DatasetView) -> None:
 
 def _check_feasible(spec: StudySpec, space: SearchSpace, dataset: DatasetView) -> None:
     """Refuse a study whose limits on size leave nothing of its space, and say what would do."""
-    found = feasibility.nearest(space, spec.constraints, dataset.input_shape, dataset.classes)
+    found = feasibility.nearest(space, enforced(spec.constraints), dataset.input_shape, dataset.classes)
     if not found.is_feasible:
         pointer, message = feasibility.explained(found, spec.constraints)
         raise InvalidInput(FieldError(pointer, message))

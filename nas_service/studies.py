@@ -51,11 +51,16 @@ class Objective(Spec):
 
 
 class Constraint(Spec):
-    """Bounds on one metric; `at` chooses the statistic of a latency measurement."""
+    """Bounds on one metric; `at` chooses the statistic of a latency measurement.
+
+    A candidate that breaks a limit is not trained, or, where only training can tell, stays off the front. A
+    soft limit rejects nobody: who breaks it is trained, and stays off the front.
+    """
 
     max: float | None = None
     min: float | None = None
     at: Literal["median", "p90", "p99"] = "median"
+    soft: bool = False
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> Self:
@@ -64,6 +69,14 @@ class Constraint(Spec):
         if self.max is not None and self.min is not None and self.min > self.max:
             raise ValueError(f"min ({self.min}) must not exceed max ({self.max})")
         return self
+
+
+def _known_limit(name: str, constraint: Constraint | None) -> None:
+    _known_metric(name)
+    if constraint is not None and constraint.soft and METRICS[name].kind == "quality":
+        raise ValueError(
+            f"{name} is known only after training, so that its limit rejects nobody as it is: leave out soft"
+        )
 
 
 def _known_start(start: object) -> object:
@@ -255,8 +268,8 @@ class StudySpec(Spec):
     @field_validator("constraints")
     @classmethod
     def _known(cls, constraints: dict[str, Constraint]) -> dict[str, Constraint]:
-        for name in constraints:
-            _known_metric(name)
+        for name, constraint in constraints.items():
+            _known_limit(name, constraint)
         return constraints
 
     @field_validator("budget")
@@ -309,8 +322,8 @@ class StudyChange(Spec):
     @field_validator("constraints")
     @classmethod
     def _known(cls, constraints: dict[str, Constraint | None] | None) -> dict[str, Constraint | None] | None:
-        for name in constraints or {}:
-            _known_metric(name)
+        for name, constraint in (constraints or {}).items():
+            _known_limit(name, constraint)
         return constraints
 
     def constraints_of(self, constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas_service.constraints import is_kept, violations
+from nas_service.constraints import enforced, is_kept, violations
 from nas_service.errors import FieldError, InvalidInput, refused
 from nas_service.ledger.proposals import broken_limits
 from nas_service.studies import PRESETS, StudySpec
@@ -109,7 +109,7 @@ def _start(
     origin: str, network: Architecture, spec: StudySpec, space: SearchSpace, drawn: Carried | None
 ) -> Start:
     costs = {name: float(value) for name, value in analyse(network).metrics().items()}
-    broken = violations(costs, spec.constraints)
+    broken = violations(costs, enforced(spec.constraints))
     rule = space.forbidden(network)
     why = f"has {rule}, which the space forbids" if rule else None
     if why is None and not is_kept(broken):

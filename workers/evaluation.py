@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from nas_service.constraints import violations
+from nas_service.constraints import enforced, violations
 from nas_service.evaluation import KIND
 from nas_service.ledger.proposals import broken_limits
 from nas_service.measurements import Measurement
@@ -168,7 +168,7 @@ def _train(
 
 
 def _keeps_limits(evaluation: Evaluation, spec: StudySpec) -> bool:
-    evaluation.violations = violations(evaluation.metrics, spec.constraints, evaluation.latency)
+    evaluation.violations = violations(evaluation.metrics, enforced(spec.constraints), evaluation.latency)
     if all(excess <= 0 for excess in evaluation.violations.values()):
         return True
     evaluation.state, evaluation.reason = "infeasible", broken_limits(evaluation.violations)

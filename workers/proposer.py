@@ -9,7 +9,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 
-from nas_service.constraints import violations
+from nas_service.constraints import enforced, violations
 from nas_service.ledger.protocol import Ledger
 from nas_service.trials import Arm, Lease, Proposal, Study, Trial
 from search_spaces import Architecture, analyse, resolve_space
@@ -103,7 +103,7 @@ class Proposer:
             architecture=architecture.to_dict(),
             architecture_hash=architecture.hash,
             costs=costs,
-            violations=violations(costs, self._study.spec.constraints),
+            violations=violations(costs, enforced(self._study.spec.constraints)),
             forbidden=self._space.forbidden(architecture),
             space_version=self.space_version,
             arm=arm,

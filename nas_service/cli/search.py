@@ -37,6 +37,10 @@ def search(
     max_latency_ms: Annotated[float | None, typer.Option(help="Limit on the median latency.")] = None,
     max_model_bytes: Annotated[float | None, typer.Option(help="Limit on the fp32 model size.")] = None,
     max_peak_activation_bytes: Annotated[float | None, typer.Option(help="Limit on activations.")] = None,
+    soft: Annotated[
+        list[str] | None,
+        typer.Option(help="A limit, such as params: what breaks it is trained, off the front; repeatable."),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Budget: candidates that are trained.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget: wall-clock minutes.")] = None,
     budget_epochs: Annotated[int | None, typer.Option(help="Budget: epochs of all candidates.")] = None,
@@ -105,7 +109,7 @@ def search(
         ),
         "budget": _budget(trials, minutes, budget_epochs, _given(trials=stall, gain=stall_gain)),
         "confirm": _given(top=confirm, seeds=confirm_seeds),
-        "constraints": {metric: {"max": bound} for metric, bound in limits.items() if bound is not None},
+        "constraints": _limits(limits, soft or []),
     }
     form = options.chosen_format(output, as_json)
     base = read_description(spec_file) if spec_file else {}
@@ -121,6 +125,15 @@ def search(
         local = LocalWorkers(Settings(), study.study, workers) if is_local else None
         final = follow(backend, study.study, local)
         return report(backend, final, form)
+
+
+def _limits(bounds: dict[str, float | None], soft: list[str]) -> dict[str, dict[str, Any]]:
+    limits: dict[str, dict[str, Any]] = {
+        name: {"max": bound} for name, bound in bounds.items() if bound is not None
+    }
+    for name in soft:
+        limits.setdefault(name, {})["soft"] = True
+    return limits
 
 
 def _preview(report: Preflight, form: Format) -> int:

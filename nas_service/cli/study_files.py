@@ -1,8 +1,8 @@
 """`nas study report | bundle | data | extend`: take a study away as files, and let one go on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,13 @@ from nas_service.client import RemoteService
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.metrics import METRICS
 from nas_service.spec_file import read_change
+from nas_service.studies import Constraint
 from nas_service.study_files import FileName, parts
 
 Study = Annotated[str, typer.Argument(help="Number or name of the study.")]
+Limit = dict[str, float | bool]
+# What may stand behind a bound.
+SOFTNESS: dict[str, dict[str, bool]] = {"": {}, "soft": {"soft": True}, "hard": {"soft": False}}
 Target = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")]
 
 
@@ -42,40 +46,55 @@ def extend(
     epochs: Annotated[int | None, typer.Option(help="Epochs to train, those before included.")] = None,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     limit: Annotated[
-        list[str] | None, typer.Option(help="metric=bound, or metric=none for no limit; may be repeated.")
+        list[str] | None,
+        typer.Option(help="metric=bound, metric=bound:soft or :hard, metric=none for none; may be repeated."),
     ] = None,
     server: options.Server = None,
 ) -> None:
     """Give the study another budget, name or limits; one that has finished goes on if it has room."""
     budget = {"trials": trials, "minutes": minutes, "epochs": epochs}
+    limits = dict(_limit(text) for text in limit or [])
     change = {
         "name": name,
         "budget": {field: value for field, value in budget.items() if value is not None},
-        "constraints": dict(_limit(text) for text in limit or []),
+        "constraints": limits,
     }
     given = {field: value for field, value in change.items() if value}
     if not given:
         raise InvalidInput(
             FieldError("", "nothing is to change", "--trials, --minutes, --epochs, --name, --limit")
         )
-    wanted = read_change(given)
     with connected(server) as backend:
-        changed = backend.change_study(backend.find_study(study).study, wanted)
+        found = backend.find_study(study)
+        wanted = read_change({**given, "constraints": _completed(limits, found.spec.constraints)})
+        changed = backend.change_study(found.study, wanted)
     say(f"study {changed.study} ({changed.name}) is {changed.state}: {changed.reason}")
 
 
-def _limit(text: str) -> tuple[str, dict[str, float] | None]:
+def _completed(limits: Mapping[str, Limit | None], present: Mapping[str, Constraint]) -> dict[str, Any]:
+    """Return new bounds with the statistic and the softness that the limits had."""
+    return {name: limit and {**_manner(present.get(name)), **limit} for name, limit in limits.items()}
+
+
+def _manner(limit: Constraint | None) -> dict[str, Any]:
+    return limit.model_dump(include={"at", "soft"}) if limit else {}
+
+
+def _limit(text: str) -> tuple[str, Limit | None]:
     """Return the metric and the bound of `params=30000`; `accuracy` and the like are bounded from below."""
-    metric, _, value = text.partition("=")
+    metric, _, words = text.partition("=")
+    value, _, manner = words.partition(":")
     if metric in METRICS and value.lower() == "none":
         return metric, None
     try:
         bound = float(value)
-    except ValueError:
+        softness = SOFTNESS[manner]
+    except (ValueError, KeyError):
         raise InvalidInput(
-            FieldError("/limit", f"{text[:60]!r} is no limit", "such as params=30000")
+            FieldError("/limit", f"{text[:60]!r} is no limit", "such as params=30000 or params=30000:soft")
         ) from None
-    return metric, {"min" if metric in METRICS and METRICS[metric].goal == "max" else "max": bound}
+    side = "min" if metric in METRICS and METRICS[metric].goal == "max" else "max"
+    return metric, {side: bound, **softness}
 
 
 def _save(study: str, name: FileName, output: Path | None, server: str | None) -> None:

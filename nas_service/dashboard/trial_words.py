@@ -42,6 +42,9 @@ def beside_the_front(trial: TrialView, spec: StudySpec, front: FrontView) -> str
         return ""
     if trial.is_on_front:
         return "On the front: no other is as good in every objective and better in one."
+    broken = [] if trial.excluded else _broken(trial, spec)
+    if broken:
+        return f"Not on the front, for it is outside a limit. {' '.join(broken)}"
     better = [] if trial.excluded else [m for m in front.front if _dominates(m.values, trial.metrics, spec)]
     if not better:
         return ""

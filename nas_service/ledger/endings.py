@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
+from nas_service.constraints import enforced
 from nas_service.crash_points import crash_point
 from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
@@ -243,7 +244,8 @@ def _rules_by_count(connection: Connection, study: Any) -> Sequence[Any]:
 
 
 def _binding_limit(spec: StudySpec, rows: Sequence[Any], bound: int) -> str:
-    broken = {name: sum(row.violations.get(name, 0.0) > 0 for row in rows) for name in spec.constraints}
+    limits = enforced(spec.constraints)
+    broken = {name: sum(row.violations.get(name, 0.0) > 0 for row in rows) for name in limits}
     if not rows or not any(broken.values()):
         return f"no new feasible candidate among {bound} proposals"
     name = max(broken, key=lambda metric: broken[metric])

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from nas_service.constraints import violations
+from nas_service.constraints import enforced, violations
 from nas_service.store.models import TrialRow, table
 from nas_service.studies import Constraint
 
@@ -44,12 +44,13 @@ def judge_again(
     """
     names = ("id", "state", "metrics", "latency", "violations", "excluded")
     rows = connection.execute(select(*(TRIAL.c[name] for name in names)).where(TRIAL.c.study_id == study_id))
-    changes, broken = [], 0
+    changes, broken, rejecting = [], 0, enforced(constraints)
     for row in rows:
         found = judged(row.metrics, constraints, row.latency)
         breaks = any(excess > 0 for excess in found.values())
         broken += breaks and row.state == "complete"
-        is_outdated = row.state == "infeasible" and not breaks
+        is_rejected = any(found.get(name, 0.0) > 0 for name in rejecting)
+        is_outdated = row.state == "infeasible" and not is_rejected
         # A space that excludes a trial has said so already.
         excluded = row.excluded if row.excluded not in (None, OUTDATED) else OUTDATED if is_outdated else None
         kept = row.violations if is_outdated else found

@@ -71,6 +71,16 @@ def test_tighter_limits_take_trials_off_the_front_and_looser_ones_put_them_back(
     assert service.study(filled.study).spec.constraints == {"latency_ms": Constraint(max=2.0, at="p90")}
 
 
+def test_a_limit_that_becomes_soft_rejects_nobody_and_still_bounds_the_front(
+    service: Service, filled: Filled
+) -> None:
+    soft = Constraint(max=filled.smallest, soft=True)
+    service.change_study(filled.study, change(params=soft))
+    assert [member.values["params"] for member in service.front(filled.study).front] == [filled.smallest]
+    (after,) = service.trials(filled.study, state="infeasible").items
+    assert after.excluded == OUTDATED
+
+
 def test_what_earlier_limits_rejected_teaches_nothing_once_it_is_allowed(
     service: Service, filled: Filled
 ) -> None:

@@ -64,6 +64,16 @@ def test_a_candidate_over_the_latency_limit_is_measured_and_not_trained(multi_sc
     assert reports == []
 
 
+def test_a_candidate_over_soft_limits_is_trained_all_the_same(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    limits = {"params": Constraint(max=100, soft=True), "latency_ms": Constraint(max=1e-6, soft=True)}
+    evaluation, reports = run(multi_scale, lambda: digits_data, constraints=limits)
+    assert evaluation.state == "complete"
+    assert len(reports) == 3
+    assert min(evaluation.violations[name] for name in limits) > 0
+
+
 @pytest.mark.parametrize("ending", ["stopped", "lost"])
 def test_a_candidate_whose_latency_is_not_waited_for_ends_without_a_result(
     ending: Literal["stopped", "lost"], multi_scale: Architecture

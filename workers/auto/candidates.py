@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nas_service.constraints import violations
+from nas_service.constraints import enforced, violations
 from nas_service.metrics import METRICS
 from nas_service.studies import Constraint
 from search_spaces import Architecture, Cost, RandomTrial, SearchSpace, analyse
@@ -44,7 +44,7 @@ class CandidateSource:
     Args:
         draw: Turns a trial into an architecture: the space with the data's shape and classes.
         space: Whose rules forbid.
-        constraints: Of all kinds; those on exact costs are heeded.
+        constraints: Of all kinds; those on exact costs are heeded unless they are soft.
         seed: Of all draws.
     """
 
@@ -56,7 +56,9 @@ class CandidateSource:
         seed: int,
     ) -> None:
         self._draw, self._space = draw, space
-        self._limits = {name: limit for name, limit in constraints.items() if METRICS[name].kind == "cost"}
+        self._limits = {
+            name: limit for name, limit in enforced(constraints).items() if METRICS[name].kind == "cost"
+        }
         self._random = random.Random(seed)
         self._nearest: Candidate | None = None
         # How many were turned down, by what they break: a metric's name or a rule.

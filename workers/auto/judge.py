@@ -6,13 +6,16 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from nas_service.constraints import enforced, violation
 from nas_service.front import non_dominated
+from nas_service.metrics import METRICS
 from workers.auto.axes import Axis
 from workers.auto.beliefs import Belief, Sighting
 from workers.auto.features import FeatureMap
 from workers.auto.improvement import Outlook, expected_improvement, uncovered
 from workers.auto.observations import Observed
 from workers.auto.pool import Entry
+from workers.auto.scales import from_scale
 from workers.auto.task import Task
 
 Matrix = NDArray[np.float64]
@@ -27,6 +30,8 @@ NEWS = 100
 MOST_FIGURES = 360
 # What decides where no candidate promises any volume.
 OPTIMISM = 1e-6
+# By this part of a soft limit beyond it a promise counts half.
+HALVED_BY = 0.1
 
 
 class Judge:
@@ -34,17 +39,21 @@ class Judge:
 
     def __init__(self, task: Task, features: FeatureMap, generator: np.random.Generator) -> None:
         self._features, self._generator = features, generator
-        self._axes = [Axis(o, task.constraints.get(o.metric)) for o in task.objectives]
+        hard = enforced(task.constraints)
+        self._axes = [Axis(o, hard.get(o.metric)) for o in task.objectives]
         # An axis ends at its limit, so that only the others' are to be counted apart.
         axes = {objective.metric for objective in task.objectives}
-        apart = [name for name in task.uncertain if name in task.constraints and name not in axes]
-        self._limits = {name: task.constraints[name] for name in apart}
+        apart = [name for name in task.uncertain if name in hard and name not in axes]
+        self._limits = {name: hard[name] for name in apart}
+        self._soft = task.soft
         self._beliefs = {name: Belief(name, task.epochs, generator) for name in task.uncertain}
         self._rows: dict[str, Matrix] = {}
         # By hash the trial and where it lies on the axes, of those that may stand on a front.
         self._places: dict[str, tuple[Observed, list[float]]] = {}
         self._trials: Sequence[Observed] = ()
+        # Within all limits, and with what lies beyond soft ones.
         self._front: list[Observed] = []
+        self._wider_front: list[Observed] = []
         # From how many finished trials beliefs are.
         self._learnt = 0
 
@@ -52,7 +61,8 @@ class Judge:
         """Take in what all trials have shown so far."""
         self._trials = trials
         complete = [trial for trial in trials if trial.is_complete]
-        self._front = self._non_dominated(complete) if complete else []
+        self._front = self._non_dominated([trial for trial in complete if not trial.is_beyond])
+        self._wider_front = self._non_dominated(complete) if self._soft else self._front
         finished = sum(not trial.is_running for trial in trials)
         if finished - self._learnt >= max(1, finished // NEWS):
             self._learnt = finished
@@ -68,10 +78,12 @@ class Judge:
             belief.learn([Sighting(self._row(trial), epoch, value) for trial, epoch, value in seen])
 
     def front(self) -> list[Observed]:
-        """Return the trials that no other one beats."""
+        """Return the trials within all limits that no other one beats."""
         return self._front
 
     def _non_dominated(self, complete: Sequence[Observed]) -> list[Observed]:
+        if not complete:
+            return []
         positions = np.array([self._positions(trial) for trial in complete])
         members = non_dominated(positions, ["min"] * len(self._axes))
         return [trial for trial, is_member in zip(complete, members, strict=True) if is_member]
@@ -102,29 +114,48 @@ class Judge:
 
     def promise(self, entries: Sequence[Entry]) -> Matrix:
         """Return what each of some candidates promises, (n,); the largest is to be proposed."""
+        rows = {entry.hash: entry.features for entry in entries}
+        beyond = self._beyond(entries, rows)
         names = {axis.metric for axis in self._axes if not axis.is_exact}
         showing = (trial for trial in self._trials if not names.isdisjoint(trial.seen))
         is_known = len(list(islice(showing, FIRST_TRIALS))) == FIRST_TRIALS
         if not is_known or not all(self._beliefs[name].is_there for name in names):
-            return self._evenness(entries)
-        rows = {entry.hash: entry.features for entry in entries}
+            return self._evenness(entries, beyond)
         outlook = self._outlook(rows, [entry.candidate.costs for entry in entries])
-        promise = expected_improvement(outlook, self._open_points(outlook))
+        promise = expected_improvement(outlook, self._open_points(outlook, self._front))
+        if beyond.any():
+            # Judged by all that was found there: else it would promise the same gain again and again.
+            wider = expected_improvement(outlook, self._open_points(outlook, self._wider_front))
+            promise = np.where(beyond > 0.0, wider * 0.5 ** (beyond / HALVED_BY), promise)
         promise += OPTIMISM * (outlook.deviation - outlook.mean).sum(axis=1)
         for name, limit in self._limits.items():
             if self._beliefs[name].is_there:
                 promise *= self._beliefs[name].chance(rows, limit)
         return promise
 
-    def _evenness(self, entries: Sequence[Entry]) -> Matrix:
+    def _beyond(self, entries: Sequence[Entry], rows: Mapping[str, Matrix]) -> Matrix:
+        """Return by which parts of soft limits each is expected to break them, (n,), 0 where it keeps all."""
+        beyond = np.zeros(len(entries))
+        for name, limit in self._soft.items():
+            if METRICS[name].kind == "cost":
+                figures = np.array([entry.candidate.costs[name] for entry in entries])
+            elif self._beliefs[name].is_there:
+                figures = from_scale(name, self._beliefs[name].of(rows)[0])
+            else:
+                continue
+            beyond += [max(0.0, violation(figure, limit)) for figure in figures.tolist()]
+        return beyond
+
+    def _evenness(self, entries: Sequence[Entry], beyond: Matrix) -> Matrix:
         """Return how well candidates would fill the largest gap between the sizes of all trials.
 
-        The next size is a place in the pool's order by parameters, after van der Corput.
+        The next size is a place in the pool's order by parameters, after van der Corput, of those within soft
+        limits if there are any.
         """
-        sizes = np.array([entry.candidate.cost.params for entry in entries])
-        place = int(_van_der_corput(len(self._trials) + 1) * len(entries))
+        within: list[int] = np.flatnonzero(beyond == beyond.min()).tolist()
+        within.sort(key=lambda place: entries[place].candidate.cost.params)
         promise = np.zeros(len(entries))
-        promise[np.argsort(sizes, kind="stable")[place]] = 1.0
+        promise[within[int(_van_der_corput(len(self._trials) + 1) * len(within))]] = 1.0
         return promise
 
     def _outlook(self, rows: Mapping[str, Matrix], costs: Sequence[Mapping[str, float]]) -> Outlook:
@@ -139,9 +170,9 @@ class Judge:
                 deviations.append(deviation)
         return Outlook(np.stack(means, axis=1), np.stack(deviations, axis=1))
 
-    def _open_points(self, outlook: Outlook) -> Matrix:
-        """Return points of the box that neither the front nor what still trains is expected to cover."""
-        front = [self._positions(trial) for trial in self.front()]
+    def _open_points(self, outlook: Outlook, members: Sequence[Observed]) -> Matrix:
+        """Return points of the box that neither a front nor what still trains is expected to cover."""
+        front = [self._positions(trial) for trial in members]
         running = [trial for trial in self._trials if trial.is_running]
         if running:
             rows = {_hash(trial): self._row(trial) for trial in running}

@@ -23,8 +23,10 @@ class Observed:
     trial: FrozenTrial
     task: Task
     is_running: bool
-    # Trained to the last epoch, within all limits: it may stand on a front.
+    # Trained to the last epoch, within all limits that are not soft.
     is_complete: bool
+    # Beyond a soft limit: it stands on no front, but shows what lies there.
+    is_beyond: bool
     # By metric what was seen, each with its epoch; exact costs are left out.
     seen: Mapping[str, tuple[tuple[float, float], ...]]
 
@@ -85,13 +87,15 @@ def observed(trial: FrozenTrial, task: Task) -> Observed | None:
     if ARCHITECTURE not in extra:
         return None
     reached = float(extra[EPOCHS] or task.epochs)
-    is_feasible = all(excess <= 0 for excess in trial.constraints.values())
+    broken = {name for name, excess in trial.constraints.items() if excess > 0}
+    is_feasible = broken <= task.soft.keys()
     has_figures = trial.state is TrialState.COMPLETE
     return Observed(
         trial=trial,
         task=task,
         is_running=trial.state is TrialState.RUNNING,
         is_complete=has_figures and is_feasible and reached >= task.epochs,
+        is_beyond=bool(broken),
         seen=_seen(extra, reached) if has_figures else {},
     )
 

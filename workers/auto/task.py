@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from nas_service.metrics import METRICS
 from nas_service.studies import Constraint, Objective, StudySpec
@@ -9,7 +10,7 @@ from nas_service.trials import Study
 from search_spaces import Architecture, RandomTrial, SearchSpace, resolve_space
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """The part of a study that a sampler needs to know."""
 
@@ -41,6 +42,11 @@ class Task:
     def draw(self, trial: RandomTrial) -> Architecture:
         """Return the architecture of a trial's answers."""
         return self.space.sample(trial, self.input_shape, self.classes)
+
+    @cached_property
+    def soft(self) -> dict[str, Constraint]:
+        """The limits that reject nobody."""
+        return {name: limit for name, limit in self.constraints.items() if limit.soft}
 
     @property
     def uncertain(self) -> tuple[str, ...]:

@@ -47,14 +47,15 @@ def settles(spec: StudySpec, predicted: Measurement) -> bool:
     """Whether a prediction says enough of a candidate: it will not be measured then.
 
     It lies wholly on one side of the limit on the median, and no front will show it: a candidate that breaks
-    the limit is on none, and one that keeps it is only where latency is no objective.
+    the limit is on none, and one that keeps it is only where latency is no objective. What breaks a soft
+    limit is measured, for it will be trained and looked at.
     """
     limit = spec.constraints.get("latency_ms")
     if limit is None or limit.at != "median":
         return False
     side = side_of(limit, predicted.low_ms, predicted.high_ms)
     is_objective = any(objective.metric == "latency_ms" for objective in spec.objectives)
-    return side == "broken" or (side == "kept" and not is_objective)
+    return (side == "broken" and not limit.soft) or (side == "kept" and not is_objective)
 
 
 @dataclass(slots=True)

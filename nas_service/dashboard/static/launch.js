@@ -67,6 +67,21 @@ function takeLatencyStatistic() {
   if (latencyAt.value !== "median" || "at" in limit) put(spec, "constraints.latency_ms.at", latencyAt.value);
 }
 
+// So does whether it is soft.
+function takeSoft(box) {
+  const path = `constraints.${box.dataset.soft}.soft`;
+  if (box.checked) put(spec, path, true);
+  else remove(spec, path);
+}
+
+function showSoft() {
+  for (const box of form.querySelectorAll("[data-soft]")) {
+    const limit = at(spec, `constraints.${box.dataset.soft}`);
+    box.disabled = !isGroup(limit);
+    box.checked = !box.disabled && limit.soft === true;
+  }
+}
+
 function fillAll() {
   fill(form, spec);
   fillObjectives(form, spec);
@@ -77,6 +92,7 @@ let timer = null, running = null;
 
 // Everything that follows from the spec, after it was changed in whichever view.
 function changed() {
+  showSoft();
   showSpace();
   showEqual();
   markChanged(form, spec);
@@ -88,6 +104,7 @@ function edited({ target }) {
   if (target.name === "objectives") takeObjective(spec, target);
   else if (target.dataset.path) take(spec, target, form);
   else if (target.dataset.group) wantGroup(target);
+  else if (target.dataset.soft) takeSoft(target);
   else if (target === form.elements.space) spec.space = target.value;
   else if (target !== latencyAt) return;
   takeLatencyStatistic();

@@ -9,6 +9,9 @@ const remove = document.getElementById("delete-form");
 const isChanged = (field) => field.value !== field.defaultValue;
 const number = (field) => (field.value === "" ? null : Number(field.value));
 
+// What a limit has beside its bounds.
+const kept = ({ at, soft }) => ({ ...(at && { at }), ...(soft !== undefined && { soft: true }) });
+
 function changes() {
   const change = {};
   if (isChanged(form.elements.name)) change.name = form.elements.name.value.trim();
@@ -19,7 +22,7 @@ function changes() {
   for (const { dataset: { limit } } of limits.filter(isChanged)) {
     const bounds = limits.filter((field) => field.dataset.limit === limit && field.value !== "");
     (change.constraints ??= {})[limit] = bounds.length
-      ? { ...Object.fromEntries(bounds.map((field) => [field.dataset.bound, number(field)])), ...(bounds[0].dataset.at && { at: bounds[0].dataset.at }) }
+      ? { ...Object.fromEntries(bounds.map((field) => [field.dataset.bound, number(field)])), ...kept(bounds[0].dataset) }
       : null;
   }
   return change;

@@ -37,17 +37,21 @@ const FLAGS = {
   "constraints.peak_activation_bytes.max": "--max-peak-activation-bytes",
 };
 
+const SOFT = /^constraints\.(\w+)\.soft$/;
+
 // One line of flags; what has no flag needs the file.
 export function commandOf(spec) {
   const flat = Object.fromEntries(leaves(spec, ""));
   const objectives = (Array.isArray(spec.objectives) ? spec.objectives : [])
     .map(({ metric, goal }) => `--objective ${quoted(goal ? `${metric}:${goal}` : metric)}`);
   const family = typeof spec.space === "string" ? [`--family ${quoted(spec.space)}`] : [];
-  const known = (path) => path in FLAGS || path === "space" || path.startsWith("objectives");
+  const soft = Object.keys(flat).map((path) => SOFT.exec(path)).filter((found) => found && flat[found[0]] === true);
+  const known = (path) => path in FLAGS || path === "space" || path.startsWith("objectives") || SOFT.test(path);
   const needsFile = Object.entries(flat).some(([path, value]) => !known(path) && value !== null);
   if (needsFile) return "nas search spec.yaml   # with the YAML above in spec.yaml";
   const flags = Object.entries(FLAGS).filter(([path]) => flat[path] != null).map(([path, flag]) => `${flag} ${quoted(flat[path])}`);
-  return ["nas search", ...flags.slice(0, 1), ...family, ...objectives, ...flags.slice(1)].join(" ");
+  const softly = soft.map((found) => `--soft ${found[1]}`);
+  return ["nas search", ...flags.slice(0, 1), ...family, ...objectives, ...flags.slice(1), ...softly].join(" ");
 }
 
 export function curlOf(spec, origin) {

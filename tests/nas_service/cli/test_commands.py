@@ -160,6 +160,36 @@ def test_a_dry_run_of_what_would_be_refused_ends_as_the_search_would(
     assert run(arguments) == 2
 
 
+def test_a_soft_limit_bounds_the_front_and_rejects_nobody(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["search", "--dataset", "digits", "--max-params", "10", "--soft", "params", "--dry-run"]
+    assert run([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["feasible_share"], report["broken_share"]) == (1.0, {"params": 1.0})
+    assert run(["search", "--dataset", "digits", "--soft", "macs", "--dry-run"]) == 2
+    assert "needs max or min" in capsys.readouterr().err
+
+
+def test_another_bound_keeps_what_else_a_limit_says(
+    finished_study: int, settings: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(settings.data_home))  # type: ignore[attr-defined]
+
+    def after(limit: str) -> object:
+        assert run(["study", "extend", str(finished_study), "--limit", limit]) == 0
+        capsys.readouterr()
+        assert run(["study", "show", str(finished_study), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["spec"]["constraints"]["params"]
+
+    limit = {"max": 9000.0, "min": None, "at": "median", "soft": True}
+    assert after("params=9000:soft") == limit
+    assert after("params=8000") == {**limit, "max": 8000.0}
+    assert after("params=8000:hard") == {**limit, "max": 8000.0, "soft": False}
+    assert run(["study", "extend", str(finished_study), "--limit", "params=8000:firm"]) == 2
+    assert "params=30000:soft" in capsys.readouterr().err
+
+
 def test_db_upgrade_may_be_repeated(home: Path) -> None:
     assert run(["db", "upgrade"]) == 0
     assert run(["db", "upgrade"]) == 0

@@ -93,6 +93,20 @@ def test_with_a_limit_on_what_is_only_believed_it_looks_near_the_limit() -> None
     assert far_off[0] < 0.5 * min(far_off[1:])
 
 
+def test_a_soft_limit_is_looked_beyond_but_not_far() -> None:
+    bound = 800.0
+    soft, free = task_of({"params": Constraint(max=bound, soft=True)}), task_of()
+    limited, unlimited = (
+        np.array([analyse(architecture).params / bound for architecture in found])
+        for found in (
+            search(AutoSampler(1, soft), soft, 40)[12:],
+            search(AutoSampler(1, free), free, 40)[12:],
+        )
+    )
+    assert 0.0 < np.mean(limited > 1.0) < 0.5 < np.mean(unlimited > 1.0)
+    assert np.quantile(limited, 0.9) < 1.5
+
+
 def test_where_nothing_is_feasible_it_comes_as_near_as_it_can() -> None:
     task = task_of({"params": Constraint(max=10.0)})
     sampler = AutoSampler(1, task)

@@ -95,9 +95,9 @@ def drawn(seed: int) -> Architecture:
     return SPACE.sample(RandomTrial(seed), (1, 8, 8), 10)
 
 
-def limited(at: str = "median", **changes: Any) -> StudySpec:
+def limited(at: str = "median", soft: bool = False, **changes: Any) -> StudySpec:
     objectives = (Objective(metric="accuracy"), Objective(metric="params"))
-    limits = {"latency_ms": Constraint(max=3.0, at=at)}
+    limits = {"latency_ms": Constraint(max=3.0, at=at, soft=soft)}
     values: dict[str, Any] = {"dataset": "digits", "objectives": objectives, "constraints": limits}
     return StudySpec(**{**values, **changes})
 
@@ -186,9 +186,21 @@ TIMED = (Objective(metric="accuracy"), Objective(metric="latency_ms"))
         (limited(objectives=TIMED), 4.0, True),
         (limited(objectives=TIMED), 2.0, False),
         (limited(at="p90"), 4.0, False),
+        (limited(soft=True), 4.0, False),
+        (limited(soft=True), 2.0, True),
         (limited(constraints={}, objectives=TIMED), 4.0, False),
     ],
-    ids=["over", "near", "under", "objective over", "objective under", "of p90", "no limit"],
+    ids=[
+        "over",
+        "near",
+        "under",
+        "objective over",
+        "objective under",
+        "of p90",
+        "soft over",
+        "soft under",
+        "no limit",
+    ],
 )
 def test_only_an_interval_clear_of_the_limit_settles_a_candidate(
     spec: StudySpec, median_ms: float, is_settled: bool
