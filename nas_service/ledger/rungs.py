@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, or_, select, true, update
 
 from nas_service.early_stopping import RungEntry, best, decide, place
 from nas_service.metrics import METRICS, QUALITIES
-from nas_service.store.models import EpochRow, TrialRow, table
+from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
 from nas_service.store.specs import read_spec
 from nas_service.studies import StudySpec
 from nas_service.views import Rival, RungPlace
 
-TRIAL, EPOCH = table(TrialRow), table(EpochRow)
+STUDY, TRIAL, EPOCH = table(StudyRow), table(TrialRow), table(EpochRow)
 # Of those that stand before a trial so many are named.
 MOST_RIVALS = 5
 # The samplers that learn from what candidates showed on their way.
@@ -19,13 +19,35 @@ READS_RUNGS = frozenset({"auto"})
 WITH_FIGURES = ("complete", "pruned")
 
 
-def goes_on(connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> bool:
-    """Decide for one trial at a rung; a trial without a finite quality does not go on.
+def arrive(connection: Connection, study_id: int, trial_id: int, epoch: int) -> int:
+    """Number a trial's arrival at a rung, and return the number; told again, it keeps it.
+
+    Numbers are given under the study's lock, so that whoever has one sees all who have a lower one.
+
+    Args:
+        connection: In a transaction of its own, which ends before the trial is decided on.
+        study_id: Whose rung.
+        trial_id: A trial whose epoch is stored.
+        epoch: At the rung.
+    """
+    is_it = (EPOCH.c.trial_id == trial_id) & (EPOCH.c.epoch == epoch)
+    known = select(EPOCH.c.arrival).where(is_it)
+    if connection.execute(known).scalar() is None:
+        counted = update(STUDY).where(STUDY.c.id == study_id).values(arrivals=STUDY.c.arrivals + 1)
+        number = connection.execute(counted.returning(STUDY.c.arrivals)).scalar()
+        connection.execute(update(EPOCH).where(is_it, EPOCH.c.arrival.is_(None)).values(arrival=number))
+    return connection.execute(known).scalar() or 0
+
+
+def goes_on(
+    connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int, arrival: int
+) -> bool:
+    """Decide for one trial at a rung by who came there before; one without a finite quality does not go on.
 
     The control arm is compared with itself alone, so that it ends as it would without a sampler beside it.
     One that the newest space excludes is ranked against those that count, and counts for nobody else.
     """
-    entries = _entries(connection, study_id, spec, trial_id, epoch)
+    entries = _entries(connection, study_id, spec, trial_id, epoch, arrival)
     candidate = entries.pop(trial_id, None)
     if candidate is None:
         return False
@@ -80,9 +102,18 @@ def _dominates(entry: RungEntry, other: RungEntry) -> bool:
 
 
 def _entries(
-    connection: Connection, study_id: int, spec: StudySpec, trial_id: int, epoch: int
+    connection: Connection,
+    study_id: int,
+    spec: StudySpec,
+    trial_id: int,
+    epoch: int,
+    arrival: int | None = None,
 ) -> dict[int, RungEntry]:
-    """Return all that reached a rung by their ids: those that count, and the trial itself."""
+    """Return all that reached a rung by their ids: those that count, and the trial itself.
+
+    With an arrival, those who came later are left out.
+    """
+    came_before = true() if arrival is None else EPOCH.c.arrival <= arrival
     counts = or_(TRIAL.c.excluded.is_(None), TRIAL.c.id == trial_id)
     is_random = TRIAL.c.arm == "random"
     own = select(is_random).where(TRIAL.c.id == trial_id).scalar_subquery()
@@ -93,7 +124,7 @@ def _entries(
         select(TRIAL.c.id, EPOCH.c.accuracy, *costs)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
-        .where(counts, is_random == own)
+        .where(counts, is_random == own, came_before)
     )
     rows = connection.execute(query)
     return {row[0]: RungEntry(row[0], _values(signs, row[1], row[2:])) for row in rows}

@@ -28,7 +28,7 @@ from nas_service.ledger import (
     takeover,
 )
 from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavailable, NameTaken
-from nas_service.ledger.rungs import accuracies, goes_on
+from nas_service.ledger.rungs import accuracies, arrive, goes_on
 from nas_service.ledger.sql_jobs import SqlJobs
 from nas_service.ledger.sql_measurements import SqlMeasurements
 from nas_service.ledger.transactions import HEARTBEATS_A_LEASE
@@ -252,11 +252,15 @@ class SqlLedger(SqlMeasurements, SqlJobs):
         return self._told_at(*stored, lease.trial_id, report.epoch)
 
     def _told_at(self, study_id: int, spec: StudySpec, trial_id: int, epoch: int) -> Instruction:
-        """Decide at a rung, outside of the transaction that wrote the epoch: all who reached it are read."""
+        """Decide at a rung, outside of the transactions that write: all who came before are read."""
         if epoch not in spec.training.rungs:
             return "continue"
+        with self._writing() as connection:
+            arrival = arrive(connection, study_id, trial_id, epoch)
+            crash_point("ledger.report.arrived")
         with self._reading() as connection:
-            return "continue" if goes_on(connection, study_id, spec, trial_id, epoch) else "prune"
+            stays = goes_on(connection, study_id, spec, trial_id, epoch, arrival)
+            return "continue" if stays else "prune"
 
     def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         with self._writing() as connection:

@@ -10,7 +10,7 @@ from nas_service.trials import Trial
 
 TRIAL, REPEAT, FORBIDDEN, EPOCH = (table(row) for row in (TrialRow, RepeatRow, ForbiddenRow, EpochRow))
 TRIALS_A_BATCH = 500
-_CURVE = ("epoch", "attempt", "train_loss", "validation_loss", "accuracy", "seconds")
+_CURVE = ("epoch", "attempt", "train_loss", "validation_loss", "accuracy", "seconds", "arrival")
 
 
 def read_batch(connection: Connection, study_id: int, begin: int) -> list[Trial]:

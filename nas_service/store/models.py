@@ -98,6 +98,8 @@ class StudyRow(Base):
     # Of ended trials; an unfinished one keeps `epochs_a_trial` for itself.
     epochs_spent: Mapped[int] = mapped_column(BIG, default=0)
     epochs_a_trial: Mapped[int] = mapped_column(default=0)
+    # How often a trial has come to a rung.
+    arrivals: Mapped[int] = mapped_column(BIG, default=0)
     deadline: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -222,6 +224,9 @@ class EpochRow(Base):
     validation_loss: Mapped[float | None]
     accuracy: Mapped[float | None]
     seconds: Mapped[float]
+    # At a rung, the number of this arrival in the study: the trial is compared with those before it.
+    # A later attempt keeps it. 0 from before they were counted; NULL elsewhere, and until it is decided on.
+    arrival: Mapped[int | None] = mapped_column(BIG)
 
 
 class SeatRow(Base):
