@@ -4,7 +4,8 @@ Both train the same five networks with the same recipe, batch size, epochs and e
 its own on the same single core. They take turns, an epoch each, so that a change of the machine's speed meets
 both. A candidate is all of its epochs and validations and what comes before them; how accurate it got on the
 test part is measured outside the clock. Then: two workers on two cores against one, one worker with two
-threads, what augmentation costs, and how much of the machine's measured peak each network reaches.
+threads, what augmentation costs, and how much of the machine's measured peak each network reaches. And, with
+`--only accuracy`, both sides with several seeds, untimed: a single seed differs from another by points.
 
     python -m benchmarks.training [--quick] [--data FOLDER] [--device cuda]
 
@@ -27,7 +28,8 @@ import torch
 
 from benchmarks.networks import NETWORKS
 from benchmarks.report import conditions, print_table, write
-from benchmarks.training_sides import RECIPES, SEED, Job, serve, train_at_once, training_data
+from benchmarks.training_accuracy import accuracy
+from benchmarks.training_sides import RECIPES, SEED, SIDES, Job, Side, train_at_once, training_data
 from nas_service.datasets import read_dataset
 from nas_service.studies import Augmentation
 from nas_service.trials import EpochReport, Instruction
@@ -38,7 +40,6 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10-images.zip"}
 EXAMPLES, QUICK_EXAMPLES, VALIDATION, TEST, EPOCHS = 2_560, 1_280, 500, 5_000, 4
 QUICK_NETWORKS = ("two_conv", "PyConv4")
-SIDES = ("plain", "ours")
 # Of the multiply-accumulates: forward, and twice as many backward.
 PASSES = 3
 
@@ -65,35 +66,6 @@ class Candidate:
     def candidates_an_hour(self) -> float:
         """Candidates of so many epochs, one after the other."""
         return 3600 / (self.start_s + sum(self.epoch_s))
-
-
-class Side:
-    """One side in a process of its own, told when it is its turn."""
-
-    def __init__(self, side: str, job: Job) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, side, job))
-        self._process.start()
-
-    def ask(self, what: str) -> Any:
-        """Have something done and return what came of it."""
-        self.send(what)
-        return self.answer()
-
-    def send(self, what: str) -> None:
-        """Have something done."""
-        self._pipe.send(what)
-
-    def answer(self) -> Any:
-        """Wait for what came of it."""
-        return self._pipe.recv()
-
-    def result(self) -> tuple[float, float]:
-        """Return test accuracy and peak memory in MB, and end the process."""
-        accuracy, peak = self.ask("result")
-        self._process.join()
-        return accuracy, peak
 
 
 def compared(job: Job) -> tuple[Candidate, Candidate]:
@@ -344,7 +316,7 @@ def company(jobs: list[Job], device: str) -> list[dict[str, Any]]:
     return found
 
 
-PARTS = {"networks": networks, "augmentation": augmentation, "company": company}
+PARTS = {"networks": networks, "augmentation": augmentation, "company": company, "accuracy": accuracy}
 
 
 def main() -> None:

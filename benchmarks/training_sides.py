@@ -1,5 +1,6 @@
 """The two sides that `benchmarks.training` compares, each served by a process of its own."""
 
+import multiprocessing
 import os
 import resource
 import warnings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from workers.data.arrays import Part, TrainingData
 
 SEED = 0
+SIDES = ("plain", "ours")
 RECIPES = {
     "mnist": Recipe(),
     "cifar10": Recipe(augmentation=Augmentation(crop_padding=4, horizontal_flip=True)),
@@ -38,6 +40,8 @@ class Job:
     # The only core it may use; None for all of them.
     core: int | None = 0
     threads: int = 1
+    # Of first weights, order and augmentation.
+    seed: int = SEED
 
 
 class Plain:
@@ -47,6 +51,8 @@ class Plain:
         self._job = job
 
     def start(self) -> None:
+        import torch
+
         from benchmarks.plain_loop import Pictures, PlainLoop, Transform
         from search_spaces.modules import build
 
@@ -55,7 +61,8 @@ class Plain:
         padding = recipe.augmentation.crop_padding
         training = Transform(data.mean, data.deviation, padding, flips=recipe.augmentation.horizontal_flip)
         plain = Transform(data.mean, data.deviation, 0, flips=False)
-        network = build(NETWORKS[self._job.network](arrays["x_train"].shape[1:]), seed=SEED)
+        network = build(NETWORKS[self._job.network](arrays["x_train"].shape[1:]), seed=self._job.seed)
+        torch.manual_seed(self._job.seed)
         self._parts = {
             part: Pictures(arrays[f"x_{part}"], arrays[f"y_{part}"], training if part == "train" else plain)
             for part in ("train", "validation", "test")
@@ -83,7 +90,8 @@ class Ours:
 
         keep_freed_memory()
         self._data, self._test = training_data(self._job.arrays)
-        self._network = build(NETWORKS[self._job.network](self._data.train.examples.shape[1:]), seed=SEED)
+        architecture = NETWORKS[self._job.network](self._data.train.examples.shape[1:])
+        self._network = build(architecture, seed=self._job.seed)
         self._network.to(self._job.device)
 
     def run(self, on_epoch: Callable[[Any], Any]) -> None:
@@ -95,7 +103,7 @@ class Ours:
             self._data,
             RECIPES[self._job.data],
             epochs=self._job.epochs,
-            seed=SEED,
+            seed=self._job.seed,
             on_epoch=on_epoch,
         )
 
@@ -105,6 +113,35 @@ class Ours:
         data = replace(self._data, validation=self._test)
         data = data if self._job.device == "cpu" else data.to(self._job.device)
         return validate(self._network, data, RECIPES[self._job.data])[1]
+
+
+class Side:
+    """One side in a process of its own, told when it is its turn."""
+
+    def __init__(self, side: str, job: Job) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, side, job))
+        self._process.start()
+
+    def ask(self, what: str) -> Any:
+        """Have something done and return what came of it."""
+        self.send(what)
+        return self.answer()
+
+    def send(self, what: str) -> None:
+        """Have something done."""
+        self._pipe.send(what)
+
+    def answer(self) -> Any:
+        """Wait for what came of it."""
+        return self._pipe.recv()
+
+    def result(self) -> tuple[float, float]:
+        """Return test accuracy and peak memory in MB, and end the process."""
+        accuracy, peak = self.ask("result")
+        self._process.join()
+        return accuracy, peak
 
 
 def serve(pipe: Connection, side: str, job: Job) -> None:
