@@ -108,7 +108,9 @@ def importance_document(service: Service, study: StudyView, metric: str) -> dict
 def slice_document(service: Service, study: StudyView, metric: str, columns_wide: int) -> dict[str, Any]:
     """A metric against each of the parameters that matter most for it."""
     found = importances(service, study, metric)
-    message = _why_unimportant(found, metric)
+    # Why they are not known stands beside the importances.
+    waits = "Drawn for the parameters that matter most, once they are known."
+    message = waits if _why_unimportant(found, metric) else None
     names = list(found.values)[:MOST_SLICES]
 
     def draw(columns: Columns, details: Details) -> dict[str, Any]:
