@@ -6,7 +6,8 @@
 candidate trained to the end. All have the same space, limits, recipe, epochs and workers, and all are spared
 what breaks a limit. Members of each front are trained again from scratch with several seeds and tested once.
 What is told is the hypervolume of (error, log10 of parameters), by validation as searched and by the test
-part as confirmed. Each sampler's result is kept in the work folder: what is there is not searched again.
+part as confirmed. Each sampler's study is kept in the work folder: what is there is not searched again, and a
+confirmation that was interrupted goes on.
 """
 
 import argparse
@@ -74,24 +75,30 @@ def _spec(sampler: str, dataset: str, arguments: argparse.Namespace) -> dict[str
 
 
 def _searched(sampler: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Search, confirm, and return the figures."""
+    """Search, confirm, and return the figures; a search that was interrupted cannot go on."""
     home = arguments.work / f"home-{sampler}"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     with (
         served(home, f"sqlite:///{home / 'nas.db'}") as server,
         _workers(server, home, arguments.workers),
         Client(server.address, token=server.token) as client,
     ):
-        dataset = client.add_dataset(Path(arguments.data)).name
-        study = client.search(_spec(sampler, dataset, arguments))
-        study.wait(poll_s=POLL_S)
+        study = next(iter(client.studies()), None)
+        if study is None:
+            dataset = client.add_dataset(Path(arguments.data)).name
+            study = client.search(_spec(sampler, dataset, arguments))
+            study.wait(poll_s=POLL_S)
+        elif study.refresh().state != "finished":
+            raise SystemExit(f"{home} holds a search that was interrupted; remove it and start again")
         front = study.front()
         _confirm(study, arguments.seeds)
         return _figures(study, front.rows())
 
 
 def _confirm(study: Study, seeds: int) -> None:
-    view = study.confirm(top=None, seeds=seeds)
+    view = study.confirmation()
+    if not view.members:
+        view = study.confirm(top=None, seeds=seeds)
     while view.is_under_way:
         time.sleep(POLL_S)
         view = study.confirmation()
