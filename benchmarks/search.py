@@ -27,6 +27,8 @@ LEVELS = (200, 1000)
 # Which share of random's epochs `auto` may take for each.
 GOALS = {200: 0.15, 1000: 0.05}
 DRAWS = 2000
+# What tells a run in the working file from the others.
+KEY = ("data", "rows", "sees", "searcher", "has_rungs", "seed", "limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def _runs(
     table: Table, contenders: Sequence[Contender], arguments: argparse.Namespace
 ) -> dict[Contender, list[dict[str, Any]]]:
     """Return the runs of each contender, one a seed; those that the working file lacks are run."""
-    done = {_key(run): run for run in _read(arguments.work)}
+    done = {_key(run): run for run in _read(arguments.work) if run.keys() >= set(KEY)}
     random = Contender("random", has_rungs=False)
     found: dict[Contender, list[dict[str, Any]]] = {contender: [] for contender in contenders}
     for seed in range(arguments.seeds):
@@ -97,7 +99,7 @@ def _runs(
 
 
 def _key(run: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(run[name] for name in ("data", "rows", "sees", "searcher", "has_rungs", "seed", "limit"))
+    return tuple(run[name] for name in KEY)
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:

@@ -40,13 +40,14 @@ def _trained(wanted: Sequence[tuple[str, Job]], cores: Sequence[int | None]) -> 
     def train(entry: tuple[str, Job]) -> float:
         name, job = entry
         core = free.get()
-        side = Side(name, replace(job, core=core))
-        side.ask("start")
-        for _ in range(job.epochs):
-            side.ask("epoch")
-        reached, _ = side.result()
-        free.put(core)
-        return reached
+        try:
+            side = Side(name, replace(job, core=core))
+            side.ask("start")
+            for _ in range(job.epochs):
+                side.ask("epoch")
+            return side.result()[0]
+        finally:
+            free.put(core)
 
     with ThreadPoolExecutor(len(cores)) as pool:
         return dict(zip(wanted, pool.map(train, wanted), strict=True))

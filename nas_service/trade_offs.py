@@ -92,7 +92,7 @@ class WithinLimits:
 def within(columns: Columns, spec: StudySpec, limits: Mapping[str, float], quality: str) -> WithinLimits:
     """Return what is known of a study within other limits than its own.
 
-    Where no limit is looser than the study's, what the study calls infeasible stays out. Where one is, all
+    Where no limit is looser than the study's, what breaks one of the study's fits nowhere. Where one is, all
     are applied to the figures themselves; that of a latency is its median then.
 
     Args:
@@ -103,12 +103,12 @@ def within(columns: Columns, spec: StudySpec, limits: Mapping[str, float], quali
     """
     trained = columns.are("complete") & ~columns.excluded & np.isfinite(columns.values(quality))
     keeps = {name: columns.values(name) <= bound for name, bound in limits.items()}
-    if not _is_any_looser(spec, limits):
-        trained &= columns.feasible
-        # The study itself has judged by these, a latency by its statistic or interval.
-        own = own_limits(spec)
-        keeps |= {name: np.ones(len(columns), np.bool_) for name in keeps if limits[name] == own.get(name)}
     fitting = trained & _all(keeps.values(), len(columns))
+    if not _is_any_looser(spec, limits):
+        # The study itself has judged by its own, a latency by its statistic or interval.
+        own = own_limits(spec)
+        keeps |= {name: keeps[name] | columns.feasible for name in keeps if limits[name] == own.get(name)}
+        fitting = trained & columns.feasible & _all(keeps.values(), len(columns))
     best = _best(columns, fitting, quality)
     costs = [_cost(columns, quality, trained, fitting, best, (name, limits[name]), keeps) for name in limits]
     rejected = columns.are("infeasible") & ~columns.excluded & _all(keeps.values(), len(columns))

@@ -371,12 +371,14 @@ class Preflight(View):
     distinct: int
     # Combinations of the space's parameters; fewer networks, for some describe the same one.
     combinations: int = 0
-    # The share of samples that no rule of the space forbids and that keep every limit.
+    # The share of samples that no rule of the space forbids and that keep every limit that is not soft.
     feasible_share: float
     # The share of samples that a rule of the space forbids.
     forbidden_share: float = 0.0
     # By constrained metric: the share of samples that break it; latency is not known yet.
     broken_share: dict[str, float]
+    # The same of soft limits, which reject nobody.
+    soft_share: dict[str, float] = {}
     # The limit that rejects most, in words; None where nothing is rejected.
     binding: str | None
     # Why a launch is refused: nothing was found that keeps the limits on size. None where it is not.

@@ -16,9 +16,14 @@ depends_on = None
 def upgrade() -> None:
     big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.add_column("studies", sa.Column("arrivals", big, nullable=False, server_default="0"))
-    op.add_column("epochs", sa.Column("arrival", big, nullable=True))
     # All that is there has come before whoever comes next.
-    op.execute("UPDATE epochs SET arrival = 0")
+    if op.get_bind().dialect.name == "postgresql":
+        # Without a row being written, however many there are.
+        op.add_column("epochs", sa.Column("arrival", big, nullable=True, server_default="0"))
+        op.alter_column("epochs", "arrival", server_default=None)
+    else:
+        op.add_column("epochs", sa.Column("arrival", big, nullable=True))
+        op.execute("UPDATE epochs SET arrival = 0")
 
 
 def downgrade() -> None:

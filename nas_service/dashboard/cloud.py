@@ -37,7 +37,7 @@ class Cloud:
     pruned: Sequence[TrialSummary]
     # In training, with what is known so far.
     running: Sequence[TrialSummary]
-    # Trained and beyond limits that are not the study's.
+    # Trained, and beyond a limit.
     beyond: Sequence[TrialSummary]
     # How many each group had before it was thinned.
     counts: Mapping[str, int]
@@ -104,8 +104,10 @@ def _group(trial: TrialSummary, y: str) -> str | None:
         return None
     has_y = y in trial.metrics
     breaks_limit = any(violation > 0 for violation in trial.violations.values())
-    if trial.state == "infeasible" or (trial.state == "complete" and breaks_limit):
+    if trial.state == "infeasible":
         return "infeasible" if has_y else "untrained"
+    if trial.state == "complete" and breaks_limit:
+        return "beyond" if has_y else None
     if trial.state == "running":
         return "running"
     if trial.state in ("complete", "pruned") and has_y:
@@ -128,15 +130,14 @@ def _groups(
     shown = ~columns.excluded & ~np.isnan(columns.values(x))
     shown[on_front] = False
     has_y = ~np.isnan(columns.values(y))
-    breaks_limit = columns.are("infeasible") | (columns.are("complete") & ~columns.feasible)
     trained = shown & has_y & columns.are("complete")
-    fits = ~breaks_limit if fitting is None else fitting
-    breaks_limit &= ~fits
+    fits = columns.feasible if fitting is None else fitting
+    rejected = shown & columns.are("infeasible")
     return {
         "dominated": trained & fits,
-        "beyond": trained & ~fits & ~breaks_limit,
-        "infeasible": shown & has_y & breaks_limit,
-        "untrained": shown & ~has_y & breaks_limit,
+        "beyond": trained & ~fits,
+        "infeasible": rejected & has_y,
+        "untrained": rejected & ~has_y,
         "pruned": shown & has_y & columns.are("pruned"),
         "running": shown & columns.are("running"),
     }

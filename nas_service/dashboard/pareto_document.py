@@ -41,8 +41,13 @@ def document(
     )
     figure = _deep(report, cloud) if choice.z else _flat(report, cloud)
     empty = notes.why_empty(choice.study, figure, choice.x, choice.y, alive)
+    known = report.within
     if empty and choice.has_other_limits:
         empty = "No trained network keeps these limits: loosen one of them."
+    elif empty and known.known and not known.fitting.any():
+        empty = (
+            f"None of {known.known:,} trained networks keeps all limits: see what another limit would leave."
+        )
     caption = (notes.pareto_caption(figure, cloud.hidden, choice.x), _ties(report))
     return {"figure": figure, "message": empty, "caption": " ".join(filter(None, caption))}
 

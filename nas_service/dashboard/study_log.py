@@ -130,6 +130,7 @@ def _changed(data: dict[str, Any]) -> str:
     if "constraints" in data:
         limits = ", ".join(
             f"{label(name)} {words} {limit_text(name, limit[bound], limit.get('at', 'median'))}"
+            f"{' (soft)' if limit.get('soft') else ''}"
             for name, limit in data["constraints"].items()
             for bound, words in (("max", "at most"), ("min", "at least"))
             if limit.get(bound) is not None

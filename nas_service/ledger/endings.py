@@ -12,7 +12,7 @@ from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.metrics import figure_text
 from nas_service.store import confirmations, events
-from nas_service.store.limits import judged
+from nas_service.store.limits import OUTDATED, judged
 from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import MAX_ATTEMPTS, Lease, Outcome
@@ -66,7 +66,7 @@ def end_trial(connection: Connection, lease: Lease, outcome: Outcome) -> None:
             f"trial {lease.trial_id} belongs to a later attempt than {lease.attempt}, or has ended"
         )
     crash_point("ledger.complete.row_written")
-    if study["space_version"] != before.space_version and outcome.state != "infeasible":
+    if study["space_version"] != before.space_version:
         _judge_by_newest_limits(connection, study, lease.trial_id, values)
     end_if_done(connection, study)
     crash_point("ledger.complete.before_commit")
@@ -88,11 +88,19 @@ def _epochs_of(before: Any, outcome: Outcome) -> int:
 def _judge_by_newest_limits(
     connection: Connection, study: Any, trial_id: int, values: dict[str, Any]
 ) -> None:
-    """Judge a trial, whose worker knew the limits of its beginning, by those that hold now."""
+    """Judge a trial, whose worker knew the limits of its beginning, by those that hold now.
+
+    One that was rejected by limits of which none holds any more teaches nothing.
+    """
     limits = StudySpec.model_validate(study["spec"]).constraints
     found = judged(values["metrics"], limits, values["latency"])
-    if found != values["violations"]:
-        connection.execute(update(TRIAL).where(TRIAL.c.id == trial_id).values(violations=found))
+    changed: dict[str, Any] = {}
+    if values["state"] != "infeasible":
+        changed = {"violations": found} if found != values["violations"] else {}
+    elif all(found.get(name, 0.0) <= 0 for name in enforced(limits)):
+        changed = {"excluded": OUTDATED}
+    if changed:
+        connection.execute(update(TRIAL).where(TRIAL.c.id == trial_id).values(**changed))
 
 
 def _end_row(

@@ -1,9 +1,11 @@
 """Whether a candidate goes on past a rung, from the rows of all of its arm who reached it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, or_, select, true, update
+from sqlalchemy import Connection, Select, func, or_, select, true, update
 
+from nas_service.constraints import is_kept, violations
 from nas_service.early_stopping import RungEntry, best, decide, place
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
@@ -22,7 +24,8 @@ WITH_FIGURES = ("complete", "pruned")
 def arrive(connection: Connection, study_id: int, trial_id: int, epoch: int) -> int:
     """Number a trial's arrival at a rung, and return the number; told again, it keeps it.
 
-    Numbers are given under the study's lock, so that whoever has one sees all who have a lower one.
+    Numbers are given under the study's lock, so that whoever has one sees all who have a lower one. Whose
+    epoch is stored but has no number yet, because its worker was cut off in between, gets one on the way.
 
     Args:
         connection: In a transaction of its own, which ends before the trial is decided on.
@@ -30,13 +33,30 @@ def arrive(connection: Connection, study_id: int, trial_id: int, epoch: int) -> 
         trial_id: A trial whose epoch is stored.
         epoch: At the rung.
     """
-    is_it = (EPOCH.c.trial_id == trial_id) & (EPOCH.c.epoch == epoch)
-    known = select(EPOCH.c.arrival).where(is_it)
-    if connection.execute(known).scalar() is None:
-        counted = update(STUDY).where(STUDY.c.id == study_id).values(arrivals=STUDY.c.arrivals + 1)
-        number = connection.execute(counted.returning(STUDY.c.arrivals)).scalar()
-        connection.execute(update(EPOCH).where(is_it, EPOCH.c.arrival.is_(None)).values(arrival=number))
-    return connection.execute(known).scalar() or 0
+    known = select(EPOCH.c.arrival).where(EPOCH.c.trial_id == trial_id, EPOCH.c.epoch == epoch)
+    number = connection.execute(known).scalar()
+    if number is None:
+        counted = update(STUDY).where(STUDY.c.id == study_id).returning(STUDY.c.arrivals)
+        # Taking the lock comes first: who waited for it sees what the one before has numbered.
+        number = connection.execute(counted.values(arrivals=STUDY.c.arrivals)).scalar() or 0
+        waiting: set[int] = set(connection.execute(_unnumbered(study_id, trial_id, epoch)).scalars())
+        for waits in sorted(waiting, key=lambda each: (each == trial_id, each)):
+            number += 1
+            is_it = (EPOCH.c.trial_id == waits) & (EPOCH.c.epoch == epoch)
+            connection.execute(update(EPOCH).where(is_it).values(arrival=number))
+        connection.execute(counted.values(arrivals=number))
+        number = connection.execute(known).scalar()
+    return number or 0
+
+
+def _unnumbered(study_id: int, trial_id: int, epoch: int) -> Select[Any]:
+    """Return the unfinished trials, and a given one, whose epoch at a rung has no number."""
+    is_asked = or_(TRIAL.c.state.in_(("running", "waiting")), TRIAL.c.id == trial_id)
+    return (
+        select(EPOCH.c.trial_id)
+        .join(TRIAL, TRIAL.c.id == EPOCH.c.trial_id)
+        .where(TRIAL.c.study_id == study_id, is_asked, EPOCH.c.epoch == epoch, EPOCH.c.arrival.is_(None))
+    )
 
 
 def goes_on(
@@ -111,23 +131,32 @@ def _entries(
 ) -> dict[int, RungEntry]:
     """Return all that reached a rung by their ids: those that count, and the trial itself.
 
-    With an arrival, those who came later are left out.
+    With an arrival, those who came later are left out. Who ended without a number was cut off before. Who is
+    beyond a soft limit will be on no front, and is nobody's rival there.
     """
-    came_before = true() if arrival is None else EPOCH.c.arrival <= arrival
+    is_open = TRIAL.c.state.in_(("running", "waiting"))
+    came_before = true() if arrival is None else func.coalesce(EPOCH.c.arrival <= arrival, ~is_open)
     counts = or_(TRIAL.c.excluded.is_(None), TRIAL.c.id == trial_id)
     is_random = TRIAL.c.arm == "random"
     own = select(is_random).where(TRIAL.c.id == trial_id).scalar_subquery()
     signs = _signed(spec)
     # The database picks out the costs: of a large study, reading all figures takes most of the time.
     costs = [TRIAL.c.metrics[name].as_float() for name in signs if not _is_told_by_accuracy(name)]
+    soft = {name: limit for name, limit in spec.constraints.items() if limit.soft}
+    costs += [TRIAL.c.metrics[name].as_float() for name in soft]
     query = (
         select(TRIAL.c.id, EPOCH.c.accuracy, *costs)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
         .where(counts, is_random == own, came_before)
     )
-    rows = connection.execute(query)
-    return {row[0]: RungEntry(row[0], _values(signs, row[1], row[2:])) for row in rows}
+    count = 2 + len(costs) - len(soft)
+    entries = {}
+    for row in connection.execute(query):
+        figures = {name: value for name, value in zip(soft, row[count:], strict=True) if value is not None}
+        if row[0] == trial_id or is_kept(violations(figures, soft)):
+            entries[row[0]] = RungEntry(row[0], _values(signs, row[1], row[2:count]))
+    return entries
 
 
 def accuracies(connection: Connection, study_id: int, since: int) -> dict[int, dict[int, float]]:

@@ -225,7 +225,7 @@ class EpochRow(Base):
     accuracy: Mapped[float | None]
     seconds: Mapped[float]
     # At a rung, the number of this arrival in the study: the trial is compared with those before it.
-    # A later attempt keeps it. 0 from before they were counted; NULL elsewhere, and until it is decided on.
+    # A later attempt keeps it. 0 at all epochs from before they were counted; NULL elsewhere, and until then.
     arrival: Mapped[int | None] = mapped_column(BIG)
 
 

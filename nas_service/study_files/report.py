@@ -240,7 +240,8 @@ def _limits(spec: StudySpec) -> str:
     for name, limit in spec.constraints.items():
         for words, bound in (("at most", limit.max), ("at least", limit.min)):
             if bound is not None:
-                texts.append(f"{label(name)} {words} {limit_text(name, bound, limit.at)}")
+                softness = " (soft)" if limit.soft else ""
+                texts.append(f"{label(name)} {words} {limit_text(name, bound, limit.at)}{softness}")
     return ", ".join(texts)
 
 

@@ -460,6 +460,39 @@ class LedgerContract:
         assert decided_by("one") == decided[:6]
         assert sorted(replayed(service, study)) == sorted(decided)
 
+    def test_an_attempt_that_comes_to_a_rung_again_changes_nothing_there(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study, worker = service.create_study(make_spec(budget=Budget(trials=9))).study, join(ledger)
+        leases = [ledger.reserve(study, worker, [make_proposal(seed)]).leases[0] for seed in range(4)]
+        answers = []
+        for lease, accuracy in zip(leases, (0.9, 0.8, 0.2, 0.1), strict=True):
+            answers.append(ledger.report(lease, EpochReport(epoch=1, accuracy=accuracy)))
+        assert ledger.report(leases[0], EpochReport(epoch=1, accuracy=0.0)) == answers[0]
+        assert replayed(service, study) == [
+            (lease.trial_id, 1, a) for lease, a in zip(leases, answers, strict=True)
+        ]
+
+    def test_beyond_a_soft_limit_nobody_is_a_rival_at_a_rung(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        proposals = sorted((make_proposal(seed) for seed in range(9)), key=lambda each: each.costs["macs"])
+        limit = Constraint(max=proposals[2].costs["macs"], soft=True)
+        spec = make_spec(
+            objectives=(Objective(metric="accuracy"),), constraints={"macs": limit}, budget=Budget(trials=9)
+        )
+        study, worker = service.create_study(spec).study, join(ledger)
+
+        def answer(proposal: Proposal, accuracy: float) -> str:
+            lease = ledger.reserve(study, worker, [proposal]).leases[0]
+            return ledger.report(lease, EpochReport(epoch=1, accuracy=accuracy))
+
+        beyond = [answer(proposal, 0.9) for proposal in proposals[3:6]]
+        assert beyond == ["continue"] * 3
+        # Within, each is compared with those within; beyond, with those as well.
+        assert [answer(p, a) for p, a in zip(proposals[:2], (0.5, 0.4), strict=True)] == ["continue", "prune"]
+        assert answer(proposals[6], 0.3) == "prune"
+
     def test_epochs_between_rungs_are_kept_and_stop_nobody(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:

@@ -81,6 +81,23 @@ def test_a_limit_that_becomes_soft_rejects_nobody_and_still_bounds_the_front(
     assert after.excluded == OUTDATED
 
 
+def test_what_a_worker_rejects_by_a_limit_that_is_soft_by_now_teaches_nothing(
+    service: Service, filled: Filled
+) -> None:
+    service.change_study(filled.study, change(latency_ms=Constraint(max=2.0, at="p90", soft=True)))
+    slow = Outcome(
+        report_id=uuid4().hex,
+        state="infeasible",
+        reason="too slow",
+        metrics={"latency_ms": 3.0},
+        violations={"latency_ms": 0.5},
+        latency={"median_ms": 3.0, "high_ms": 3.1, "p90_ms": 3.0},
+    )
+    filled.ledger.complete(filled.leases[3], slow)
+    rejected = service.trials(filled.study, state="infeasible").items
+    assert [trial.excluded for trial in rejected if "latency_ms" in trial.violations] == [OUTDATED]
+
+
 def test_what_earlier_limits_rejected_teaches_nothing_once_it_is_allowed(
     service: Service, filled: Filled
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from job_contract import JobContract
-from ledger_contract import LedgerContract
+from ledger_contract import LedgerContract, MakeProposal, join, make_spec, replayed
 from measurement_contract import MeasurementContract
 from postgres import WORKER_ROLE
 from sqlalchemy import make_url
@@ -18,7 +18,7 @@ from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.store.engine import make_engine
 from nas_service.store.migrate import upgrade
-from nas_service.trials import WorkerInfo
+from nas_service.trials import EpochReport, WorkerInfo
 
 
 class NamesContract:
@@ -51,6 +51,27 @@ class NamesContract:
 
 class TestSqlLedger(LedgerContract, MeasurementContract, JobContract):
     """Workers on the same machine, or with a role of the database; the server itself."""
+
+    def test_who_was_cut_off_before_it_had_a_number_counts_at_the_rung(
+        self,
+        ledger: SqlLedger,
+        service: Service,
+        make_proposal: MakeProposal,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        study, worker = service.create_study(make_spec()).study, join(ledger)
+        leases = [ledger.reserve(study, worker, [make_proposal(seed)]).leases[0] for seed in (1, 2)]
+
+        def away(*_: object) -> int:
+            raise LedgerUnavailable("cut off")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("nas_service.ledger.sql.arrive", away)
+            with pytest.raises(LedgerUnavailable):
+                ledger.report(leases[0], EpochReport(epoch=1, accuracy=0.9))
+        assert ledger.report(leases[1], EpochReport(epoch=1, accuracy=0.5)) == "prune"
+        assert ledger.report(leases[0], EpochReport(epoch=1, accuracy=0.9)) == "continue"
+        assert [trial for trial, _, _ in replayed(service, study)] == [lease.trial_id for lease in leases]
 
     @pytest.fixture
     def ledger(self, service: Service, settings: Settings) -> Iterator[SqlLedger]:

@@ -88,13 +88,14 @@ def observed(trial: FrozenTrial, task: Task) -> Observed | None:
         return None
     reached = float(extra[EPOCHS] or task.epochs)
     broken = {name for name, excess in trial.constraints.items() if excess > 0}
-    is_feasible = broken <= task.soft.keys()
     has_figures = trial.state is TrialState.COMPLETE
+    # What a limit rejected that is soft by now was never trained.
+    is_judged = broken <= task.soft.keys() and task.uncertain_objectives <= extra[FIGURES].keys()
     return Observed(
         trial=trial,
         task=task,
         is_running=trial.state is TrialState.RUNNING,
-        is_complete=has_figures and is_feasible and reached >= task.epochs,
+        is_complete=has_figures and is_judged and reached >= task.epochs,
         is_beyond=bool(broken),
         seen=_seen(extra, reached) if has_figures else {},
     )

@@ -48,6 +48,12 @@ class Task:
         """The limits that reject nobody."""
         return {name: limit for name, limit in self.constraints.items() if limit.soft}
 
+    @cached_property
+    def uncertain_objectives(self) -> frozenset[str]:
+        """The objectives that no description tells."""
+        names = (objective.metric for objective in self.objectives)
+        return frozenset(name for name in names if METRICS[name].kind != "cost")
+
     @property
     def uncertain(self) -> tuple[str, ...]:
         """The metrics that objectives and limits read and no description tells, in a fixed order."""

@@ -128,12 +128,12 @@ def test_only_complete_trials_are_drawn_as_dominated(state: str) -> None:
     assert trace(figure, "front")["customdata"] == [[101, 1]]
 
 
-def test_a_complete_trial_over_a_limit_is_drawn_as_infeasible() -> None:
+def test_a_trained_network_over_a_limit_is_drawn_as_beyond_it() -> None:
     trial = make_trial(2, accuracy=0.8, latency_ms=4.6).model_copy(
         update={"violations": {"latency_ms": 0.15}}
     )
     figure = draw([trial], make_front((1, 0.9, 0.5)))
-    assert trace(figure, "infeasible")["customdata"] == [[102, 2]]
+    assert trace(figure, "beyond")["customdata"] == [[102, 2]]
     assert "dominated" not in names(figure)
 
 

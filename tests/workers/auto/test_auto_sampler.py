@@ -107,6 +107,19 @@ def test_a_soft_limit_is_looked_beyond_but_not_far() -> None:
     assert np.quantile(limited, 0.9) < 1.5
 
 
+def test_what_a_limit_rejected_that_is_soft_by_now_is_known_and_on_no_front() -> None:
+    task = task_of({"macs": Constraint(max=1000.0, soft=True)})
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=AutoSampler(0, task))
+    rejected = task.draw(RandomTrial(0))
+    # Taught as an infeasible one is: with the worst of what was never measured.
+    trial = study.ask()
+    for name, value in told(rejected.to_dict(), rejected.hash, {"params": 1.0}, None, {}).items():
+        trial.set_user_attr(name, value)
+    trial.set_constraint("macs", 0.5)
+    study.tell(trial, [0.0, 1.0])
+    assert task.space.sample(study.ask(), MNIST, 10).hash != rejected.hash
+
+
 def test_where_nothing_is_feasible_it_comes_as_near_as_it_can() -> None:
     task = task_of({"params": Constraint(max=10.0)})
     sampler = AutoSampler(1, task)
