@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,12 +122,16 @@ def _figures(study: Study, rows: list[dict[str, Any]]) -> dict[str, Any]:
             }
         )
     counts = study.refresh().counts
+    trained = [trial.view for trial in study.trials() if trial.state in ("complete", "pruned")]
+    broken = Counter(name for view in trained for name, excess in view.violations.items() if excess > 0)
     return {
         "trained": counts.complete + counts.pruned,
         "complete": counts.complete,
         "pruned": counts.pruned,
         "infeasible": counts.infeasible,
         "failed": counts.failed,
+        # Of what was trained, how many break which limit.
+        "trained_beyond": dict(broken),
         "members": len(found),
         "searched": _volume([(row["searched"], row["params"]) for row in found]),
         "confirmed": _volume([(row["confirmed"], row["params"]) for row in found if row["confirmed"]]),
