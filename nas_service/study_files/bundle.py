@@ -33,8 +33,8 @@ README = """# Replay bundle of study {study}: {name}
 
 A `.jsonl` file is one JSON object a line. Figures are in the units that their names carry; `accuracy` and the
 like are of the validation part. `arrival` numbers the epochs at rungs of early stopping in the order in which
-they were decided on: each was compared with those of the same rung and arm that have a lower number (0 is from
-before they were numbered).
+they were decided on: each was compared with those of the same rung and arm that have a lower number (0 is
+from before they were numbered).
 
 ## To replay
 
