@@ -64,7 +64,9 @@ def _trial(
 ) -> RandomTrial:
     if origin != "near_front":
         return RandomTrial(generator.getrandbits(32))
-    parent = generator.choice(_front([training for training in earlier.values() if training.seed == 0]))
+    # In the order of the rows, in whichever they were trained.
+    rows = [earlier[key] for key in sorted(earlier) if key[1] == 0]
+    parent = generator.choice(_front(rows))
     names = generator.sample(sorted(parent), min(len(parent), generator.randint(1, MOST_REDRAWN)))
     kept = {name: value for name, value in parent.items() if name not in names}
     return RandomTrial(generator.getrandbits(32), fixed=kept)
