@@ -46,7 +46,10 @@ class Axis:
 
         That is the limit, if there is one. Else for a share it is half-way from the worst there is to the
         best position: what is nearer to a guess than to the best is of no use; for others, where few
-        positions lie beyond.
+        positions of the space lie beyond.
+
+        Args:
+            positions: Of what is known and looked at for a share, of a sample of the space for others.
         """
         bound = self._bound()
         if bound is not None:

@@ -11,6 +11,7 @@ from nas_service.front import non_dominated
 from nas_service.metrics import METRICS
 from workers.auto.axes import Axis
 from workers.auto.beliefs import Belief, Sighting
+from workers.auto.candidates import Candidate
 from workers.auto.features import FeatureMap
 from workers.auto.improvement import Outlook, expected_improvement, uncovered
 from workers.auto.observations import Observed
@@ -35,10 +36,26 @@ HALVED_BY = 0.1
 
 
 class Judge:
-    """Learns from trials, and says of candidates what they promise."""
+    """Learns from trials, and says of candidates what they promise.
 
-    def __init__(self, task: Task, features: FeatureMap, generator: np.random.Generator) -> None:
+    Args:
+        task: What is searched, and for what.
+        features: Of the space.
+        samples: Candidates drawn at random: what sizes and times there are.
+        generator: Of the points at which volume is sampled, and of the scales that are tried.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        features: FeatureMap,
+        samples: Sequence[Candidate],
+        generator: np.random.Generator,
+    ) -> None:
         self._features, self._generator = features, generator
+        feasible = [sample for sample in samples if sample.excess == 0.0] or samples
+        self._samples = {s.architecture.hash: features(s.architecture, s.cost) for s in feasible}
+        self._sample_costs = [s.costs for s in {s.architecture.hash: s for s in feasible}.values()]
         hard = enforced(task.constraints)
         self._axes = [Axis(o, hard.get(o.metric)) for o in task.objectives]
         # An axis ends at its limit, so that only the others' are to be counted apart.
@@ -182,12 +199,14 @@ class Judge:
         covered = np.array(front).reshape(-1, len(self._axes))
         everything = np.concatenate([outlook.mean - outlook.deviation, covered])
         shares = self._generator.random((POINTS, len(self._axes)))
-        columns = [
-            axis.spread(
-                float(everything[:, column].min()), axis.reference(everything[:, column]), shares[:, column]
-            )
-            for column, axis in enumerate(self._axes)
-        ]
+        # Of what is being looked at, the search itself decides what sizes there are: towards small ones, the
+        # box would shrink with them, and what is larger would promise nothing for ever.
+        everywhere = self._outlook(self._samples, self._sample_costs).mean
+        columns = []
+        for column, axis in enumerate(self._axes):
+            seen = everything if METRICS[axis.metric].kind == "quality" else everywhere
+            reference = axis.reference(seen[:, column])
+            columns.append(axis.spread(float(everything[:, column].min()), reference, shares[:, column]))
         return uncovered(np.stack(columns, axis=1), covered)[:OPEN_POINTS]
 
     def _positions(self, trial: Observed) -> list[float]:

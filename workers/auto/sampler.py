@@ -44,7 +44,7 @@ class AutoSampler(BaseSampler):
         samples = [self._source.drawn() for _ in range(SAMPLES)]
         features = FeatureMap([(sample.architecture, sample.cost) for sample in samples])
         self._pool = Pool(self._source, features, samples, int(seeds[1]))
-        self._judge = Judge(task, features, np.random.default_rng(int(seeds[2])))
+        self._judge = Judge(task, features, samples, np.random.default_rng(int(seeds[2])))
         self._reader = Reader(task)
         self._plan: Mapping[str, Scalar] = {}
         self._promising: list[Mapping[str, Scalar]] = []

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import FrozenTrial
 
 from nas_service.constraints import violations
 from nas_service.front import hypervolume
@@ -12,7 +13,11 @@ from nas_service.studies import Constraint, Objective, StudySpec
 from nas_service.trials import LEFT_OUT
 from search_spaces import Architecture, RandomTrial, analyse
 from workers.auto import AutoSampler, Task
-from workers.auto.observations import told
+from workers.auto.candidates import Candidate, CandidateSource
+from workers.auto.features import FeatureMap
+from workers.auto.judge import Judge
+from workers.auto.observations import Reader, told
+from workers.auto.pool import Entry
 
 MNIST = (1, 28, 28)
 OBJECTIVES = (Objective(metric="accuracy"), Objective(metric="params"))
@@ -145,6 +150,27 @@ def test_a_space_that_is_used_up_is_proposed_again() -> None:
     task = task_of(space=space)
     hashes = [architecture.hash for architecture in search(AutoSampler(0, task), task, 8)]
     assert len(set(hashes[:4])) == len(set(hashes)) == 4
+
+
+def test_among_small_candidates_a_larger_one_still_promises_something() -> None:
+    task = task_of()
+    source = CandidateSource(task.draw, task.space, {}, seed=0)
+    drawn = sorted((source.drawn() for _ in range(200)), key=lambda each: each.cost.params)
+    features = FeatureMap([(each.architecture, each.cost) for each in drawn])
+    judge = Judge(task, features, drawn, np.random.default_rng(0))
+    entries = [Entry(each, features(each.architecture, each.cost)) for each in drawn]
+    reader = Reader(task)
+    reader.read([trained(each, stand_in_accuracy(each.architecture)) for each in drawn[:60:5]])
+    judge.learn(reader.trials)
+    # Where the search has come to: small ones, and one of middling size.
+    promise = judge.promise([*entries[:60], entries[100]])
+    assert promise[-1] > np.median(promise[:-1])
+
+
+def trained(candidate: Candidate, accuracy: float) -> FrozenTrial:
+    architecture = candidate.architecture
+    extra = told(architecture.to_dict(), architecture.hash, {"accuracy": accuracy}, None, {})
+    return optuna.create_trial(values=[accuracy, float(candidate.cost.params)], user_attrs=extra)
 
 
 def test_what_a_person_enqueued_teaches_too() -> None:
