@@ -24,6 +24,8 @@ from benchmarks.table.records import committed_path
 
 # Random search without rungs sets the levels that others are to reach: after so many trials.
 LEVELS = (200, 1000)
+# Earlier than at the end, so many epochs spent, searchers are compared too.
+BEFORE = (90, 180)
 # Which share of random's epochs `auto` may take for each.
 GOALS = {200: 0.15, 1000: 0.05}
 DRAWS = 2000
@@ -50,21 +52,17 @@ def main() -> None:
         for name in arguments.searchers
         for rungs in ((True,) if name in OWN_RUNGS else (False, True))
     ]
-    results = {}
-    suffix = "" if arguments.sees == "features" else f"_{arguments.sees}"
-    for name in arguments.data:
-        table = Table(name, committed_path(name), sees=arguments.sees)
-        runs = _runs(table, contenders, arguments)
-        results[name] = _summary(name, table.errors(), runs, arguments.epochs)
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"search_{name}{suffix}.svg").write_text(
-            _plot(name, runs, arguments.epochs), encoding="utf-8"
-        )
     packages = ["optuna", "numpy", "scikit-learn", "scipy"]
     if set(arguments.searchers) & set(SYNE_TUNE):
         packages.append("syne-tune")
-    content = {"reference": REFERENCE, "ideal": IDEAL, "surrogate_sees": arguments.sees, "data": results}
-    write(f"search{suffix}", {**conditions(*packages), **content})
+    for name in arguments.data:
+        table = Table(name, committed_path(name), sees=arguments.sees)
+        runs = _runs(table, contenders, arguments)
+        summary = _summary(name, table.errors(), runs, arguments.epochs)
+        file = f"search_{name}" if arguments.sees == "features" else f"search_{name}_{arguments.sees}"
+        content = {"reference": REFERENCE, "ideal": IDEAL, "surrogate_sees": arguments.sees, **summary}
+        write(file, {**conditions(*packages), **content})
+        (RESULTS / f"{file}.svg").write_text(_plot(name, runs, arguments.epochs), encoding="utf-8")
 
 
 def _runs(
@@ -118,7 +116,16 @@ def _summary(
     print(f"\n{name}: {errors.rows} rows, surrogate off by {errors.mean_absolute_error:.4f} in accuracy")  # noqa: T201
     print(f"hypervolume of (error, log10 parameters) from {REFERENCE}, 1 down to {IDEAL}")  # noqa: T201
     print_table(
-        ["searcher", f"volume at {epochs}", "95 %", *(f"to random's {n}" for n in LEVELS), "p", "repeats"],
+        [
+            "searcher",
+            f"volume at {epochs}",
+            "95 %",
+            *(f"to random's {n}" for n in LEVELS),
+            "p",
+            *(f"p at {spent}" for spent in BEFORE),
+            "repeats",
+            "ms a proposal",
+        ],
         [[title, *_cells(row)] for title, row in rows.items()],
     )
     return {
@@ -146,7 +153,11 @@ def _row(
         "high": high,
         # Which share of random's epochs it takes to random's level; None where half of the seeds do not come.
         "share_of_random": {trials: _share(found, level, trials) for trials, level in levels.items()},
-        "p_against_auto": None if ours is None or ours is found else _paired(_at(ours, epochs), volumes),
+        "p_against_auto": {
+            spent: _paired(_at(ours, spent), _at(found, spent))
+            for spent in (epochs, *BEFORE)
+            if ours is not None and ours is not found
+        },
         "repeat_rate": sum(run["repeats"] for run in found) / proposals,
         "proposal_ms": 1000 * sum(run["proposal_s"] for run in found) / proposals,
         "curve": {spent: float(np.median(_at(found, spent))) for spent in range(45, epochs + 1, 45)},
@@ -155,10 +166,11 @@ def _row(
 
 def _cells(row: dict[str, Any]) -> list[str]:
     shares = [f"{share:.3f}" if share is not None else "not" for share in row["share_of_random"].values()]
-    p = row["p_against_auto"]
     interval = f"{row['low']:.3f}-{row['high']:.3f}"
-    p_text = f"{p:.4f}" if p is not None else ""
-    return [f"{row['median']:.4f}", interval, *shares, p_text, f"{row['repeat_rate']:.1%}"]
+    chances = ["< 0.0001" if p < 0.0001 else f"{p:.4f}" for p in row["p_against_auto"].values()]
+    chances = chances or [""] * (1 + len(BEFORE))
+    rest = [f"{row['repeat_rate']:.1%}", f"{row['proposal_ms']:.0f}"]
+    return [f"{row['median']:.4f}", interval, *shares, *chances, *rest]
 
 
 def _at(runs: list[dict[str, Any]], epochs: int) -> list[float]:
@@ -189,9 +201,19 @@ def _paired(ours: Sequence[float], others: Sequence[float]) -> float:
 
 
 def _plot(name: str, runs: dict[Contender, list[dict[str, Any]]], epochs: int) -> str:
+    """Return the curves of ours, with and without rungs, and of each other searcher the better one."""
     grid = range(9, epochs + 1, 9)
     curves = []
+    best = {
+        name: max(
+            (contender for contender in runs if contender.searcher == name),
+            key=lambda contender: np.median(_at(runs[contender], epochs)),
+        )
+        for name in dict.fromkeys(contender.searcher for contender in runs)
+    }
     for contender, found in runs.items():
+        if contender.searcher != "auto" and contender is not best[contender.searcher]:
+            continue
         volumes = np.array([_at(found, spent) for spent in grid])
         low, middle, high = np.quantile(volumes, [0.25, 0.5, 0.75], axis=1)
         curves.append(Curve(contender.name, list(grid), list(middle), list(low), list(high)))

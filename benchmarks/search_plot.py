@@ -6,8 +6,18 @@ from html import escape
 
 WIDTH, HEIGHT = 860, 480
 LEFT, TOP, RIGHT, BOTTOM = 64, 44, 190, 48
-# Okabe and Ito's colours, which people tell apart who see few.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999999", "#000000")
+# Okabe and Ito's colours, which people tell apart who see few, and a ninth.
+COLOURS = (
+    "#0072b2",
+    "#999999",
+    "#e69f00",
+    "#d55e00",
+    "#009e73",
+    "#56b4e9",
+    "#000000",
+    "#cc79a7",
+    "#882255",
+)
 TICKS = 5
 
 
