@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nas_service.ledger import takeover
@@ -13,26 +13,14 @@ TRIAL, EPOCH = table(TrialRow), table(EpochRow)
 
 
 def store(connection: Connection, lease: Lease, report: EpochReport) -> None:
-    """Write an epoch, over that of an earlier attempt if there is one; the caller holds the lease.
-
-    What was decided by stays as it was.
-    """
+    """Write an epoch, over that of an earlier attempt if there is one; the caller holds the lease."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     figures = report.model_dump(exclude={"metrics", "latency", "resumed_from"})
     values = {"trial_id": lease.trial_id, "attempt": lease.attempt, **figures}
     updated = {name: value for name, value in values.items() if name not in ("trial_id", "epoch")}
     statement = dialect.insert(EPOCH).values(values)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["trial_id", "epoch"], set_=updated, where=is_undecided()
-        )
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated))
     _tell_of_trial(connection, lease, report)
-
-
-def is_undecided() -> ColumnElement[bool]:
-    """Whether an epoch may be written over: nothing was decided by it."""
-    return func.coalesce(EPOCH.c.arrival, 0) == 0
 
 
 def _tell_of_trial(connection: Connection, lease: Lease, report: EpochReport) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Text, bindparam, cast, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from nas_service.ledger.epochs import is_undecided
 from nas_service.store.engine import now_moment, now_seconds
 from nas_service.store.models import EpochRow, EventRow, StudyRow, TrialRow, table
 from nas_service.store.specs import spec_of
@@ -79,9 +78,7 @@ def _statement(connection: Connection, guard: Guard) -> Select[Any]:
         ["trial_id", "attempt", *FIGURES], select(held.c.id, attempt, *figures.values())
     )
     updated = {name: epochs.excluded[name] for name in ("attempt", *FIGURES[1:])}
-    stored = epochs.on_conflict_do_update(
-        index_elements=["trial_id", "epoch"], set_=updated, where=is_undecided()
-    )
+    stored = epochs.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=updated)
     kind = bindparam("b_kind", "trial.epoch", type_=EVENT.c.kind.type)
     data = bindparam("b_data", type_=EVENT.c.data.type)
     event = select(held.c.study_id, kind, now_moment(connection), data)

@@ -26,9 +26,10 @@ IN_WORKER = (
     "content.written", "content.synced", "content.renamed", "store.before_commit:3", "store.after_commit:3",
     "ledger.register.before_commit", "ledger.join_study.before_commit", "ledger.claim.before_commit",
     "ledger.reserve.counted", "ledger.reserve.before_commit", "ledger.heartbeat.before_commit",
-    "ledger.report.before_commit:2", "ledger.put_artifact.recorded", "ledger.complete.event_written",
-    "ledger.complete.row_written", "ledger.complete.before_commit:2", "ledger.complete.after_commit",
-    "ledger.end_study.written", "spool.written", "spool.synced", "spool.renamed", "spool.before_remove",
+    "ledger.report.before_commit:2", "ledger.report.arrived", "ledger.put_artifact.recorded",
+    "ledger.complete.event_written", "ledger.complete.row_written", "ledger.complete.before_commit:2",
+    "ledger.complete.after_commit", "ledger.end_study.written", "spool.written",
+    "spool.synced", "spool.renamed", "spool.before_remove",
 )  # fmt: skip
 IN_SERVER = (
     "api.acquire.before_reply", "api.reserve.before_reply", "api.report.before_reply:2",
@@ -50,7 +51,8 @@ BY_REQUEST = ("api.idempotency.claimed", "api.idempotency.acted")
 # Where transactions end, the database matters.
 ON_POSTGRES = (
     "store.before_commit:3", "store.after_commit:3", "ledger.claim.before_commit",
-    "ledger.reserve.single_written", "ledger.report.stored_at_once:2", "ledger.complete.event_written",
+    "ledger.reserve.single_written", "ledger.report.stored_at_once:2", "ledger.report.arrived",
+    "ledger.complete.event_written",
     "ledger.complete.row_written", "ledger.complete.after_commit", "ledger.end_study.written",
 )  # fmt: skip
 ALL = IN_WORKER + IN_SERVER + AT_THE_END + IN_REAL_WORKER + IN_JOB + BY_ERRAND + BY_REQUEST + ON_POSTGRES

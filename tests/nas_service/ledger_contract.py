@@ -460,19 +460,6 @@ class LedgerContract:
         assert decided_by("one") == decided[:6]
         assert sorted(replayed(service, study)) == sorted(decided)
 
-    def test_an_attempt_that_comes_to_a_rung_again_changes_nothing_there(
-        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
-    ) -> None:
-        study, worker = service.create_study(make_spec(budget=Budget(trials=9))).study, join(ledger)
-        leases = [ledger.reserve(study, worker, [make_proposal(seed)]).leases[0] for seed in range(4)]
-        answers = []
-        for lease, accuracy in zip(leases, (0.9, 0.8, 0.2, 0.1), strict=True):
-            answers.append(ledger.report(lease, EpochReport(epoch=1, accuracy=accuracy)))
-        assert ledger.report(leases[0], EpochReport(epoch=1, accuracy=0.0)) == answers[0]
-        assert replayed(service, study) == [
-            (lease.trial_id, 1, a) for lease, a in zip(leases, answers, strict=True)
-        ]
-
     def test_beyond_a_soft_limit_nobody_is_a_rival_at_a_rung(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
     ) -> None:
