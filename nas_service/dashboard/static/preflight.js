@@ -68,15 +68,15 @@ function hintsOf(report) {
 }
 
 export function showPreflight(place, report) {
-  const isChecked = Object.keys(report.broken_share).length > 0;
+  const isChecked = Object.keys(report.broken_share).length > 0, soft = Object.entries(report.soft_share ?? {});
   const parts = [
     element("p", share(report.feasible_share), "share"),
     element("p", isChecked
-      ? `of ${COUNT.format(report.sampled)} sampled networks keep every hard limit that is known before measuring.`
+      ? `of ${COUNT.format(report.sampled)} sampled networks keep every ${soft.length ? "hard " : ""}limit that is known before measuring.`
       : `of ${COUNT.format(report.sampled)} sampled networks are allowed: no limit is checked before measuring.`),
   ];
   if (!report.feasible_share) parts.push(element("p", "Nothing drawn is feasible: the search would find next to nothing. Loosen a limit below, or choose another family.", "notice"));
-  for (const [metric, broken] of Object.entries(report.soft_share ?? {})) {
+  for (const [metric, broken] of soft) {
     parts.push(element("p", `${share(1 - broken)} keep the soft limit on ${metric}; the others are trained too, and stay off the front.`));
   }
   if (report.forbidden_share > 0) parts.push(element("p", `The space forbids ${share(report.forbidden_share)} of the samples.`));
