@@ -15,6 +15,7 @@ from nas_service.cli.local_workers import LocalWorkers
 from nas_service.cli.output import Format, say, say_next, show
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
 from nas_service.errors import FieldError, InvalidInput
+from nas_service.metrics import METRICS
 from nas_service.progress_bar import StudyBar
 from nas_service.settings import Settings
 from nas_service.spec_file import merged_spec, space_name
@@ -128,10 +129,14 @@ def search(
 
 
 def _limits(bounds: dict[str, float | None], soft: list[str]) -> dict[str, dict[str, Any]]:
+    """Return upper limits by metric; one that is only said to be soft has its bound in the spec file."""
     limits: dict[str, dict[str, Any]] = {
         name: {"max": bound} for name, bound in bounds.items() if bound is not None
     }
+    known = [name for name, metric in METRICS.items() if metric.kind != "quality"]
     for name in soft:
+        if name not in known:
+            raise InvalidInput(FieldError("/soft", f"{name[:60]!r} cannot be a soft limit", ", ".join(known)))
         limits.setdefault(name, {})["soft"] = True
     return limits
 

@@ -170,6 +170,9 @@ def test_a_soft_limit_bounds_the_front_and_rejects_nobody(
     assert report["soft_share"] == {"params": 1.0}
     assert run(["search", "--dataset", "digits", "--soft", "macs", "--dry-run"]) == 2
     assert "needs max or min" in capsys.readouterr().err
+    for wrong in ("nosuch", "", "accuracy"):
+        assert run(["search", "--dataset", "digits", "--soft", wrong, "--dry-run"]) == 2
+        assert "latency_ms" in capsys.readouterr().err
 
 
 def test_another_bound_keeps_what_else_a_limit_says(
