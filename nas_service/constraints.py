@@ -36,6 +36,11 @@ def enforced(constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:
     return {name: constraint for name, constraint in constraints.items() if not constraint.soft}
 
 
+def soft(constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:
+    """Return the limits that reject nobody and only bound the front."""
+    return {name: constraint for name, constraint in constraints.items() if constraint.soft}
+
+
 def is_kept(violations: Mapping[str, float]) -> bool:
     """Whether every limit is kept."""
     return all(excess <= 0 for excess in violations.values())

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select, true, update
 
-from nas_service.constraints import is_kept, violations
+from nas_service.constraints import is_kept, soft, violations
 from nas_service.early_stopping import RungEntry, best, decide, place
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.store.models import EpochRow, StudyRow, TrialRow, table
@@ -142,19 +142,19 @@ def _entries(
     signs = _signed(spec)
     # The database picks out the costs: of a large study, reading all figures takes most of the time.
     costs = [TRIAL.c.metrics[name].as_float() for name in signs if not _is_told_by_accuracy(name)]
-    soft = {name: limit for name, limit in spec.constraints.items() if limit.soft}
-    costs += [TRIAL.c.metrics[name].as_float() for name in soft]
+    limits = soft(spec.constraints)
+    costs += [TRIAL.c.metrics[name].as_float() for name in limits]
     query = (
         select(TRIAL.c.id, EPOCH.c.accuracy, *costs)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
         .where(counts, is_random == own, came_before)
     )
-    count = 2 + len(costs) - len(soft)
+    count = 2 + len(costs) - len(limits)
     entries = {}
     for row in connection.execute(query):
-        figures = {name: value for name, value in zip(soft, row[count:], strict=True) if value is not None}
-        if row[0] == trial_id or is_kept(violations(figures, soft)):
+        figures = {name: value for name, value in zip(limits, row[count:], strict=True) if value is not None}
+        if row[0] == trial_id or is_kept(violations(figures, limits)):
             entries[row[0]] = RungEntry(row[0], _values(signs, row[1], row[2:count]))
     return entries
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from nas_service.constraints import soft
 from nas_service.metrics import METRICS
 from nas_service.studies import Constraint, Objective, StudySpec
 from nas_service.trials import Study
@@ -46,7 +47,7 @@ class Task:
     @cached_property
     def soft(self) -> dict[str, Constraint]:
         """The limits that reject nobody."""
-        return {name: limit for name, limit in self.constraints.items() if limit.soft}
+        return soft(self.constraints)
 
     @cached_property
     def uncertain_objectives(self) -> frozenset[str]:
