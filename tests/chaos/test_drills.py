@@ -254,8 +254,11 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(drill: Drill, small_dis
 
 def test_the_checker_sees_every_flipped_byte_of_an_artifact(drill: Drill) -> None:
     study = drill.launch(trials=1)
-    assert drill.worker("worker", study).wait() == 0
+    lease = begin(drill, study, 1)
+    artifacts = {name: drill.ledger.put_artifact(name.encode() * 64) for name in ("weights", "history")}
+    drill.ledger.complete(lease, outcome("kept").model_copy(update={"artifacts": artifacts}))
     paths = [path for path in drill.settings.artifacts_folder.iterdir() if not path.name.startswith(".")]
+    assert len(paths) == len(artifacts)
     assert drill.violations(study) == []
     for path in paths:
         whole = path.read_bytes()
