@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from nas_service.errors import FieldError
+from nas_service.metrics import METRICS
 from nas_service.studies import Constraint
 
 
@@ -28,6 +30,26 @@ def violations(
                 value = latency.get("high_ms", value)
         if value is not None:
             found[name] = violation(float(value), constraint)
+    return found
+
+
+def beyond_range(constraints: Mapping[str, Constraint | None]) -> list[FieldError]:
+    """Return an error for each bound that no figure of its metric can reach, such as 95 for a fraction."""
+    found = []
+    for name, constraint in constraints.items():
+        for side in ("max", "min"):
+            bound = getattr(constraint, side, None)
+            if bound is None:
+                continue
+            if METRICS[name].kind == "quality":
+                is_possible, allowed = 0 <= bound <= 1, "0 to 1: 0.95 is 95 %"
+            elif side == "max":
+                is_possible, allowed = bound > 0, "above 0"
+            else:
+                is_possible, allowed = bound >= 0, "at least 0"
+            if not is_possible:
+                message = f"{bound:,g} is beyond what {name} can be"
+                found.append(FieldError(f"/constraints/{name}/{side}", message, allowed))
     return found
 
 

@@ -13,7 +13,7 @@ from nas_service.access import AuditEntry, NewToken, TokenCreate, TokenView
 from nas_service.arms import ArmsView, compared
 from nas_service.columns import Columns
 from nas_service.confirming import quality_of
-from nas_service.constraints import enforced, is_kept, violations
+from nas_service.constraints import beyond_range, enforced, is_kept, violations
 from nas_service.datasets import canonical_content, digits, summarised
 from nas_service.datasets.apart import read_apart
 from nas_service.descriptions import ArchitectureView, describe
@@ -56,7 +56,7 @@ from nas_service.store.left_out import count_left_out
 from nas_service.store.migrate import upgrade
 from nas_service.store.summaries import Summaries
 from nas_service.store.throughput import Throughput, recent_throughput
-from nas_service.studies import ACTIVE_STATES, Budget, StudyChange, StudySpec
+from nas_service.studies import ACTIVE_STATES, Budget, Constraint, StudyChange, StudySpec
 from nas_service.trial_filter import Condition, filter_text, matching, read_filter
 from nas_service.trials import Trial, TrialState
 from nas_service.views import (
@@ -134,6 +134,7 @@ class Service(ExportService):
         space = _space_of(spec)
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
+        _check_bounds(spec.constraints)
         _check_feasible(spec, space, dataset)
         starts = warm_start.starts(spec, space, dataset, self._source)
         with self._writing() as connection:
@@ -165,6 +166,7 @@ class Service(ExportService):
         space = _space_of(spec)
         _try_space(space, dataset)
         _check_augmentation(spec, dataset)
+        _check_bounds(spec.constraints)
         alive = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
         report = preflight.report(spec, space, dataset, samples, self._training_pace(), alive)
         if report.feasible_share > 0:
@@ -273,6 +275,7 @@ class Service(ExportService):
         except ValidationError as error:
             raise InvalidInput(*field_errors(error, Budget, below="/budget")) from error
         _check_latency(spec, change)
+        _check_bounds(change.constraints or {})
         ahead = None
         if change.space is not None:
             spec = spec.model_copy(update={"space": change.space})
@@ -769,6 +772,12 @@ def _check_feasible(spec: StudySpec, space: SearchSpace, dataset: DatasetView) -
     if not found.is_feasible:
         pointer, message = feasibility.explained(found, spec.constraints)
         raise InvalidInput(FieldError(pointer, message))
+
+
+def _check_bounds(constraints: Mapping[str, Constraint | None]) -> None:
+    """Refuse limits that no candidate can break, or none can keep, whatever the space."""
+    if errors := beyond_range(constraints):
+        raise InvalidInput(*errors)
 
 
 def _check_augmentation(spec: StudySpec, dataset: DatasetView) -> None:

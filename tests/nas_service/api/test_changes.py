@@ -31,6 +31,8 @@ def test_the_space_is_changed_and_all_versions_are_listed(
         ({"space": WIDE, "budget": {"trial": 9}}, "/budget/trial"),
         ({"budget": {"trials": None}}, "/budget"),
         ({"constraints": {"parms": {"max": 9}}}, "/constraints"),
+        ({"constraints": {"accuracy": {"min": 95}}}, "/constraints/accuracy/min"),
+        ({"constraints": {"params": {"max": 0}, "macs": None}}, "/constraints/params/max"),
         ({"spaces": WIDE}, "/spaces"),
         ({}, ""),
         ({"space": {"forbid": [{"depth": {"min": float("nan")}}]}}, "/space/forbid/0/depth/min"),

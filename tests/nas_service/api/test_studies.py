@@ -43,6 +43,20 @@ def test_validate_only_reports_and_launches_nothing(http: httpx.Client, spec: di
     assert http.get(STUDIES).json()["items"] == []
 
 
+@pytest.mark.parametrize("validate_only", [True, False])
+def test_a_bound_that_no_figure_reaches_is_refused_by_field(
+    http: httpx.Client, spec: dict[str, Any], validate_only: bool
+) -> None:
+    limits = {"params": {"max": -5, "soft": True}, "f1_macro": {"min": 95}, "macs": {"min": 0}}
+    answer = http.post(STUDIES, params={"validate_only": validate_only}, json={**spec, "constraints": limits})
+    errors = {error["pointer"]: error["allowed"] for error in answer.json()["errors"]}
+    assert answer.status_code == 422
+    assert errors == {
+        "/constraints/params/max": "above 0",
+        "/constraints/f1_macro/min": "0 to 1: 0.95 is 95 %",
+    }
+
+
 def test_the_same_key_and_body_launch_one_study(http: httpx.Client, spec: dict[str, Any]) -> None:
     headers = {"Idempotency-Key": "first"}
     answers = [http.post(STUDIES, json=spec, headers=headers) for _ in range(3)]
