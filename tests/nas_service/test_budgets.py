@@ -153,4 +153,6 @@ def test_a_search_without_any_result_stalls_too(service: Service, make_proposal:
         lease = team.begin()
         assert lease
         team.end(lease, "failed")
-    assert service.study(team.study).state == "finished"
+    study = service.study(team.study)
+    assert study.state == "finished"
+    assert study.reason.startswith("none of the 2 trained candidates could enter the front")
