@@ -35,7 +35,7 @@ def why_stalled(connection: Connection, study_id: int, spec: StudySpec) -> str |
         for row in rows
     ]
     if not any(worthy):
-        return f"none of the {len(rows)} trained candidates could enter the front: see their states and limits"
+        return f"none of the {len(rows)} trained candidates could enter the front; their pages say why"
     figures = [[row.metrics.get(name, np.nan) for name in names] for row in rows]
     values = np.array(figures, np.float64)[worthy]
     earlier = sum(worthy[: -rule.trials])
