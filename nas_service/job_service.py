@@ -5,15 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from nas_service.errors import FieldError, InvalidInput
 from nas_service.jobs import Job, JobKind, JobState
-from nas_service.paging import decode_token, encode_token
+from nas_service.paging import checked_page_size, decode_token, encode_token
 from nas_service.settings import Settings
 from nas_service.store import catalogue, jobs
 from nas_service.transactions import Transactions
 from nas_service.views import JobView, Page, WorkerView
-
-MAX_PAGE_SIZE = 500
 
 
 class JobService(Transactions):
@@ -61,10 +58,7 @@ class JobService(Transactions):
         page_token: str | None = None,
     ) -> Page[JobView]:
         """List jobs, the newest first; of a study, a trial, a kind or a state where one is given."""
-        if not 1 <= page_size <= MAX_PAGE_SIZE:
-            raise InvalidInput(
-                FieldError("/page_size", f"{page_size} is out of range", f"1 to {MAX_PAGE_SIZE}")
-            )
+        size = checked_page_size(page_size)
         scope = f"jobs-{study}-{trial}-{kind}-{state}"
         below = decode_token(page_token, scope) if page_token else None
         with self._reading() as connection:
@@ -75,10 +69,10 @@ class JobService(Transactions):
                 kind=kind,
                 state=state,
                 below=below,
-                limit=page_size + 1,
+                limit=size + 1,
             )
-            views = self._job_views(connection, found[:page_size])
-        more = len(found) > page_size
+            views = self._job_views(connection, found[:size])
+        more = len(found) > size
         return Page[JobView](items=views, next_page_token=encode_token(scope, views[-1].id) if more else None)
 
     def cancel_job(self, job_id: int) -> JobView:

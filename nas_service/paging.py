@@ -11,6 +11,7 @@ from nas_service.metrics import METRICS
 from nas_service.views import Page
 
 Item = TypeVar("Item")
+MAX_PAGE_SIZE = 500
 # How trials are listed: by number, newest first, by a metric with the best first or, with a minus, the worst.
 ORDERS = ("number", "newest", *METRICS, *(f"-{name}" for name in METRICS))
 
@@ -28,6 +29,13 @@ def paged(items: Sequence[Item], scope: str, page_size: int, page_token: str | N
     end = start + page_size
     more = encode_token(scope, end) if end < len(items) else None
     return Page[Item](items=list(items[start:end]), next_page_token=more)
+
+
+def checked_page_size(size: int) -> int:
+    """Return the size of a page; raises `InvalidInput` where it is out of range."""
+    if not 1 <= size <= MAX_PAGE_SIZE:
+        raise InvalidInput(FieldError("/page_size", f"{size} is out of range", f"1 to {MAX_PAGE_SIZE}"))
+    return size
 
 
 def encode_token(scope: str, position: int) -> str:

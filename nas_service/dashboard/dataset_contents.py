@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from nas_service.catalogue_service import BUILT_IN
 from nas_service.datasets.pictures import Picture, read_labels, read_pictures, spread_by_class
 from nas_service.errors import ServiceError
-from nas_service.service import BUILT_IN, Service
+from nas_service.service import Service
 from nas_service.studies import Training
 from nas_service.views import DatasetView
 
