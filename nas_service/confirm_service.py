@@ -21,7 +21,7 @@ from nas_service.fitting import fitted
 from nas_service.front import hypervolume, non_dominated
 from nas_service.job_service import JobService
 from nas_service.jobs import Job
-from nas_service.store import catalogue, confirmations, studies
+from nas_service.store import catalogue, confirmations, studies, trials
 from nas_service.studies import StudySpec
 from nas_service.trials import Trial
 from nas_service.views import Confirmed, DatasetView, FrontMember, FrontView, JobView
@@ -54,7 +54,7 @@ class ConfirmService(JobService):
             spec = StudySpec.model_validate(studies.read_study(connection, study_id)["spec"])
             runs = confirmations.current(confirmations.read(connection, study_id))
             by_trial = confirmations.by_trial(runs)
-            rows = {row["id"]: row for row in studies.read_listed(connection, list(by_trial))}
+            rows = {row["id"]: row for row in trials.read_listed(connection, list(by_trial))}
         quality = quality_of(spec).metric
         members = [
             ConfirmedMember(
@@ -90,7 +90,7 @@ class ConfirmService(JobService):
             InvalidInput: The data set is unknown or does not fit, or there are too few stages to freeze.
         """
         with self._reading() as connection:
-            trial = studies.read_trial(connection, trial_id)
+            trial = trials.read_trial(connection, trial_id)
             if trial is None:
                 raise no_such("trial", trial_id)
             dataset = _dataset(connection, request.dataset)
@@ -165,7 +165,7 @@ class ConfirmService(JobService):
 
 
 def _complete(connection: Connection, study_id: int, number: int) -> int:
-    trial = studies.read_numbered(connection, study_id, number)
+    trial = trials.read_numbered(connection, study_id, number)
     if trial is None:
         raise no_such("trial", number, f"study {study_id}")
     if trial.state != "complete":

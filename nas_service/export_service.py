@@ -9,7 +9,7 @@ from nas_service.export_orders import KINDS, ConfirmedFigures, ExportOrder, Fina
 from nas_service.exports import ExportRequest, check_exportable
 from nas_service.file_stores import FileStores
 from nas_service.jobs import Job
-from nas_service.store import confirmations, jobs, studies
+from nas_service.store import confirmations, jobs, studies, trials
 from nas_service.studies import StudySpec
 from nas_service.trials import Trial
 from nas_service.views import JobView
@@ -31,7 +31,7 @@ class ExportService(ConfirmService):
             InvalidInput: The named job trained no network of this trial.
         """
         with self._reading() as connection:
-            trial = studies.read_trial(connection, trial_id)
+            trial = trials.read_trial(connection, trial_id)
         if trial is None:
             raise no_such("trial", trial_id)
         order = self.export_order(trial, request)

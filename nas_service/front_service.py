@@ -14,7 +14,7 @@ from nas_service.errors import FieldError, InvalidInput, NotFound, ServiceError
 from nas_service.export_service import ExportService
 from nas_service.metrics import METRICS
 from nas_service.standings import Answer, Standings
-from nas_service.store import arms, studies
+from nas_service.store import arms, studies, trials
 from nas_service.store.left_out import count_left_out
 from nas_service.store.summaries import Summaries
 from nas_service.studies import ACTIVE_STATES, StudySpec
@@ -67,7 +67,7 @@ class FrontService(StudyService, ExportService):
     def members_of(self, study_id: int, numbers: Sequence[int]) -> list[FrontMember]:
         """Return the trials of some numbers as fronts show them; a number that is none is left out."""
         with self._reading() as connection:
-            rows = studies.read_numbers(connection, study_id, numbers)
+            rows = trials.read_numbers(connection, study_id, numbers)
             return self._summaries.members(connection, rows)
 
     def columns(self, study_id: int) -> Columns:
@@ -96,13 +96,13 @@ class FrontService(StudyService, ExportService):
 
     def _members_that_count(self, trial_ids: list[int]) -> list[FrontMember]:
         with self._reading() as connection:
-            rows = studies.read_listed(connection, trial_ids)
+            rows = trials.read_listed(connection, trial_ids)
             worthy = [row for row in rows if row["excluded"] is None and is_kept(row["violations"])]
             return self._summaries.members(connection, worthy)
 
     def _front(self, study: RowMapping, metrics: tuple[str, ...] = ()) -> FrontView:
         def read_members(connection: Connection, numbers: list[int]) -> list[FrontMember]:
-            rows = studies.read_numbers(connection, study["id"], numbers)
+            rows = trials.read_numbers(connection, study["id"], numbers)
             if len(rows) < len(numbers):
                 raise NotFound(f"study {study['id']} was deleted meanwhile")
             return self._summaries.members(connection, rows)

@@ -22,7 +22,7 @@ from nas_service.launch_checks import (
 from nas_service.settings import Settings
 from nas_service.spec_file import field_errors, merged_spec
 from nas_service.standings import Standings
-from nas_service.store import catalogue, spaces, studies
+from nas_service.store import catalogue, enqueued, spaces, studies, study_changes, trials
 from nas_service.store.engine import close, make_engine
 from nas_service.store.migrate import upgrade
 from nas_service.store.summaries import Summaries
@@ -74,7 +74,7 @@ class Service(TrialService, AccessService):
         with self._writing() as connection:
             catalogue.hold_dataset(connection, dataset.name)
             study_id = studies.insert_study(connection, spec, dataset)
-            studies.enqueue_starts(connection, study_id, starts)
+            enqueued.enqueue_starts(connection, study_id, starts)
         return self.study(study_id)
 
     def preflight(self, spec: StudySpec, samples: int = 400) -> Preflight:
@@ -153,7 +153,7 @@ class Service(TrialService, AccessService):
             with self._reading() as connection:
                 ahead = spaces.judge(connection, studies.read_study(connection, study_id), space)
         with self._writing() as connection:
-            studies.change_study(connection, study_id, change, ahead=ahead, sequence=sequence)
+            study_changes.change_study(connection, study_id, change, ahead=ahead, sequence=sequence)
         return self.study(study_id)
 
     def clone(self, study_id: int, changes: Mapping[str, Any] | None = None) -> StudyView:
@@ -176,12 +176,12 @@ class Service(TrialService, AccessService):
             raise InvalidInput(FieldError("/search/warm_start", str(error))) from error
         members = self._front(study).front
         with self._reading() as connection:
-            trials = [studies.read_trial(connection, member.trial) for member in members]
+            found = [trials.read_trial(connection, member.trial) for member in members]
             versions = spaces.read_spaces(connection, study_id)
         return warm_start.Source(
             input_shape=tuple(study["input_shape"]),
             classes=study["classes"],
-            front=[trial for trial in trials if trial is not None],
+            front=[trial for trial in found if trial is not None],
             spaces={version: resolve_space(space) for version, space in versions.items()},
         )
 

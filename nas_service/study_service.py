@@ -8,7 +8,7 @@ from nas_service.catalogue_service import CatalogueService
 from nas_service.errors import no_such
 from nas_service.paging import checked_page_size, decode_token, encode_token
 from nas_service.reasons import reason_of
-from nas_service.store import confirmations, events, spaces, studies
+from nas_service.store import confirmations, events, spaces, studies, trials
 from nas_service.views import EventView, Page, SpaceVersion, StudyView, TrialSpan
 
 
@@ -82,7 +82,7 @@ class StudyService(CatalogueService):
         """Return which worker trained which trial when, of the trials begun last."""
         self._study_row(study_id)
         with self._reading() as connection:
-            return studies.read_spans(connection, study_id, limit)
+            return trials.read_spans(connection, study_id, limit)
 
     def latest_event(self) -> int:
         """Return the newest event's sequence number, 0 before the first."""

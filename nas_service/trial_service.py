@@ -12,7 +12,7 @@ from nas_service.front_service import FrontService
 from nas_service.ledger import rungs
 from nas_service.measurements import StoredMeasurement
 from nas_service.paging import ORDERS, checked_page_size, decode_token, encode_token
-from nas_service.store import archive, devices, studies
+from nas_service.store import archive, devices, enqueued, trials
 from nas_service.trial_filter import Condition, filter_text, matching, read_filter
 from nas_service.trials import Trial, TrialState
 from nas_service.views import CurvePoint, EvaluationView, Page, RungPlace, TrialSummary, TrialView
@@ -49,9 +49,9 @@ class TrialService(FrontService):
         numbers = None if is_plain else self._numbers(study, state, asked, order_by, behind, size + 1)
         with self._reading() as connection:
             if numbers is not None:
-                rows = studies.read_numbers(connection, study_id, numbers, state=state)
+                rows = trials.read_numbers(connection, study_id, numbers, state=state)
             else:
-                rows = studies.read_page(
+                rows = trials.read_page(
                     connection,
                     study_id,
                     state=state,
@@ -73,20 +73,20 @@ class TrialService(FrontService):
         """Return the trials of some numbers, in their order; a number that is none is left out."""
         on_front = self._front(self._study_row(study_id)).trials
         with self._reading() as connection:
-            rows = studies.read_numbers(connection, study_id, numbers)
+            rows = trials.read_numbers(connection, study_id, numbers)
             return self._summaries.trials(connection, rows, on_front)
 
     def trial(self, trial_id: int) -> TrialView:
         """Return one trial in full."""
         with self._reading() as connection:
-            trial = studies.read_trial(connection, trial_id)
+            trial = trials.read_trial(connection, trial_id)
         return self._trial_view(trial, no_such("trial", trial_id))
 
     def trial_by_number(self, study_id: int, number: int) -> TrialView:
         """Return a study's trial by its number."""
         self.study(study_id)
         with self._reading() as connection:
-            trial = studies.read_numbered(connection, study_id, number)
+            trial = trials.read_numbered(connection, study_id, number)
         return self._trial_view(trial, no_such("trial", number, f"study {study_id}"))
 
     def enqueue(self, study_id: int, architecture: dict[str, Any]) -> TrialView:
@@ -104,19 +104,19 @@ class TrialService(FrontService):
         costs = {name: float(value) for name, value in analyse(network).metrics().items()}
         broken = violations(costs, enforced(study.spec.constraints))
         with self._writing() as connection:
-            trial = studies.enqueue_trial(connection, study_id, network, costs, broken)
+            trial = enqueued.enqueue_trial(connection, study_id, network, costs, broken)
         return TrialView(**dict(trial))
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
         """Return a trial's learning curve."""
         self.trial(trial_id)
         with self._reading() as connection:
-            return studies.read_curve(connection, trial_id)
+            return trials.read_curve(connection, trial_id)
 
     def curves(self, trial_ids: Sequence[int]) -> dict[int, list[CurvePoint]]:
         """Return the learning curves of some trials; an id that is none is left out."""
         with self._reading() as connection:
-            return studies.read_curves(connection, trial_ids)
+            return trials.read_curves(connection, trial_ids)
 
     def evaluation(self, trial_id: int) -> EvaluationView:
         """Return how a trial's network answers on the validation part; `NotFound` says why there is none."""

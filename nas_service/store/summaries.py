@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 
 from sqlalchemy import Connection, RowMapping
 
-from nas_service.store.studies import read_architectures
+from nas_service.store.trials import read_architectures
 from nas_service.trials import latency_interval, predicted_metrics
 from nas_service.views import FrontMember, TrialSummary
 from search_spaces.wording import stored_summary
