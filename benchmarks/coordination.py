@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import (
@@ -49,7 +49,7 @@ EXAMPLE = {**{n: 3 for n in SPACE if "kernel" in n}, **{n: 8 for n in SPACE if "
     n: 0.5 for n in SPACE if "rate" in n
 }
 VALUES = {"accuracy": 0.5, "params": 1000.0, "latency_ms": 1.0}
-DIRECTIONS = ["maximize", "minimize", "minimize"]
+DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 VIOLATIONS = {"params": -0.5, "latency_ms": -0.5}
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.simplefilter("ignore")

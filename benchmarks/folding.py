@@ -146,7 +146,7 @@ def _trained(architecture: Architecture, images: torch.Tensor, labels: torch.Ten
         chosen = torch.randint(len(images), (BATCH,), generator=generator)
         loss = torch.nn.functional.cross_entropy(network(images[chosen]), labels[chosen])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return network.eval()
 

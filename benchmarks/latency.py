@@ -104,7 +104,8 @@ def _self_tested() -> dict[str, Any]:
 
 def _architectures(count: int) -> list[Architecture]:
     """Return distinct networks."""
-    space, found, seed = resolve_space("multi_scale"), {}, 0
+    space, seed = resolve_space("multi_scale"), 0
+    found: dict[str, Architecture] = {}
     while len(found) < count:
         architecture = space.sample(RandomTrial(seed), (1, 28, 28), 10)
         found[deployed(architecture).hash] = architecture

@@ -37,7 +37,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     @property
     def _is_grey(self) -> bool:
-        return self._examples.shape[-1] == 1
+        return bool(self._examples.shape[-1] == 1)
 
 
 class Transform:

@@ -16,7 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 
 from benchmarks.report import conditions, print_table, write
 from nas_service.constraints import violations
-from nas_service.studies import Constraint, Objective, StudySpec, Training
+from nas_service.studies import Constraint, Objective, SamplerName, StudySpec, Training
 from search_spaces import Architecture, RandomTrial, analyse
 from search_spaces.random_trial import Scalar
 from workers.auto import Task
@@ -64,7 +64,7 @@ def main() -> None:
     write("proposals", {**conditions("optuna", "numpy"), **content})
 
 
-def _measured(name: str, trials: list[optuna.trial.FrozenTrial], count: int) -> list[float]:
+def _measured(name: SamplerName, trials: list[optuna.trial.FrozenTrial], count: int) -> list[float]:
     """Return the seconds of each proposal, the first one apart from the others in what it has to read."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seconds = []

@@ -1,27 +1,19 @@
 """Who searches the table: samplers of this service and of others behind one interface."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
-from optuna.samplers import (
-    BaseSampler,
-    GPSampler,
-    NSGAIIISampler,
-    NSGAIISampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.samplers import BaseSampler, TPESampler
 
 from benchmarks.table.answers import Table
 from benchmarks.table.draws import CLASSES
 from nas_service.studies import Objective
 from search_spaces import Architecture
 from workers.auto.observations import told
-from workers.auto.sampler import AutoSampler
 from workers.auto.task import Task
+from workers.samplers import MAKERS, make_sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +73,12 @@ class OptunaSearcher:
         self._study.tell(self._trial, known.values)
 
 
-def _auto(seed: int, table: Table, epochs: int) -> BaseSampler:
-    objectives = (Objective(metric="error"), Objective(metric="params"))
-    return AutoSampler(seed, Task(table.space, table.shape, CLASSES, objectives, {}, epochs))
-
-
-# Each with the settings that its authors give it.
-_SAMPLERS: dict[str, Callable[[int, Table, int], BaseSampler]] = {
-    "auto": _auto,
-    "random": lambda seed, *_: RandomSampler(seed=seed),
-    "tpe": lambda seed, *_: TPESampler(seed=seed),
-    "tpe-group": lambda seed, *_: TPESampler(seed=seed, multivariate=True, group=True),
-    "nsga2": lambda seed, *_: NSGAIISampler(seed=seed),
-    "nsga3": lambda seed, *_: NSGAIIISampler(seed=seed),
-    "gp": lambda seed, *_: GPSampler(seed=seed, deterministic_objective=False),
-}
+# Those of the service, each with the settings that its authors give it, and TPE with those for conditions.
+TPE_GROUP = "tpe-group"
+SAMPLERS = (*MAKERS, TPE_GROUP)
 # Syne Tune's, installed apart from the rest: see benchmarks/table/README.md.
 SYNE_TUNE = ("mo-asha", "mo-rea")
-SEARCHERS = (*_SAMPLERS, *SYNE_TUNE)
+SEARCHERS = (*SAMPLERS, *SYNE_TUNE)
 OWN_RUNGS = ("mo-asha",)
 
 
@@ -108,11 +88,18 @@ def make_searcher(name: str, seed: int, table: Table, epochs: int) -> Searcher:
     Raises:
         ModuleNotFoundError: It is Syne Tune's, which is not installed.
     """
-    if name in _SAMPLERS:
-        return OptunaSearcher(_SAMPLERS[name](seed, table, epochs), table)
+    if name in SAMPLERS:
+        return OptunaSearcher(_sampler(name, seed, table, epochs), table)
     # An optional dependency of one benchmark.
     from benchmarks.syne_tune_searchers import MultiObjectiveAsha, MultiObjectiveEvolution
 
     if name == "mo-asha":
         return MultiObjectiveAsha(seed, table, epochs)
     return MultiObjectiveEvolution(seed, table)
+
+
+def _sampler(name: str, seed: int, table: Table, epochs: int) -> BaseSampler:
+    if name == TPE_GROUP:
+        return TPESampler(seed=seed, multivariate=True, group=True)
+    objectives = (Objective(metric="error"), Objective(metric="params"))
+    return make_sampler(name, seed, Task(table.space, table.shape, CLASSES, objectives, {}, epochs))  # type: ignore[arg-type]

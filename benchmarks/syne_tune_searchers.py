@@ -22,7 +22,7 @@ from search_spaces import Architecture, RandomTrial
 METRICS = ["error", "params"]
 
 
-class _Places(NonDominatedPriority):
+class _Places(NonDominatedPriority):  # type: ignore[misc]
     """The place of each row in the non-dominated order, which is what both searchers take a priority to be.
 
     Syne Tune 0.16 returns that order itself instead: row numbers, best first. Its successive halving would

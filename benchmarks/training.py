@@ -96,7 +96,7 @@ def rate(job: Job, cores: Sequence[int | None], threads: int = 1) -> float:
         rates.append(sum(job.examples / side.answer() for side in sides))
     for side in sides:
         side.result()
-    return max(rates)
+    return float(max(rates))
 
 
 def on_two_cores(jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -142,7 +142,9 @@ def augmentation(jobs: list[Job], device: str) -> list[dict[str, Any]]:
         return []
     torch.set_num_threads(1)
     chosen = [job for job in jobs if RECIPES[job.data].augmentation != Augmentation()]
-    found = [{"data": job.data, "network": job.network, "share": augmentation_share(job)} for job in chosen]
+    found: list[dict[str, Any]] = [
+        {"data": job.data, "network": job.network, "share": augmentation_share(job)} for job in chosen
+    ]
     for line in found:
         print(f"{line['data']} {line['network']}: augmentation {100 * line['share']:.1f} % of a step")  # noqa: T201
     return found

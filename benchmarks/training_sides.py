@@ -108,10 +108,11 @@ class Ours:
         )
 
     def test_accuracy(self) -> float:
+        import torch
+
         from workers.training.trainer import validate
 
-        data = replace(self._data, validation=self._test)
-        data = data if self._job.device == "cpu" else data.to(self._job.device)
+        data = replace(self._data, validation=self._test.to(torch.device(self._job.device)))
         return validate(self._network, data, RECIPES[self._job.data])[1]
 
 

@@ -22,7 +22,7 @@ from statistics import median
 from benchmarks.report import conditions, print_table, write
 from nas_service.service import Service
 from nas_service.settings import Settings
-from nas_service.studies import Augmentation, Budget, Recipe, StudySpec, Training
+from nas_service.studies import Augmentation, Budget, Recipe, Search, StudySpec, Training
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 STARTS = 2
@@ -46,7 +46,7 @@ def started(service: Service, folder: str, seed: int) -> Start:
         dataset="cifar10-images",
         training=Training(epochs=1, recipe=RECIPE),
         budget=Budget(trials=1),
-        search={"seed": seed},  # type: ignore[arg-type]
+        search=Search(seed=seed),
     )
     study = service.create_study(spec).study
     command = [

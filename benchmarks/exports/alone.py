@@ -72,6 +72,7 @@ def _expected(trained: Trained, inputs: Tensor) -> Tensor:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return trained.network(inputs)
+        answers: Tensor = trained.network(inputs)
+        return answers
     finally:
         torch.set_num_threads(threads)

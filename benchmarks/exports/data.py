@@ -47,7 +47,8 @@ def cut(arrays: Any, prepare: Callable[[NDArray[Any]], NDArray[Any]], examples: 
 
 
 def _averaged(signals: NDArray[Any]) -> NDArray[Any]:
-    return signals.reshape(len(signals), 1, 2048, 4).mean(3).astype(np.int16)
+    averaged: NDArray[Any] = signals.reshape(len(signals), 1, 2048, 4).mean(3)
+    return averaged.astype(np.int16)
 
 
 def _halved(volumes: NDArray[Any]) -> NDArray[Any]:
