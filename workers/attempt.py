@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from time import monotonic, perf_counter
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerError, LedgerUnavailable
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerError, LedgerUnavailable, NotAdmitted
 from nas_service.trials import Checkpoint, EpochReport, Instruction, Lease, Study, Trial
 from workers.heartbeat import Heartbeat
 from workers.interruption import Interrupted
@@ -21,7 +21,7 @@ FETCH_TRIES = 4
 
 
 class Attempt:
-    """Reports epochs; a ledger that is away does not hold training up.
+    """Reports epochs; a ledger that is away does not hold training up, and is told later what it missed.
 
     Args:
         ledger: The service.
@@ -44,6 +44,8 @@ class Attempt:
         self.label = f"study {self.study.id} trial {self.trial.number}"
         self.is_reachable = True
         self._heartbeat = heartbeat
+        # Reports in their order, the oldest first, that nobody is known to have heard.
+        self._untold: list[EpochReport] = []
 
     def tell(self, report: EpochReport) -> Instruction:
         """Report an epoch; "stop" when the worker is to end."""
@@ -61,10 +63,15 @@ class Attempt:
         return Handover(self, identity)
 
     def _answer(self, report: EpochReport) -> Instruction:
+        self._untold.append(report)
         try:
-            answer = self.ledger.report(self.lease, report)
-            crash_point("worker.epoch_reported")
-            self.is_reachable = True
+            while self._untold:
+                answer = self.ledger.report(self.lease, self._untold[0])
+                crash_point("worker.epoch_reported")
+                self.is_reachable = True
+                del self._untold[0]
+                if answer != "continue":
+                    break
         except LedgerUnavailable:
             answer, self.is_reachable = self._heartbeat.verdict, False
         except LeaseLost:
@@ -92,6 +99,9 @@ class Handover:
         for checkpoint in self._attempt.trial.checkpoints:
             try:
                 state = self._read(checkpoint)
+            except NotAdmitted:
+                # Nothing is wrong with the checkpoint.
+                raise
             except (LedgerError, OSError, Unfit) as error:
                 log.warning(
                     "%s: the checkpoint of epoch %d is not used: %s",

@@ -18,7 +18,9 @@ def resumed(reason: str | None, epoch: int) -> str:
         >>> resumed(taken_over(None), 9)
         'resumed from epoch 9 after a lost worker'
     """
-    return f"{RESUMED}{epoch} {(reason or taken_over(None)).removeprefix(STARTED_AGAIN)}"
+    before = (reason or taken_over(None)).removeprefix(STARTED_AGAIN)
+    # Told again by a worker that missed the answer.
+    return f"{RESUMED}{epoch} {before.removeprefix(f'{RESUMED}{epoch} ')}"
 
 
 def ended(before: str | None, reason: str | None) -> str | None:

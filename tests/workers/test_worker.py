@@ -1,6 +1,8 @@
 """The loop, on a real ledger and real data."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,10 @@ from nas_service.ledger.protocol import LedgerUnavailable
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, Recipe, Search, StudySpec, Training
-from nas_service.trials import Lease, Outcome, WorkerInfo
+from nas_service.trials import EpochReport, Instruction, Lease, Outcome, Proposal, WorkerInfo
+from workers.attempt import Attempt
+from workers.heartbeat import Heartbeat
+from workers.patience import Patience
 from workers.worker import Worker
 
 
@@ -22,6 +27,10 @@ def small_study(**changes: object) -> StudySpec:
         "search": Search(seed=4),
     }
     return StudySpec.model_validate({**values, **changes})
+
+
+def joined(ledger: SqlLedger) -> int:
+    return ledger.register(WorkerInfo(name="worker", host="here", pid=1)).worker_id
 
 
 def work(ledger: SqlLedger, study: int, folder: Path, name: str = "worker", at_once: int = 1) -> None:
@@ -106,6 +115,55 @@ class AwayLedger(SqlLedger):
             self.failures -= 1
             raise LedgerUnavailable("cut off")
         super().complete(lease, outcome)
+
+
+class DeafLedger(SqlLedger):
+    """A real ledger that misses an epoch of each trial, or answers it in vain."""
+
+    missed, in_vain = 1, 4
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.cut_off: set[tuple[int, int]] = set()
+
+    def report(self, lease: Lease, report: EpochReport) -> Instruction:
+        if report.epoch in (self.missed, self.in_vain) and (lease.trial_id, report.epoch) not in self.cut_off:
+            self.cut_off.add((lease.trial_id, report.epoch))
+            if report.epoch == self.in_vain:
+                super().report(lease, report)
+            raise LedgerUnavailable("cut off")
+        return super().report(lease, report)
+
+
+def test_what_an_outage_kept_from_the_ledger_is_told_afterwards(service: Service, tmp_path: Path) -> None:
+    training = Training(epochs=5, early_stopping="none", recipe=Recipe(deterministic=True))
+    spec = small_study(budget=Budget(trials=2), training=training, constraints={"latency_ms": {"max": 1e3}})
+    study = service.create_study(spec).study
+    ledger = DeafLedger(service.engine, settings=service.settings)
+    work(ledger, study, tmp_path)
+    complete = service.trials(study, state="complete").items
+    assert len(complete) == 2
+    for trial in complete:
+        assert [point.epoch for point in service.curve(trial.id)] == [1, 2, 3, 4, 5]
+
+
+def test_the_latency_comes_with_the_first_epoch_that_is_heard(
+    service: Service, tmp_path: Path, make_proposal: Callable[..., Proposal]
+) -> None:
+    ledger = DeafLedger(service.engine, settings=service.settings)
+    study = service.create_study(small_study(constraints={})).study
+    lease = ledger.reserve(study, joined(ledger), [make_proposal(1)]).leases[0]
+    held = (ledger.next_work(lease.worker_id).study, service.trial(lease.trial_id), lease)
+    with Heartbeat(lambda: ledger.heartbeat(lease), 60.0) as heartbeat:
+        attempt = Attempt(ledger, Patience(), held, heartbeat)  # type: ignore[arg-type]
+        first = EpochReport(epoch=1, accuracy=0.5, metrics={"latency_ms": 0.5}, resumed_from=1)
+        assert attempt.tell(first) == "continue"
+        assert "latency_ms" not in service.trial(lease.trial_id).metrics
+        assert attempt.tell(EpochReport(epoch=2, accuracy=0.6)) == "continue"
+    told = service.trial(lease.trial_id)
+    assert told.metrics["latency_ms"] == 0.5
+    ledger.report(lease, first)
+    assert service.trial(lease.trial_id).reason == told.reason == "resumed from epoch 1 after a lost worker"
 
 
 def test_a_result_is_delivered_once_through_outages(service: Service, tmp_path: Path) -> None:
