@@ -8,7 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from nas_service.crash_points import crash_point
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable, NotAdmitted
+from nas_service.ledger.protocol import (
+    LeaseLost,
+    Ledger,
+    LedgerRefused,
+    LedgerUnavailable,
+    NotAdmitted,
+    NotYours,
+)
 from nas_service.trials import Lease, Outcome
 from workers.patience import Patience
 from workers.spool import Finished, Spool
@@ -34,6 +41,8 @@ class Delivery:
         self._ledger, self._patience = ledger, patience
         self._spool = Spool(folder)
         self._spool.sweep()
+        # Of results that workers with another token left here.
+        self._others: set[Lease] = set()
         # Shared by the threads of a worker; two processes may deliver the same, which is harmless.
         self._delivering = threading.Lock()
 
@@ -51,7 +60,8 @@ class Delivery:
         """Deliver what waits in the spool, whichever worker left it."""
         with self._delivering:
             for finished in self._spool.waiting():
-                self._deliver(finished)
+                if finished.lease not in self._others:
+                    self._deliver(finished)
 
     def _deliver(self, finished: Finished) -> None:
         lease = finished.lease
@@ -64,6 +74,10 @@ class Delivery:
         except NotAdmitted:
             # With another token the same result is delivered.
             raise
+        except NotYours as error:
+            log.warning("the result of trial %d is left for a worker of its token: %s", lease.trial_id, error)
+            self._others.add(lease)
+            return
         except (LeaseLost, LedgerRefused) as error:
             log.warning("the result of trial %d is not wanted: %s", lease.trial_id, error)
         except LedgerUnavailable:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nas_service.constraints import enforced, violations
 from nas_service.evaluation import KIND
 from nas_service.ledger.proposals import broken_limits
+from nas_service.ledger.protocol import NotAdmitted
 from nas_service.measurements import Measurement
 from nas_service.metrics import METRICS, QUALITIES
 from nas_service.redaction import redacted
@@ -67,6 +68,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a candidate; whatever goes wrong becomes a failed evaluation with its reason.
 
+    Only `NotAdmitted` is raised: the service no longer lets this worker in.
+
     It trains on the device where its data lie.
 
     Args:
@@ -88,6 +91,9 @@ def evaluate(
             within_memory(attempt, company or Company(), data.device)
     except Interrupted as interruption:
         evaluation.state = interruption.ending
+    except NotAdmitted:
+        # Nothing is wrong with the candidate: it waits for a worker with a token.
+        raise
     except Diverged as error:
         _count_divergence(evaluation, spec, error)
     except SplitError as error:

@@ -93,7 +93,8 @@ class ScopedLedger:
         self._ledger.checkpoint(lease, checkpoint)
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
-        self._check_lease(lease)
+        # Not `LeaseLost`: a worker with the other token may deliver it.
+        self._check(lease.worker_id)
         self._ledger.complete(lease, outcome)
 
     def release(self, lease: Lease) -> None:
