@@ -25,12 +25,14 @@ def record(connection: Connection, sha256: str, size: int) -> None:
     connection.execute(again)
 
 
-def dataset_path(datasets: FileStore, sha256: str) -> Path:
+def dataset_path(datasets: FileStore, sha256: str, *, is_searched: bool) -> Path:
     """Return the canonical file of a data set; raises `LedgerRefused` if there is none of that hash.
 
-    A damaged one is `LedgerUnavailable`: it can be added again, and nothing is wrong with the trials.
+    A damaged one is `LedgerUnavailable`, and so is one that is missing although studies search it: it can be
+    put back, and nothing is wrong with the trials.
     """
-    with told_apart("data set", damaged=LedgerUnavailable):
+    missing = LedgerUnavailable if is_searched else LedgerRefused
+    with told_apart("data set", damaged=LedgerUnavailable, missing=missing):
         return datasets.path(sha256)
 
 
@@ -41,12 +43,14 @@ def artifact_path(artifacts: FileStore, sha256: str) -> Path:
 
 
 @contextmanager
-def told_apart(kind: str, *, damaged: type[LedgerError]) -> Iterator[None]:
+def told_apart(
+    kind: str, *, damaged: type[LedgerError], missing: type[LedgerError] = LedgerRefused
+) -> Iterator[None]:
     """Turn what a file store raises into what a ledger raises."""
     try:
         yield
     except NotFound as error:
-        raise LedgerRefused(f"{kind}: {error}") from error
+        raise missing(f"{kind}: {error}") from error
     except DamagedFile as error:
         raise damaged(f"{kind}: {error}") from error
     except StorageFull as error:

@@ -55,6 +55,7 @@ from nas_service.store.rows import (
 )
 from nas_service.store.spaces import read_spaces
 from nas_service.store.specs import read_spec
+from nas_service.store.studies import abandon_unfinished
 from nas_service.studies import StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
@@ -294,11 +295,15 @@ class SqlLedger(SqlMeasurements, SqlJobs):
         with self._writing() as connection:
             study = _lock_study(connection, study_id)
             if study["state"] in ("running", "draining"):
+                abandon_unfinished(connection, study, f"the study was given up: {reason}")
                 endings.end_study(connection, study_id, "failed", reason)
             crash_point("ledger.give_up.before_commit")
 
     def fetch_dataset(self, sha256: str) -> Path:
-        return files.dataset_path(self._stores.datasets, sha256)
+        with self._reading() as connection:
+            searching = select(STUDY.c.id).where(STUDY.c.dataset_sha256 == sha256).limit(1)
+            is_searched = connection.execute(searching).scalar() is not None
+        return files.dataset_path(self._stores.datasets, sha256, is_searched=is_searched)
 
     def put_artifact(self, content: bytes) -> str:
         with self._writing() as connection:

@@ -16,6 +16,7 @@ from search_spaces import resolve_space
 STUDY, TRIAL = table(StudyRow), table(TrialRow)
 # Put together once: nearly every read begins with it.
 _ONE_STUDY = select(STUDY).where(STUDY.c.id == bindparam("wanted"))
+DRAINED = "drained on request"
 # From which states a request may lead to which.
 MOVES: dict[str, tuple[tuple[StudyState, ...], StudyState]] = {
     "pause": (("running",), "paused"),
@@ -95,9 +96,9 @@ def move_study(connection: Connection, study_id: int, request: str) -> None:
             f"cannot {request} study {study_id}: it is {study['state']}, not {' or '.join(sources)}{more}"
         )
     if target == "draining":
-        endings.drain_study(connection, study, "drained on request")
+        endings.drain_study(connection, study, DRAINED)
     elif target == "cancelled":
-        _abandon_unfinished(connection, study)
+        abandon_unfinished(connection, study, "the study was cancelled")
         endings.end_study(connection, study_id, "cancelled", "cancelled on request")
     else:
         connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(state=target, reason=""))
@@ -137,13 +138,19 @@ def view_of(row: RowMapping, reason: str) -> StudyView:
     )
 
 
-def _abandon_unfinished(connection: Connection, study: RowMapping) -> None:
-    """Fail what runs or waits; a worker that still trains one of these will find its lease lost."""
+def abandon_unfinished(connection: Connection, study: RowMapping, reason: str) -> None:
+    """Fail what runs or waits; a worker that still trains one of these will find its lease lost.
+
+    Args:
+        connection: In a transaction that holds the study's lock.
+        study: The study's row.
+        reason: Why nobody will train these any more.
+    """
     unfinished = (TRIAL.c.study_id == study["id"]) & TRIAL.c.state.in_(("running", "waiting"))
     epochs = connection.execute(select(endings.reported_epochs()).where(unfinished)).scalars().all()
     values = {
         "state": "failed",
-        "reason": "the study was cancelled",
+        "reason": reason,
         "finished_at": datetime.now(UTC),
         "lease_expires_at": None,
         "checkpoints": None,

@@ -11,7 +11,7 @@ from nas_service.ledger import budget, endings
 from nas_service.store import events, spaces
 from nas_service.store.limits import judge_again
 from nas_service.store.models import StudyRow, TrialRow, table
-from nas_service.store.studies import locked
+from nas_service.store.studies import DRAINED, locked
 from nas_service.studies import StudyChange, StudySpec
 from search_spaces import resolve_space
 
@@ -40,13 +40,13 @@ def change_study(
     if named:
         told = {"name": values["name"], "budget": values["spec"]["budget"]}
         events.append(connection, study_id, ("study.changed", told))
-    if not values:
-        return
-    connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
+    if values:
+        connection.execute(update(STUDY).where(STUDY.c.id == study_id).values(values))
     # Another name starts nothing.
-    if any(
-        values["spec"].get(part) != study["spec"].get(part) for part in ("budget", "space", "constraints")
-    ):
+    spec = values.get("spec", study["spec"])
+    is_other = any(spec.get(part) != study["spec"].get(part) for part in ("budget", "space", "constraints"))
+    # A budget that was given before may have come too late to take effect.
+    if is_other or change.budget is not None:
         _go_on_or_end(connection, {**study, **values})
 
 
@@ -114,9 +114,12 @@ def _next_limits(connection: Connection, change: StudyChange, study: dict[str, A
 
 
 def _go_on_or_end(connection: Connection, study: dict[str, Any]) -> None:
-    """Let an ended study run again where its budget has room, and end one whose budget is used up."""
-    if study["state"] in ("finished", "failed") and _has_budget(study):
-        going = {"state": "running", "reason": "", "finished_at": None}
+    """Let a study that ended, or drains, by itself run again where its budget has room, and end one whose
+    budget is used up.
+    """
+    drains_by_itself = study["state"] == "draining" and study["reason"] != DRAINED
+    if (study["state"] in ("finished", "failed") or drains_by_itself) and _has_budget(study):
+        going = {"state": "running", "reason": "", "finished_at": None, "fruitless_in_a_row": 0}
         connection.execute(update(STUDY).where(STUDY.c.id == study["id"]).values(going))
         events.append(connection, study["id"], ("study.state", {"state": "running"}))
     elif study["state"] == "running":

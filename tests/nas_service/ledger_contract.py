@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nas_service.early_stopping import RungEntry, decide
-from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused
+from nas_service.ledger.protocol import LeaseLost, Ledger, LedgerRefused, LedgerUnavailable
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, SamplerName, Search, StudySpec, Training
 from nas_service.trials import Checkpoint, EpochReport, Lease, Outcome, Proposal, WorkerInfo
@@ -606,6 +606,18 @@ class LedgerContract:
         view = service.study(study)
         assert (view.state, view.reason) == ("failed", "hopeless")
 
+    def test_a_study_that_is_given_up_leaves_nothing_that_runs_or_waits(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        study, worker = service.create_study(make_spec()).study, join(ledger)
+        lease = ledger.reserve(study, worker, [make_proposal(1)]).leases[0]
+        service.enqueue(study, make_proposal(2).architecture)
+        ledger.give_up(study, "hopeless")
+        counts = service.study(study).trials
+        assert (counts.running, counts.waiting, counts.failed) == (0, 0, 2)
+        assert service.trial(lease.trial_id).reason == "the study was given up: hopeless"
+        assert ledger.heartbeat(lease) == "lost"
+
     def test_files_are_kept_by_their_hash(self, ledger: Ledger, service: Service) -> None:
         first, second = ledger.put_artifact(b"weights"), ledger.put_artifact(b"weights")
         assert first == second
@@ -787,6 +799,15 @@ class LedgerContract:
         assert load_dataset(ledger.fetch_dataset(dataset.sha256)).input_shape == (1, 8, 8)
         with pytest.raises(LedgerRefused):
             ledger.fetch_dataset("0" * 64)
+
+    def test_a_data_set_that_is_gone_while_it_is_searched_fails_no_trial(
+        self, ledger: Ledger, service: Service
+    ) -> None:
+        sha256 = service.dataset("digits").sha256
+        service.create_study(make_spec())
+        service.stores.datasets.delete(sha256)
+        with pytest.raises(LedgerUnavailable):
+            ledger.fetch_dataset(sha256)
 
     def test_a_worker_that_left_is_listed_as_stopped(self, ledger: Ledger, service: Service) -> None:
         worker = join(ledger)

@@ -1,15 +1,19 @@
 """Budgets in epochs are never exceeded, and give back what was not trained."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from nas_service.errors import InvalidInput
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.spec_file import read_spec
-from nas_service.studies import Budget, Objective, Search, Stall, StudySpec, Training
+from nas_service.store.engine import writing
+from nas_service.store.models import StudyRow, table
+from nas_service.studies import Budget, Objective, Search, Stall, StudyChange, StudySpec, Training
 from nas_service.trials import EpochReport, Lease, Outcome, Proposal, WorkerInfo
 
 MakeProposal = Callable[..., Proposal]
@@ -156,3 +160,52 @@ def test_a_search_without_any_result_stalls_too(service: Service, make_proposal:
     study = service.study(team.study)
     assert study.state == "finished"
     assert study.reason.startswith("none of the 2 trained candidates could enter the front")
+
+
+def test_a_searched_out_study_that_is_given_more_is_searched_on(
+    service: Service, make_proposal: MakeProposal
+) -> None:
+    team = Team(service, make_proposal, search=Search(max_infeasible_in_a_row=2), budget=Budget(trials=5))
+    lease = team.begin()
+    assert lease
+    team.end(lease)
+    for _ in range(2):
+        # The same network again.
+        team.seed -= 1
+        team.begin()
+    assert "searched out" in service.study(team.study).reason
+    service.change_study(team.study, StudyChange.model_validate({"budget": {"trials": 9}}))
+    assert team.ledger.next_work(team.worker).kind == "propose"
+    assert team.begin()
+
+
+def test_more_time_that_comes_while_a_study_drains_takes_effect(
+    service: Service, make_proposal: MakeProposal
+) -> None:
+    team = Team(service, make_proposal, budget=Budget(minutes=1.0))
+    lease = team.begin()
+    assert lease
+    run_out = update(table(StudyRow)).values(deadline=datetime.now(UTC) - timedelta(minutes=1))
+    with writing(service.engine) as connection:
+        connection.execute(run_out)
+    team.ledger.next_work(team.worker)
+    assert service.study(team.study).state == "draining"
+    more = StudyChange.model_validate({"budget": {"minutes": 60.0}})
+    assert service.change_study(team.study, more).state == "running"
+    assert team.begin()
+    # What a person asked for is not undone by the way.
+    service.drain(team.study)
+    assert service.change_study(team.study, more).state == "draining"
+
+
+def test_a_budget_that_came_too_late_takes_effect_when_it_is_given_again(
+    service: Service, make_proposal: MakeProposal
+) -> None:
+    team = Team(service, make_proposal, budget=Budget(trials=1))
+    lease = team.begin()
+    assert lease
+    more = StudyChange.model_validate({"budget": {"trials": 3}})
+    service.change_study(team.study, more)
+    with writing(service.engine) as connection:
+        connection.execute(update(table(StudyRow)).values(state="finished", reason="ended meanwhile"))
+    assert service.change_study(team.study, more).state == "running"
