@@ -12,7 +12,7 @@ from nas_service.ledger import budget, stalling, takeover
 from nas_service.ledger.protocol import LeaseLost
 from nas_service.metrics import figure_text
 from nas_service.store import confirmations, events
-from nas_service.store.limits import OUTDATED, judged
+from nas_service.store.limits import OUTDATED, judged, keeps_all
 from nas_service.store.models import EpochRow, ForbiddenRow, StudyRow, TrialRow, table
 from nas_service.studies import StudySpec
 from nas_service.trials import MAX_ATTEMPTS, Lease, Outcome
@@ -97,7 +97,7 @@ def _judge_by_newest_limits(
     changed: dict[str, Any] = {}
     if values["state"] != "infeasible":
         changed = {"violations": found} if found != values["violations"] else {}
-    elif all(found.get(name, 0.0) <= 0 for name in enforced(limits)):
+    elif keeps_all(values["metrics"], limits, values["latency"]):
         changed = {"excluded": OUTDATED}
     if changed:
         connection.execute(update(TRIAL).where(TRIAL.c.id == trial_id).values(**changed))

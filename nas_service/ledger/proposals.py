@@ -12,8 +12,10 @@ from nas_service.ledger import budget, endings, single
 from nas_service.ledger.protocol import LedgerRefused
 from nas_service.store import events
 from nas_service.store.engine import now_seconds
+from nas_service.store.limits import OUTDATED, keeps_all
 from nas_service.store.models import ForbiddenRow, RepeatRow, StudyAttributeRow, StudyRow, TrialRow, table
 from nas_service.store.rows import lease_of, trial_from
+from nas_service.studies import StudySpec
 from nas_service.trials import Forbidden, Proposal, Repeat, Reservation, Trial
 
 STUDY, TRIAL = table(StudyRow), table(TrialRow)
@@ -309,10 +311,18 @@ def _insert_repeats(connection: Connection, study: Any, found: Sorted, known: di
 
 
 def _readmit(connection: Connection, study: Any, repeats: list[Repeat]) -> None:
-    """Let trials count again that the newest space has drawn, if under other parameters than its own."""
+    """Let trials count again that the newest space has drawn, if under other parameters than its own.
+
+    What only earlier limits rejected stays out: nothing is known of it but that.
+    """
     ids = {repeat.trial_id for repeat in repeats}
-    found_again = update(TRIAL).where(TRIAL.c.id.in_(ids), TRIAL.c.excluded.is_not(None))
-    connection.execute(found_again.values(excluded=None, revision=study["revision"]))
+    columns = (TRIAL.c.id, TRIAL.c.state, TRIAL.c.metrics, TRIAL.c.latency)
+    is_out = TRIAL.c.excluded.is_not(None) & (TRIAL.c.excluded != OUTDATED)
+    limits = StudySpec.model_validate(study["spec"]).constraints
+    for row in connection.execute(select(*columns).where(TRIAL.c.id.in_(ids), is_out)).all():
+        is_outdated = row.state == "infeasible" and keeps_all(row.metrics, limits, row.latency)
+        values = {"excluded": OUTDATED if is_outdated else None, "revision": study["revision"]}
+        connection.execute(update(TRIAL).where(TRIAL.c.id == row.id).values(values))
 
 
 def _insert_forbidden(connection: Connection, study: Any, found: Sorted) -> list[Forbidden]:

@@ -28,6 +28,14 @@ def judged(
     return violations(metrics, constraints, latency)
 
 
+def keeps_all(
+    metrics: Mapping[str, float], constraints: Mapping[str, Constraint], latency: Mapping[str, Any] | None
+) -> bool:
+    """Whether a trial keeps all limits that reject candidates, by what is known of it."""
+    found = judged(metrics, constraints, latency)
+    return all(found.get(name, 0.0) <= 0 for name in enforced(constraints))
+
+
 def judge_again(
     connection: Connection, study_id: int, constraints: Mapping[str, Constraint], revision: int
 ) -> int:

@@ -33,6 +33,7 @@ class Filled:
         proposals = [make_proposal(seed, analytic) for seed in range(1, 60)]
         small = [p for p in proposals if p.is_feasible and p.costs["params"] > 6000][:4]
         large = next(p for p in proposals if 20_000 < p.costs["params"] < 60_000)
+        self.large = large
         reserved = self.ledger.reserve(self.study, self.worker, [large, *small])
         self.leases = reserved.leases
         for place, lease in enumerate(self.leases[:3]):
@@ -108,6 +109,36 @@ def test_what_earlier_limits_rejected_teaches_nothing_once_it_is_allowed(
     service.change_study(filled.study, change(params=Constraint(max=20_000)))
     (again,) = service.trials(filled.study, state="infeasible").items
     assert (again.excluded, again.violations) == (None, rejected.violations)
+
+
+def test_what_earlier_limits_rejected_stays_out_when_it_is_drawn_again(
+    service: Service, filled: Filled
+) -> None:
+    service.change_study(
+        filled.study,
+        StudyChange.model_validate({"constraints": {"params": {"max": 60_000}}, "budget": {"trials": 9}}),
+    )
+    large = filled.large.model_copy(update={"violations": {"params": -0.1}, "space_version": 2})
+    assert filled.ledger.reserve(filled.study, filled.worker, [large]).leases == []
+    (after,) = service.trials(filled.study, state="infeasible").items
+    assert after.excluded == OUTDATED
+
+
+def test_what_a_narrower_space_and_earlier_limits_kept_out_is_still_untrained_when_drawn_again(
+    service: Service, filled: Filled
+) -> None:
+    forbidding = {"family": "multi_scale", "override": {"depth": 1}}
+    service.change_space(filled.study, forbidding)
+    service.change_study(
+        filled.study, StudyChange.model_validate({"constraints": {"params": None}, "budget": {"trials": 9}})
+    )
+    (rejected,) = service.trials(filled.study, state="infeasible").items
+    assert rejected.excluded not in (None, OUTDATED)
+    version = service.study(filled.study).space_version
+    large = filled.large.model_copy(update={"violations": {}, "space_version": version})
+    filled.ledger.reserve(filled.study, filled.worker, [large])
+    (after,) = service.trials(filled.study, state="infeasible").items
+    assert after.excluded == OUTDATED
 
 
 def test_what_runs_meanwhile_is_judged_by_the_newest_limits(service: Service, filled: Filled) -> None:
