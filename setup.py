@@ -1,4 +1,4 @@
-"""Puts the migrations into a wheel: they lie beside the package in a checkout, and inside it when installed."""
+"""Puts the migrations into a wheel: in a checkout they lie beside the package, installed inside it."""
 
 from pathlib import Path
 from shutil import copytree, ignore_patterns

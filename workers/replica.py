@@ -213,8 +213,15 @@ class Replica:
         self.drawn.update(trial.arm for trial in changed.values() if counts(trial))
 
     def _frozen(self, row: Row) -> FrozenTrial:
-        """Return Optuna's form of a row; a repeat has its original's outcome."""
+        """Return Optuna's form of a row; a repeat has its original's outcome.
+
+        Of what the control arm trained the search learns that it is known, and nothing else.
+        """
         drawn = self._carrier.drawn(row)
+        if isinstance(row, Repeat) and self._originals[row.trial_id].arm == "random":
+            original = self._originals[row.trial_id]
+            known = told(original.architecture, original.architecture_hash, {}, None, {})
+            return create_trial(state=TrialState.FAIL, user_attrs=known)
         if drawn is None or (isinstance(row, Trial) and (row.excluded or row.arm == "random")):
             return create_trial(state=TrialState.FAIL)
         params, distributions = drawn

@@ -8,7 +8,7 @@ import pytest
 from nas_service.ledger.sql import SqlLedger
 from nas_service.service import Service
 from nas_service.studies import Budget, Constraint, Objective, Search, StudySpec
-from nas_service.trials import Arm, Outcome, Trial, WorkerInfo
+from nas_service.trials import Arm, Outcome, Proposal, Trial, WorkerInfo
 from workers.control_arm import is_due
 from workers.proposer import Proposer
 
@@ -73,3 +73,30 @@ def test_the_sampler_is_not_told_of_the_control_arm(service: Service) -> None:
     for trial in trained(ledger, study):
         is_told = shown[trial.ordinal].state is optuna.trial.TrialState.COMPLETE
         assert is_told == (trial.arm == "search")
+
+
+def test_a_repeat_of_what_the_control_arm_trained_teaches_no_more_than_that_it_is_known(
+    service: Service,
+) -> None:
+    ledger, study, (proposer,) = proposers(service, spec_of(0.5, 6), 1)
+    while not (drawn := [trial for trial in trained(ledger, study) if trial.arm == "random"]):
+        proposed = proposer.propose()
+        assert proposed is not None
+        outcome = Outcome(report_id=f"report-{proposed[0].id}", state="complete", metrics={"accuracy": 0.9})
+        ledger.complete(proposed[1], outcome)
+    again = Proposal(
+        params=drawn[0].params,
+        distributions=drawn[0].distributions,
+        architecture=drawn[0].architecture,
+        architecture_hash=drawn[0].architecture_hash,
+        costs=drawn[0].metrics,
+        violations={},
+    )
+    repeated = ledger.reserve(study, proposer._worker_id, [again])
+    assert repeated.leases == []
+    changes = ledger.changes(study, 0)
+    proposer._replica.apply(changes)
+    shown = proposer._replica.storage.get_trial(changes.repeats[-1].ordinal)
+    assert shown.state is optuna.trial.TrialState.FAIL
+    assert shown.user_attrs["architecture_hash"] == drawn[0].architecture_hash
+    assert shown.user_attrs["figures"] == {}
