@@ -14,8 +14,8 @@ from nas_service.settings import Settings
 
 NAME = "NAS_ARTIFACTS_URL"
 ALLOWED = "an absolute folder, file:///FOLDER, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
-# Which extra of this package brings the driver.
-EXTRAS = {"s3": "s3", "gs": "gcs"}
+# Which package is the driver.
+DRIVERS = {"s3": "s3fs", "gs": "gcsfs"}
 DATASET_SUFFIX = ".safetensors"
 
 
@@ -67,7 +67,7 @@ def _parsed(url: str) -> tuple[str, str]:
         raise _refused("is no URL") from None
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return "file", _absolute(unquote(parts.path))
-    if parts.scheme not in (*EXTRAS, "memory"):
+    if parts.scheme not in (*DRIVERS, "memory"):
         raise _refused(f"has the scheme {parts.scheme[:20]!r}")
     if has_secrets:
         # What was given is not said: it may hold a password.
@@ -87,8 +87,7 @@ def _check_driver(scheme: str) -> None:
     try:
         fsspec.get_filesystem_class(scheme)
     except ImportError:
-        extra = EXTRAS[scheme]
-        raise _refused(f"{scheme}:// needs a driver: pip install 'nas-service[{extra}]'") from None
+        raise _refused(f"{scheme}:// needs a driver: pip install {DRIVERS[scheme]}") from None
 
 
 def _refused(message: str) -> InvalidInput:

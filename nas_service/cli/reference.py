@@ -17,7 +17,8 @@ Written by `python -m nas_service.cli.reference` from the commands themselves.
 - Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 not found, 4 conflict, 5 server or database away,
   130 interrupted.
 - A command acts on the data folder of this machine (`NAS_HOME`, by default `~/.nas`), or on the server that
-  `--server` or `NAS_SERVER` names, with the token of `NAS_TOKEN` or `--token-file`.
+  `--server` or `NAS_SERVER` names, with the token of `NAS_TOKEN` or of
+  `nas --token-file FILE COMMAND`. `nas --version` says which version this is.
 - What the environment does not say may stand in `~/.config/nas/config.toml` (or the file that `NAS_CONFIG`
   names): `server`, `token_file`, `home` and the other settings by their name.
 - `nas --install-completion` lets bash, zsh, fish and PowerShell complete commands and options;

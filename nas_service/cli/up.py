@@ -149,7 +149,7 @@ def _default_workers() -> int:
 
 def _ray_pool(settings: Settings, given: dict[str, int | str | None]) -> RayPool:
     if find_spec("ray") is None:
-        raise ServiceError('--engine ray needs Ray; run: pip install "nas-service[ray]"')
+        raise ServiceError('--engine ray needs Ray; run: pip install "ray>=2.60,<3"')
     address = _ray_address(str(given["ray_address"] or LOOPBACK))
     gpus, slots = visible_gpus(), given["slots"]
     fitting = default_slots(gpus, int(given["slots_per_gpu"] or 1)) if slots is None else int(slots)

@@ -45,7 +45,7 @@ def start(
     ] = None,
     server: options.Server = None,
 ) -> None:
-    """Run a worker in the foreground until Ctrl-C; the same as `nas-worker`."""
+    """Run a worker in the foreground until Ctrl-C; `nas-worker --help` has further options."""
     address = server_address(server)
     command = [sys.executable, "-m", "workers"]
     command += ["--server", address] if address else []

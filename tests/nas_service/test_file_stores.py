@@ -260,7 +260,7 @@ def test_without_its_driver_an_object_store_is_refused_with_what_to_install(tmp_
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "NAS_ARTIFACTS_URL" in done.stderr
-    assert "nas-service[s3]" in done.stderr
+    assert "pip install s3fs" in done.stderr
 
 
 def test_damage_is_told_apart_for_a_worker_by_what_helps(

@@ -124,7 +124,7 @@ def ray_version() -> str:
     except PackageNotFoundError:
         found = None
     if not found:
-        raise ServiceError('Ray is not installed here; run: pip install "nas-service[ray]"')
+        raise ServiceError('Ray is not installed here; run: pip install "ray>=2.60,<3"')
     return str(found)
 
 

@@ -114,7 +114,7 @@ def test_without_ray_both_commands_say_what_to_install(
     assert ended.value.code == 1
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2
-    assert all('pip install "nas-service[ray]"' in line for line in told)
+    assert all('pip install "ray>=2.60,<3"' in line for line in told)
 
 
 def test_only_one_file_imports_ray() -> None:
