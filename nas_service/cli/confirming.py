@@ -128,8 +128,8 @@ def retrain(
         study_id = backend.find_study(study).study
         job = backend.retrain(backend.trial_by_number(study_id, number).id, request)
         if not no_wait:
-            with workers_for(backend, server, study_id, workers):
-                job = followed(backend, job)
+            with workers_for(backend, server, study_id, workers) as local:
+                job = followed(backend, job, local)
             if directory is not None:
                 fetch_files(backend, job, directory, replaces=force)
     form = options.chosen_format(output, as_json)

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import sleep
 
 from nas_service.cli.backend import Backend
+from nas_service.cli.local_workers import LocalWorkers
 from nas_service.cli.output import say
 from nas_service.errors import NotFound, ServiceError
 from nas_service.views import JobView
@@ -15,8 +16,13 @@ FIRST_LOOK_S = 0.2
 LONGEST_LOOK_S = 2.0
 
 
-def followed(backend: Backend, job: JobView) -> JobView:
+def followed(backend: Backend, job: JobView, local: LocalWorkers | None = None) -> JobView:
     """Say what a job is at until it has ended, and return it complete; interrupted, it is cancelled.
+
+    Args:
+        backend: Where the job is.
+        job: Which.
+        local: Workers that were started for it, and are started again if they die.
 
     Raises:
         ServiceError: It failed or was cancelled; says why.
@@ -29,6 +35,8 @@ def followed(backend: Backend, job: JobView) -> JobView:
                 say(news)
             told, pause = news, min(1.2 * pause, LONGEST_LOOK_S)
             sleep(pause)
+            if local:
+                local.supervise()
             job = backend.job(job.id)
     except KeyboardInterrupt:
         with suppress(ServiceError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from nas_service.access import NewToken, Role, TokenCreate, TokenView
 from nas_service.confirmations import ConfirmationView, ConfirmRequest, RetrainRequest
+from nas_service.exports import ExportRequest
 from nas_service.service import Service
 from nas_service.store import audit
 from nas_service.studies import StudyChange, StudySpec
@@ -69,6 +70,20 @@ class LocalService(Service):
         dataset = super().add_dataset(path, name)
         self._note("dataset.upload", f"datasets/{dataset.name}")
         return dataset
+
+    def delete_dataset(self, name: str) -> None:
+        super().delete_dataset(name)
+        self._note("dataset.delete", f"datasets/{name}")
+
+    def export_trial(self, trial_id: int, request: ExportRequest) -> JobView:
+        job = super().export_trial(trial_id, request)
+        self._note("trial.export", f"trials/{trial_id}")
+        return job
+
+    def cancel_job(self, job_id: int) -> JobView:
+        job = super().cancel_job(job_id)
+        self._note("job.cancel", f"jobs/{job_id}")
+        return job
 
     def artifact_path(self, sha256: str) -> Path:
         path = super().artifact_path(sha256)
