@@ -18,7 +18,8 @@ from nas_service.errors import FieldError, InvalidInput
 
 MIN_EXAMPLES_A_CLASS = 3
 # What examples are kept as; other number types are turned into the nearest of these.
-KEPT_TYPES = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32))
+UINT8, INT16 = np.dtype(np.uint8), np.dtype(np.int16)
+KEPT_TYPES = (UINT8, INT16, np.dtype(np.float32))
 # How many channels of an image or volume are believed without being told which axis they are.
 CHANNELS = (1, 3, 4)
 SHAPES = "(N, [C,] length), (N, [C,] height, width) or (N, [C,] depth, height, width)"
@@ -108,12 +109,27 @@ def make_dataset(
     _check_counts(y_train, names, array_names[1])
     if test is None:
         return Dataset(name, x_train, y_train, None, None, names)
-    x_test = _examples(test[0], "x_test").astype(x_train.dtype, copy=False)
+    x_train, x_test = _of_one_type(x_train, _examples(test[0], "x_test"))
     y_test = _test_labels(test[1], names, class_names is not None)
     _check_lengths(x_test, y_test, ("x_test", "y_test"))
     if x_test.shape[1:] != x_train.shape[1:]:
         raise refuse(f"its examples are {x_test.shape[1:]}, those of x_train {x_train.shape[1:]}", "x_test")
     return Dataset(name, x_train, y_train, x_test, y_test, names)
+
+
+def _of_one_type(x_train: Array, x_test: Array) -> tuple[Array, Array]:
+    """Return both parts in one type that holds all their values as they are."""
+    if x_train.dtype.kind == x_test.dtype.kind or {x_train.dtype, x_test.dtype} <= {UINT8, INT16}:
+        common = np.promote_types(x_train.dtype, x_test.dtype)
+        return x_train.astype(common, copy=False), x_test.astype(common, copy=False)
+    same = x_test.astype(x_train.dtype)
+    if not np.array_equal(same, x_test):
+        raise refuse(
+            f"holds {x_test.dtype} that {x_train.dtype}, the type of x_train, cannot hold; "
+            "bring both to one scale and type",
+            "x_test",
+        )
+    return x_train, same
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> str:

@@ -75,8 +75,42 @@ def test_text_labels_are_numbered_and_kept_as_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("train", "test", "kept"),
+    [
+        (np.int64, [0, 261], np.int16),
+        (np.uint8, [0, 250], np.uint8),
+        (np.float64, [0, 250], np.float32),
+        (np.uint8, [-3.0, 250.0], None),
+    ],
+)
+def test_both_parts_have_a_type_that_holds_all_their_values(
+    train: type, test: list[float], kept: type | None, tmp_path: Path
+) -> None:
+    x_test = np.resize(test, (3, 8, 8))
+    arrays = {"x_train": examples().astype(train), "y_train": labels(), "x_test": x_test, "y_test": labels(3)}
+    path = save_npz(tmp_path, **arrays)
+    if kept is None:
+        assert "x_test" in refusal(path)
+        return
+    dataset = read_dataset(path)
+    assert dataset.x_test is not None
+    assert dataset.x_train.dtype == dataset.x_test.dtype == kept
+    assert np.array_equal(dataset.x_test[:, 0], x_test)
+    assert np.array_equal(dataset.x_train[:, 0], examples())
+
+
+@pytest.mark.parametrize(
     ("arrays", "words"),
     [
+        (
+            {
+                "x_train": examples(),
+                "y_train": labels(),
+                "x_test": examples(3) / 255,
+                "y_test": labels(3),
+            },
+            ["x_test", "one scale"],
+        ),
         ({"x": examples(), "y": labels(10)}, ["y", "10 labels", "12"]),
         ({"x": np.full((12, 8, 8), np.nan), "y": labels()}, ["x", "NaN"]),
         ({"x": examples(), "y": np.zeros(12, dtype=int)}, ["one class"]),
