@@ -1,6 +1,6 @@
 """What a front says to somebody who has to choose: what more would buy, and what limits cost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import floor, log10
@@ -103,7 +103,7 @@ def within(columns: Columns, spec: StudySpec, limits: Mapping[str, float], quali
     """
     trained = columns.are("complete") & ~columns.excluded & np.isfinite(columns.values(quality))
     keeps = {name: columns.values(name) <= bound for name, bound in limits.items()}
-    fitting = trained & _all(keeps.values(), len(columns))
+    fitting = trained & _all([*keeps.values(), *_other_bounds(columns, spec)], len(columns))
     if not _is_any_looser(spec, limits):
         # The study itself has judged by its own, a latency by its statistic or interval.
         own = own_limits(spec)
@@ -119,6 +119,15 @@ def within(columns: Columns, spec: StudySpec, limits: Mapping[str, float], quali
         costs=costs,
         untrained=int(rejected.sum()) if _is_any_looser(spec, limits) else 0,
     )
+
+
+def _other_bounds(columns: Columns, spec: StudySpec) -> Iterator[Mask]:
+    """Yield which trials keep each bound of a study that is not one of its `own_limits`."""
+    for name, limit in spec.constraints.items():
+        if limit.min is not None:
+            yield columns.values(name) >= limit.min
+        if limit.max is not None and name not in own_limits(spec):
+            yield columns.values(name) <= limit.max
 
 
 def own_limits(spec: StudySpec) -> dict[str, float]:

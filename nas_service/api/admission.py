@@ -124,7 +124,9 @@ async def checked_csrf(request: Request, actor: Actor) -> Receive:
 
 def _please_log_in(request: Request, policy: Policy) -> Response:
     if _wants_page(request):
-        return RedirectResponse(f"/login?next={quote(request.url.path)}", status_code=303)
+        query = f"?{request.url.query}" if request.url.query else ""
+        wanted = quote(f"{request.url.path}{query}", safe="/")
+        return RedirectResponse(f"/login?next={wanted}", status_code=303)
     role = policy.role.value if policy.role else "ROLE"
     detail = f"a token is needed: 'Authorization: Bearer ...', NAS_TOKEN or --token-file; {_how_to_get(role)}"
     return respond(refusal(401, detail, name="access-denied"))

@@ -32,8 +32,8 @@ class FrontChoice:
     # The third axis; None for a flat plot.
     z: str | None
     show: frozenset[str]
-    # The limits that were asked for, which may be the study's own.
-    asked: dict[str, float]
+    # The limits that were asked for, which may be the study's own; None for none where the study has one.
+    asked: dict[str, float | None]
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -42,7 +42,8 @@ class FrontChoice:
     @property
     def limits(self) -> dict[str, float]:
         """The highest value allowed, by metric: the study's own limits, or those asked for instead."""
-        return {**own_limits(self.study.spec), **self.asked}
+        wanted = {**own_limits(self.study.spec), **self.asked}
+        return {name: bound for name, bound in wanted.items() if bound is not None}
 
     @property
     def has_other_limits(self) -> bool:
@@ -68,8 +69,17 @@ class FrontChoice:
         """Return the query that asks for this."""
         flat: list[tuple[str, str]] = [("x", self.x), ("y", self.y)]
         deep = [("z", self.z)] if self.z else []
-        limits = [("limit", f"{name}:{bound:.12g}") for name, bound in self.asked.items()]
-        return urlencode([*flat, *deep, ("show", ",".join(sorted(self.show))), *limits])
+        return urlencode([*flat, *deep, ("show", ",".join(sorted(self.show))), *self._asked_query()])
+
+    def limit_address(self) -> str:
+        """Return the query that asks for these limits alone; empty where none was asked for."""
+        return f"?{urlencode(self._asked_query())}" if self.asked else ""
+
+    def _asked_query(self) -> list[tuple[str, str]]:
+        return [
+            ("limit", f"{name}:" if bound is None else f"{name}:{bound:.12g}")
+            for name, bound in self.asked.items()
+        ]
 
 
 def limitable(choice: FrontChoice) -> list[str]:
@@ -78,19 +88,18 @@ def limitable(choice: FrontChoice) -> list[str]:
     return [name for name in dict.fromkeys(names) if METRICS[name].kind != "quality"]
 
 
-def read_limits(texts: Sequence[str]) -> dict[str, float]:
-    """Return limits by metric from texts such as `params:50000`; an empty bound is no limit asked for.
+def read_limits(texts: Sequence[str]) -> dict[str, float | None]:
+    """Return limits by metric from texts such as `params:50000`; an empty bound is none at all.
 
     Raises:
         InvalidInput: A metric is no price, or a bound no number above 0.
     """
-    limits = {}
+    limits: dict[str, float | None] = {}
     for text in texts:
         name, _, bound = text.partition(":")
         if name not in PRICES:
             raise InvalidInput(FieldError("/limit", f"{text[:60]!r} limits no price", ", ".join(PRICES)))
-        if bound.strip():
-            limits[name] = _bound(name, bound)
+        limits[name] = _bound(name, bound) if bound.strip() else None
     return limits
 
 

@@ -77,6 +77,7 @@ def curves(
         **frame(service, study, "curves"),
         chosen=chosen,
         missing=missing,
+        asked=trials[:MAX_TEXT],
         field=field if field in FIELDS else "accuracy",
         fields=FIELDS,
         most=MOST_CURVES,

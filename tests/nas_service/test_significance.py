@@ -129,6 +129,13 @@ def test_a_looser_limit_counts_what_was_rejected_untrained() -> None:
     assert (known.best, known.untrained) == (2, 1)
 
 
+def test_a_looser_limit_leaves_the_study_s_other_bounds_in_force() -> None:
+    bounds = {"params": Constraint(max=50_000, min=5_000), "accuracy": Constraint(min=0.96)}
+    spec = StudySpec(dataset="digits", constraints=bounds)
+    known = within(TRIALS, spec, {"params": 70_000}, "accuracy")
+    assert np.flatnonzero(known.fitting).tolist() == [2]
+
+
 def test_a_limit_that_nothing_keeps_has_no_best() -> None:
     known = within(TRIALS, SPEC, {"params": 10}, "accuracy")
     assert known.best is None

@@ -17,6 +17,7 @@ const ORDER = ["name", "dataset", "space", "objectives", "constraints", "device"
 
 // What is launched: the person's own words. Inputs and YAML are views of it. (`form.dataset` is the select of that name.)
 let spec = JSON.parse(form.getAttribute("data-given"));
+let yamlTimer = null;
 
 function post(address, body, type, signal) {
   return fetch(address, { method: "POST", body, headers: { "Content-Type": type, ...csrfHeader() }, signal });
@@ -32,7 +33,9 @@ function named() {
 }
 
 function showEqual() {
-  if (yaml !== document.activeElement) {
+  // What somebody wrote and nobody has understood yet stays as it is, unless it is emptied.
+  const isKept = yaml.value.trim() && (yamlTimer !== null || yamlWrong.textContent);
+  if (yaml !== document.activeElement && !isKept) {
     yaml.value = yamlOf(named());
     sayYamlWrong("");
   }
@@ -118,8 +121,6 @@ function wantGroup(box) {
 }
 
 // YAML
-
-let yamlTimer = null;
 
 function sayYamlWrong(text) {
   yamlWrong.textContent = text;

@@ -30,12 +30,13 @@ function slide(row) {
   row.slider.setAttribute("aria-valuetext", row.field.value || "any");
 }
 
-// `name:bound` of every limit that is not the study's own.
+// `name:bound` of every limit that is not the study's own, `name:` where it is to be none.
 export function limitQuery() {
-  return rows
-    .map((row) => ({ ...row, value: numberOf(row.field.value) }))
-    .filter(({ value, own }) => value > 0 && value !== Number(own || NaN))
-    .map(({ name, value }) => `${name}:${value}`);
+  return rows.flatMap(({ name, own, field }) => {
+    const value = numberOf(field.value);
+    if (!field.value.trim()) return own ? [`${name}:`] : [];
+    return value > 0 && value !== Number(own || NaN) ? [`${name}:${value}`] : [];
+  });
 }
 
 function check() {

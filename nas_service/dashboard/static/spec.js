@@ -37,11 +37,14 @@ const FLAGS = {
   "constraints.peak_activation_bytes.max": "--max-peak-activation-bytes",
 };
 
+// How many a spec without a number trains; a command that names minutes alone trains as many as fit.
+const DEFAULT_TRIALS = 100;
 const SOFT = /^constraints\.(\w+)\.soft$/;
 
 // One line of flags; what has no flag needs the file.
 export function commandOf(spec) {
   const flat = Object.fromEntries(leaves(spec, ""));
+  if (flat["budget.minutes"] != null && flat["budget.trials"] === undefined) flat["budget.trials"] = DEFAULT_TRIALS;
   const objectives = (Array.isArray(spec.objectives) ? spec.objectives : [])
     .map(({ metric, goal }) => `--objective ${quoted(goal ? `${metric}:${goal}` : metric)}`);
   const family = typeof spec.space === "string" ? [`--family ${quoted(spec.space)}`] : [];

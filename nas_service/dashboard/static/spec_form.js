@@ -31,6 +31,8 @@ export function remove(spec, path, wanted = () => false) {
 function valueOf(field) {
   const { kind, nullable } = field.dataset, standard = JSON.parse(field.dataset.default);
   if (kind === "boolean") return field.checked;
+  // What is no number reads as empty, which would be no limit: the server is to refuse it by its field.
+  if (field.validity.badInput) return "not a number";
   const text = field.value.trim();
   if (text === "") return nullable !== undefined && standard !== null ? null : undefined;
   if (kind === "list") return listOf(text);

@@ -1,5 +1,6 @@
 """What the front's page and the comparison say."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -172,6 +173,17 @@ def test_studies_that_asked_for_different_things_are_told_apart(new_search: Call
     assert (accuracy[1].delta, accuracy[1].verdict) == ("+1.0 points, within noise", "same")
 
 
+def test_an_emptied_limit_is_none(client: Client, mixed_search: Any) -> None:
+    own, none = choice(mixed_search), choice(mixed_search, "params:")
+    assert "params" in own.limits
+    assert "params" not in none.limits
+    assert none.has_other_limits
+    assert "limit=params%3A" in none.address()
+    page = client.get(f"/studies/{mixed_search.study}?limit=params:&limit=latency_ms:1.2").text
+    (panel,) = re.findall(r'data-live="/fragments/trials/[0-9]+/panel([^"]*)"', page)
+    assert panel == "?limit=params%3A&amp;limit=latency_ms%3A1.2"
+
+
 def test_nonsense_in_an_address_is_refused_with_what_is_allowed(client: Client, mixed_search: Any) -> None:
     ids = [trial.id for trial in mixed_search.service.trials(mixed_search.study).items[:6]]
     study = f"/studies/{mixed_search.study}?limit"
@@ -209,3 +221,6 @@ def test_a_limit_is_moved_and_two_trials_are_compared(page: Page, mixed_search: 
     page.go_back()
     expect(page.get_by_label("Latency at most", exact=True)).to_have_value("1.2")
     expect(page.locator("#front [name=t]:checked")).to_have_count(2)
+    page.get_by_label("Latency at most", exact=True).fill("")
+    expect(page.locator("#pareto-caption")).to_contain_text("3 on the front")
+    assert "limit=latency_ms%3A&" in f"{page.url}&"

@@ -21,7 +21,7 @@ from nas_service.service import Service
 from nas_service.spec_file import read_spec
 from nas_service.store.engine import writing
 from nas_service.store.models import TrialRow
-from nas_service.studies import Constraint, StudySpec
+from nas_service.studies import Budget, Constraint, StudySpec
 from search_spaces import RandomTrial, resolve_space
 
 # Every kind of field, in a form that the inputs do not write themselves.
@@ -89,6 +89,9 @@ def test_form_and_yaml_follow_each_other_and_launch_the_same(
     page.get_by_role("button", name="Launch study").click()
     expect(page.locator("#yaml-wrong")).not_to_be_empty()
     expect(page.locator("#launch-said")).to_contain_text("cannot be read")
+    # It is not written over by the form, as long as it is there.
+    page.get_by_label("Seed", exact=True).fill("5")
+    expect(page.locator("#as-yaml")).to_have_value("name: [")
     # Pasted YAML fills the form, and a change in the form keeps the rest of it.
     page.locator("#as-yaml").fill(PASTED)
     expect(page.get_by_label("Minutes at most")).to_have_value("2.5")
@@ -173,6 +176,24 @@ def test_a_text_is_read_by_the_rules_of_a_launch(client: Client) -> None:
         answer = read(bad)
         assert answer.status_code == 422, bad
         assert answer.json()["errors"], bad
+
+
+@pytest.mark.browser
+def test_the_command_trains_as_many_as_the_spec(page: Page) -> None:
+    page.goto("/studies/new")
+    budgets = [{"minutes": 5}, {"minutes": 5, "trials": None}, {}]
+    commands = page.evaluate(
+        """async (budgets) => {
+          const { commandOf } = await import("/static/spec.js");
+          return budgets.map((budget) => commandOf({ dataset: "digits", budget }));
+        }""",
+        budgets,
+    )
+    assert commands == [
+        f"nas search --dataset digits --trials {Budget().trials} --minutes 5",
+        "nas search --dataset digits --minutes 5",
+        "nas search --dataset digits",
+    ]
 
 
 def test_the_command_line_names_flags_that_exist() -> None:

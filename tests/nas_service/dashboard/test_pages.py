@@ -1,5 +1,6 @@
 """Pages as a client without a browser sees them."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -141,6 +142,10 @@ def test_trials_come_in_pages(client: Client, mixed_search: Any) -> None:
     page = client.get(f"/fragments/studies/{mixed_search.study}/trials").text
     assert "Next page" in page
     assert page.split("<tbody>")[1].count("<tr>") == 20
+    token = re.search(r"page_token=([\w-]+)", page)
+    assert token
+    second = client.get(f"/studies/{mixed_search.study}/trials?page_token={token[1]}").text
+    assert f'page_token={token[1]}">' in second.split('id="trials"')[1].split("\n")[0]
 
 
 def test_every_trial_has_a_page_whatever_its_state(

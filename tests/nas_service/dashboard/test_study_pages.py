@@ -1,5 +1,6 @@
 """The pages of one study beside its front, in a real Chromium and as a client without one sees them."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -146,7 +147,12 @@ def test_curves_of_unknown_trials_are_told(address: str, mixed_search: Any, serv
         page = client.get(f"/studies/{mixed_search.study}/curves?trials=0 99").text
         assert "Not drawn: #99" in page
         figure = client.get(f"/figures/studies/{mixed_search.study}/curves.json?trials=0 99").json()
+        unknown = client.get(f"/studies/{mixed_search.study}/curves?trials=99").text
+        address = re.search(r'data-figure="([^"]*curves[^"]*)"', unknown)
+        assert address
+        none = client.get(address[1].replace("&amp;", "&")).json()
     assert [trace["name"] for trace in figure["figure"]["data"]] == ["#0"]
+    assert none["figure"]["data"] == []
 
 
 def test_the_log_is_paged_by_kind_and_says_what_happened(address: str, mixed_search: Any) -> None:
@@ -156,10 +162,15 @@ def test_the_log_is_paged_by_kind_and_says_what_happened(address: str, mixed_sea
         newest = client.get(f"/studies/{study}/log").text
         about_it = client.get(f"/fragments/studies/{study}/log?kind=study").text
         older = client.get(f"/studies/{study}/log?kind=main&page_token=nonsense")
+        token = re.search(r"page_token=([\w-]+)", newest)
+        assert token
+        second = client.get(f"/studies/{study}/log?page_token={token[1]}").text
         spans = client.get(f"/figures/studies/{study}/timeline.json").json()["figure"]["data"]
     assert "The study is paused" in newest
     assert "breaks a limit" in newest
     assert "Older" in newest
+    # What refreshes the list asks for the page that is looked at.
+    assert f'/log?kind=main&amp;page_token={token[1]}"' in second
     assert about_it.count("<li>") == 2
     assert older.status_code == 422
     assert {trace["name"]: len(trace["y"]) for trace in spans} == {

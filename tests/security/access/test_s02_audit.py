@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -179,17 +180,30 @@ def test_the_log_is_listed_by_pages_to_admins_alone(
 
 
 def test_what_is_done_on_the_data_folder_itself_is_the_system_s_user_s(
-    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    service: Service,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("NAS_HOME", str(settings.data_home))
+    pets = tmp_path / "pets.npz"
+    np.savez(pets, x=np.arange(192, dtype=np.uint8).reshape(12, 4, 4), y=np.arange(12) % 3)
     study = str(service.create_study(StudySpec.model_validate(SPEC)).study)
     assert run(["study", "pause", study]) == 0
     assert run(["study", "show", study]) == 0
     assert run(["token", "create", "--role", "viewer", "--name", "bob"]) == 0
+    job = service.create_job("export", study_id=int(study)).id
+    assert run(["job", "cancel", str(job)]) == 0
+    assert run(["data", "add", str(pets)]) == 0
+    assert run(["data", "delete", "pets"]) == 0
     capsys.readouterr()
     assert run(["audit", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [(entry["action"], entry["role"]) for entry in entries] == [
+        ("dataset.delete", "admin"),
+        ("dataset.upload", "admin"),
+        ("job.cancel", "admin"),
         ("token.create", "admin"),
         ("study.pause", "admin"),
     ]

@@ -162,9 +162,9 @@ def test_a_browser_outside_is_led_to_the_login_and_a_wrong_role_told_in_words(
     outside: httpx.Client, bearers: dict[Role, dict[str, str]]
 ) -> None:
     page = {"Accept": "text/html"}
-    answer = outside.get("/studies", headers=page)
+    answer = outside.get("/studies?name=a%26b&state=running", headers=page)
     assert answer.status_code == 303
-    assert answer.headers["location"] == "/login?next=/studies"
+    assert answer.headers["location"] == "/login?next=/studies%3Fname%3Da%2526b%26state%3Drunning"
     assert outside.get("/api/v1/studies", headers=page).status_code == 401
     refused = outside.get("/studies", headers={**page, **bearers[Role.worker]})
     assert refused.status_code == 403
