@@ -12,7 +12,7 @@ from workers.devices import give_memory_back, usable_on
 
 log = logging.getLogger("nas.worker")
 # What torch, the C library and CUDA say.
-SIGNS = ("out of memory", "not enough memory", "allocate memory", "std::bad_alloc")
+SIGNS = ("out of memory", "not enough memory", "allocate memory", "std::bad_alloc", "STATUS_ALLOC_FAILED")
 
 
 class OutOfMemory(MemoryError):

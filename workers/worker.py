@@ -113,6 +113,12 @@ class Worker:
         self._say_goodbye()
 
     def _work(self, place: int) -> None:
+        # One stream for the thread's life: torch has few and hands them out by turns, and two candidates on
+        # one would write into each other's graphs.
+        with own_stream(self._device):
+            self._work_on(place)
+
+    def _work_on(self, place: int) -> None:
         while not self._patience.ends.is_set() and place < self._company.places:
             self._delivery.deliver_leftovers()
             work = self._next_work()
@@ -200,7 +206,7 @@ class Worker:
 
     def _run_attempt(self, study: Study, trial: Trial, lease: Lease) -> None:
         beat = partial(self._ledger.heartbeat, lease)
-        with Heartbeat(beat, self._heartbeat_s) as heartbeat, own_stream(self._device):
+        with Heartbeat(beat, self._heartbeat_s) as heartbeat:
             work = (study, trial, lease)
             attempt = Attempt(self._ledger, self._patience, work, heartbeat, self._checkpoint_s)
             log.info("%s: attempt %d", attempt.label, lease.attempt)

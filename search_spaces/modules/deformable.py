@@ -24,7 +24,8 @@ class DeformableConvolutionBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         batch, _, height, width = offsets.shape
-        rows, columns = self._positions(offsets)
+        # Positions in fewer bits would be coarser than the offsets, and wrong on large maps.
+        rows, columns = self._positions(offsets.float())
         seen = _interpolated(x, rows, columns)
         weight = self.weight.reshape(self.groups, -1, self.weight[0].numel())
         # (B, groups, C / groups x taps, H' x W')

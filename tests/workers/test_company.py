@@ -154,6 +154,7 @@ def test_other_errors_are_not_tried_again() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
         (FULL, True),
         (OSError(12, "Cannot allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("shapes differ"), False),
         (ValueError("out of memory"), False),
     ],

@@ -1,5 +1,6 @@
 """What only a GPU can show: the captured step, several candidates on streams, memory that runs out."""
 
+import os
 import threading
 from collections.abc import Iterable
 
@@ -8,11 +9,20 @@ import torch
 
 from nas_service.studies import Augmentation, Recipe
 from nas_service.trials import EpochReport
-from search_spaces import Architecture
+from search_spaces import Architecture, RandomTrial, resolve_space
 from search_spaces.modules import build
 from workers.company import Company
 from workers.data.arrays import TrainingData
-from workers.devices import candidates_at_once, chosen_device, device_name, own_stream, resident, usable_on
+from workers.devices import (
+    candidates_at_once,
+    chosen_device,
+    device_name,
+    give_memory_back,
+    own_stream,
+    resident,
+    usable_on,
+)
+from workers.latency.measurement import measure
 from workers.second_try import SMALL, WHOLE, Form, within_memory
 from workers.training.captured_step import WARM_UP_STEPS, CapturedStep
 from workers.training.state import TrainingState, Uninterrupted
@@ -22,6 +32,8 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
+# Deterministic products need it, before CUDA starts; a worker sets it at its start.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 GPU = torch.device("cuda", 0)
 AUGMENTED = Augmentation(crop_padding=1, noise=0.05)
 
@@ -186,6 +198,48 @@ def test_candidates_on_streams_of_their_own_end_with_the_bits_they_have_alone(
     for seed in range(4):
         alone = trained(multi_scale, resident_digits, recipe, seed, epochs=3)[1]
         assert all(torch.equal(alone[name], together[seed][name]) for name in alone)
+
+
+def test_a_worker_s_thread_keeps_one_stream_however_many_candidates_it_trains() -> None:
+    with own_stream(GPU):
+        kept = torch.cuda.current_stream(GPU)
+        for _ in range(40):
+            with own_stream(GPU):
+                assert torch.cuda.current_stream(GPU) == kept
+
+
+def test_an_inference_that_was_captured_outlasts_others_and_emptied_caches(multi_scale: Architecture) -> None:
+    first = measure(multi_scale, "cuda", time_cap_s=1.0)
+    other = resolve_space("multi_scale").sample(RandomTrial(7), multi_scale.input_shape, multi_scale.classes)
+    for _ in range(3):
+        torch.cuda.empty_cache()
+        filled = torch.full((64, 1024, 1024), float("nan"), device=GPU)
+        measure(other, "cuda", time_cap_s=1.0)
+        del filled
+    again = measure(multi_scale, "cuda", time_cap_s=1.0)
+    assert again.median_ms == pytest.approx(first.median_ms, rel=0.5)
+
+
+def test_memory_that_runs_out_in_a_capture_is_given_back() -> None:
+    free, _ = torch.cuda.mem_get_info(GPU)
+    kept: list[torch.Tensor] = []
+    with own_stream(GPU):
+        small = torch.zeros(4, device=GPU)
+
+        def step() -> None:
+            if torch.cuda.is_current_stream_capturing():
+                kept.append(torch.empty(free // 4, dtype=torch.uint8, device=GPU))
+                kept.append(torch.empty(2 * free, dtype=torch.uint8, device=GPU))
+            small.add_(1)
+
+        captured = CapturedStep(step, [], GPU)
+        for _ in range(WARM_UP_STEPS):
+            captured()
+        with pytest.raises(torch.OutOfMemoryError):
+            captured()
+        kept.clear()
+        give_memory_back(GPU)
+        assert torch.cuda.mem_get_info(GPU)[0] > 0.9 * free
 
 
 def test_memory_that_runs_out_is_told_and_given_back() -> None:

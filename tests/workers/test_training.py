@@ -11,7 +11,7 @@ from nas_service.studies import Augmentation, Recipe
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture
 from search_spaces.modules import build
-from workers.data.arrays import TrainingData, training_data
+from workers.data.arrays import TrainingData, statistics, training_data
 from workers.training.augmentation import augmented
 from workers.training.batches import epoch_batches, normalised
 from workers.training.losses import chance_loss
@@ -114,6 +114,15 @@ def test_images_are_in_channels_last_memory_order(channels: int) -> None:
     data = images(channels)
     batch, _ = next(epoch_batches(data, 4, Augmentation(), torch.Generator().manual_seed(0)))
     assert batch.stride() == torch.empty(batch.shape, memory_format=torch.channels_last).stride()
+
+
+def test_statistics_taken_piece_by_piece_are_those_of_the_whole() -> None:
+    examples = torch.randint(0, 256, (1_000, 3, 4, 5), dtype=torch.uint8)
+    mean, deviation = statistics(examples)
+    whole = examples.double()
+    assert torch.allclose(mean.flatten().double(), whole.mean((0, 2, 3)), rtol=1e-6)
+    assert torch.allclose(deviation.flatten().double(), whole.std((0, 2, 3)), rtol=1e-6)
+    assert mean.shape == deviation.shape == (3, 1, 1)
 
 
 def test_normalised_training_examples_have_mean_zero_and_deviation_one(digits_data: TrainingData) -> None:

@@ -14,8 +14,9 @@ from workers.data.split import stratified_split
 TEST_SHARE = 1 / 6
 # The test part must not move when the study's seed does.
 TEST_SEED = 0
-# Mean and deviation are taken over at most so many examples.
+# Mean and deviation are taken over every second or third example and so on, down to about so many.
 STATISTICS_EXAMPLES = 20_000
+STATISTICS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,13 @@ def resident_part(examples: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) 
 def statistics(examples: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of each channel, (C, 1, ...) each, over some thousand of the examples."""
     step = max(1, len(examples) // STATISTICS_EXAMPLES)
-    sample = examples[::step].float()
-    axes = (0, *range(2, sample.dim()))
-    shape = (-1, *(1,) * (sample.dim() - 2))
-    deviation = sample.std(axes).clamp_min(1e-6)
-    return sample.mean(axes).reshape(shape), deviation.reshape(shape)
+    sample = examples[::step]
+    axes, shape = (0, *range(2, sample.dim())), (-1, *(1,) * (sample.dim() - 2))
+    count = sample.numel() // sample.shape[1]
+    # Piece by piece: all at once as floats they would need four times their memory.
+    pieces = torch.split(sample, STATISTICS_AT_ONCE)
+    total = torch.stack([piece.float().sum(axes).double() for piece in pieces]).sum(0)
+    mean = (total / count).float().reshape(shape)
+    squares = [(piece.float() - mean).square().sum(axes).double() for piece in pieces]
+    deviation = (torch.stack(squares).sum(0) / max(1, count - 1)).sqrt().float().clamp_min(1e-6)
+    return mean, deviation.reshape(shape)

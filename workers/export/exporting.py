@@ -1,6 +1,7 @@
 """One export: all files written and verified in a folder aside, which then takes its place."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def export(
     *,
     replaces: bool = False,
     on_step: Callable[[float, str], object] = _silently,
+    quiet: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> Exported:
     """Write the files of a trained network into a folder; all of them, or none.
 
@@ -42,6 +44,7 @@ def export(
         request: What is asked for.
         replaces: Whether files of an earlier export may be replaced.
         on_step: Told how much is done, and what comes next; what it raises ends the export.
+        quiet: In which a device is measured, where other threads use it too.
 
     Raises:
         Conflict: The folder holds something already.
@@ -50,7 +53,7 @@ def export(
     """
     done = 0.0
     with whole_folder(folder, replaces=replaces) as aside:
-        writing = Writing(trained, aside, request, lambda note: on_step(done, note))
+        writing = Writing(trained, aside, request, lambda note: on_step(done, note), quiet)
         for place, name in enumerate(request.chosen):
             done = place / len(request.chosen)
             on_step(done, f"writes {name}")

@@ -1,5 +1,7 @@
 """Which of the equal forms of a network runs fastest where it will run: found by measuring them."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
 
@@ -36,12 +38,15 @@ class ExecutionForm:
         return ", ".join(parts)
 
 
-def fastest_form(trained: Trained, target: str) -> ExecutionForm:
+def fastest_form(
+    trained: Trained, target: str, quiet: Callable[[str], AbstractContextManager[object]] = nullcontext
+) -> ExecutionForm:
     """Measure each distinct form on the target's device and return the one with the smallest median.
 
     Args:
         trained: What to fold.
         target: A key of `TARGETS`.
+        quiet: In which a device is measured, where other threads use it too.
 
     Raises:
         DeviceUnavailable: This machine has no such device.
@@ -53,5 +58,7 @@ def fastest_form(trained: Trained, target: str) -> ExecutionForm:
         folded = fold_graph(trained.network.graph, state, merge=merge, concat=concat, dense=dense)
         network = DeployedNetwork(*folded)
         if network.hash not in forms:
-            forms[network.hash] = ExecutionForm(network, choice, measure_network(network, TARGETS[target]))
+            with quiet(TARGETS[target]):
+                measurement = measure_network(network, TARGETS[target])
+            forms[network.hash] = ExecutionForm(network, choice, measurement)
     return min(forms.values(), key=lambda form: form.measurement.median_ms)

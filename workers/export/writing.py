@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -54,13 +55,19 @@ class Writing:
         folder: Where to.
         request: What is asked for.
         on_step: Told what is being done within a format; what it raises ends the export.
+        quiet: In which a device is measured, where other threads use it too.
     """
 
     def __init__(
-        self, trained: Trained, folder: Path, request: ExportRequest, on_step: Callable[[str], object]
+        self,
+        trained: Trained,
+        folder: Path,
+        request: ExportRequest,
+        on_step: Callable[[str], object],
+        quiet: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._trained, self._folder, self._request = trained, folder, request
-        self._on_step = on_step
+        self._on_step, self._quiet = on_step, quiet
         self._form: ExecutionForm | None = None
         self._fp32: bytes | None = None
         self.forms: list[FormRow] = []
@@ -175,7 +182,7 @@ class Writing:
 
     def _chosen_form(self) -> ExecutionForm:
         if self._form is None:
-            self._form = fastest_form(self._trained, self._request.target)
+            self._form = fastest_form(self._trained, self._request.target, self._quiet)
             self.remarks.append(f"fastest form for {self._request.target}: {self._form.words}")
         return self._form
 

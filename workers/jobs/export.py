@@ -32,6 +32,7 @@ def run(job: Job, tools: Tools) -> JobResult:
                 Path(folder) / "network",
                 order,
                 on_step=tools.progress,
+                quiet=tools.company.quiet,
             )
             files = {name: (exported.folder / name).read_bytes() for name in exported.files}
     except (Mismatch, DeviceUnavailable, ServiceError, LedgerRefused) as error:

@@ -10,7 +10,6 @@ from nas_service.ledger.protocol import LeaseLost, LedgerRefused, LedgerUnavaila
 from nas_service.logs import about
 from nas_service.work import Work
 from workers.delivery import hashes
-from workers.devices import own_stream
 from workers.heartbeat import Heartbeat
 from workers.interruption import Interrupted
 from workers.jobs import HANDLERS
@@ -30,7 +29,6 @@ def run_job(work: Work, resources: Resources, heartbeat_s: float) -> None:
     with (
         about(study=job.study_id, trial=job.trial_id),
         Heartbeat(lambda: ledger.report_job(lease, JobReport()), heartbeat_s) as heartbeat,
-        own_stream(resources.device),
     ):
         log.info("job %d (%s): attempt %d", job.id, job.kind, lease.attempt)
         crash_point("worker.job_held")

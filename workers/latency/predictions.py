@@ -1,5 +1,6 @@
 """Predictions of latency, learnt from what was measured on each device."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -66,7 +67,9 @@ class _Learnt:
     # By id of the row.
     networks: dict[int, DeployedNetwork] = field(default_factory=dict)
     last_id: int = 0
-    # Of which runtime version and machine, and from how many measurements.
+    # How many measurements of a runtime version and machine were ever read, those no longer kept included.
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    # Of which runtime version and machine, and when how many had been read.
     fitted_to: tuple[str, str, int] = ("", "", 0)
     predictor: Predictor | None = None
 
@@ -121,19 +124,23 @@ class Predictions:
             if page:
                 learnt.last_id = page[-1].id
                 learnt.rows = (learnt.rows + page)[-NEWEST:]
+                learnt.counts.update(
+                    _source_of(row.measurement) for row in page if not row.measurement.is_noisy
+                )
             if len(page) < PAGE:
                 return
 
     def _learn(self, learnt: _Learnt, version: str, machine: str) -> None:
         """Learn from what was measured in one version on one machine, unless hardly any of it is new."""
         rows = [row for row in learnt.rows if _is_of(row.measurement, version, machine)]
+        count = learnt.counts[version, machine]
         before_version, before_machine, before_count = learnt.fitted_to
-        is_same = (before_version, before_machine) == (version, machine)
-        if is_same and len(rows) <= before_count * (1 + GROWTH) and learnt.predictor is not None:
-            return
-        if is_same and len(rows) == before_count:
-            return
-        learnt.fitted_to = (version, machine, len(rows))
+        if (before_version, before_machine) == (version, machine):
+            news = count - before_count
+            is_little = learnt.predictor is not None and news <= GROWTH * min(before_count, NEWEST)
+            if news == 0 or is_little:
+                return
+        learnt.fitted_to = (version, machine, count)
         learnt.networks = {row.id: learnt.networks.get(row.id) or _network_of(row) for row in rows}
         try:
             medians = [row.measurement.median_ms for row in rows]
@@ -144,8 +151,11 @@ class Predictions:
 
 
 def _is_of(measurement: Measurement, version: str, machine: str) -> bool:
-    is_there = (measurement.runtime_version, measurement.machine) == (version, machine)
-    return is_there and not measurement.is_noisy
+    return _source_of(measurement) == (version, machine) and not measurement.is_noisy
+
+
+def _source_of(measurement: Measurement) -> tuple[str, str]:
+    return measurement.runtime_version, measurement.machine
 
 
 def _network_of(row: StoredMeasurement) -> DeployedNetwork:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -9,6 +11,7 @@ from search_spaces.deployment import DeployedNetwork
 from search_spaces.modules.network import Network
 from workers.latency.machine import processor
 from workers.latency.runtime import Example, Run, Runtime
+from workers.training.capturing import CAPTURES, capture
 
 # Side-stream runs that CUDA wants before a graph is captured.
 CAPTURE_WARM_UP_RUNS = 3
@@ -61,18 +64,32 @@ def _prepare(network: DeployedNetwork, example: Example) -> Run:
 def _prepare_on_gpu(network: DeployedNetwork, example: Example) -> Run:
     """Capture one inference as a CUDA graph: what is timed is the GPU, not Python's launches."""
     module, tensor = _module(network).cuda(), torch.from_numpy(example).cuda()
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # untyped in torch
+    stream = _capturing_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.inference_mode(), torch.cuda.stream(stream):
         for _ in range(CAPTURE_WARM_UP_RUNS):
             module(tensor)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.inference_mode(), torch.cuda.graph(graph):
+    with CAPTURES, torch.inference_mode(), capture(graph, stream):
         module(tensor)
+    return _Replay(graph, (module, tensor))
 
-    def run() -> None:
-        graph.replay()
-        torch.cuda.synchronize()
 
-    return run
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """One inference, by a graph that reads and writes the memory of what it was captured from."""
+
+    graph: torch.cuda.CUDAGraph
+    kept: tuple[Network, torch.Tensor]
+
+    def __call__(self) -> None:
+        self.graph.replay()
+        # Of this stream alone: others may be capturing.
+        torch.cuda.current_stream().synchronize()
+
+
+@cache
+def _capturing_stream(device: int) -> torch.cuda.Stream:
+    """Return the stream on which inferences are captured; torch has few, so that one is kept."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # untyped in torch

@@ -5,16 +5,15 @@ host longer than the device needs to run them. A graph is launched as a whole.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 
 import torch
 
+from workers.training.capturing import CAPTURES, capture
+
 log = logging.getLogger("nas.worker")
 # Taken as they come before the capture: libraries choose kernels and optimisers create their state in them.
 WARM_UP_STEPS = 3
-# One capture at a time in a process; other candidates may train meanwhile.
-_CAPTURES = threading.Lock()
 # Kept for good: after a capture that failed, torch's allocator still asks the graph which memory is its own.
 _FAILED: list[torch.cuda.CUDAGraph] = []
 
@@ -70,18 +69,19 @@ class CapturedStep:
         try:
             self._record(graph)
         except RuntimeError as error:
-            _FAILED.append(graph)
             self._is_hopeless = True
             for generator, spare in zip(self._generators, spares, strict=True):
                 generator.graphsafe_set_state(spare)
             if isinstance(error, torch.OutOfMemoryError):
+                # The capture itself has ended well: its part of the memory is given back.
+                graph.reset()
                 raise
+            _FAILED.append(graph)
             log.warning("the training step is not captured as a CUDA graph: %s", str(error).splitlines()[0])
             return
         self._graph = graph
 
     def _record(self, graph: "torch.cuda.CUDAGraph") -> None:
         stream = torch.cuda.current_stream(self._device)
-        # Calls of other threads, which train other candidates, do not end this capture.
-        with _CAPTURES, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        with CAPTURES, capture(graph, stream):
             self._step()

@@ -31,6 +31,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     device = next(network.parameters()).device
     optimizer = _optimizer([group for group in groups if group["params"]], recipe, device)
+    # The first steps of a training are taken as they are, on purpose: torch need not warn of it.
+    optimizer._warned_capturable_if_run_uncaptured = True
     if is_apart and recipe.weight_decay:
         _decay_before_steps(optimizer, tuple(weights), recipe.weight_decay)
     return optimizer

@@ -49,6 +49,13 @@ def test_larger_batches_share_the_plan_of_the_probed_one() -> None:
     assert plans.plan(wide, ("fp32",)) is plans.plan(wider, ("fp32",))
 
 
+def test_a_plan_that_cannot_be_kept_is_used_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "no folder").write_text("")
+    plans = Plans()
+    plans.keep_in(tmp_path / "no folder" / "convolutions.jsonl")
+    assert plans.plan(SMALL, ("fp32",)) is plans.plan(SMALL, ("fp32",))
+
+
 def test_the_next_process_knows_what_was_measured(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     path = tmp_path / "cache" / "convolutions.jsonl"
     first, second = Plans(), Plans()

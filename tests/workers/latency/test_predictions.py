@@ -138,6 +138,22 @@ def test_a_named_device_s_newest_version_counts(predictions: Predictions, store:
     assert (predicted.median_ms, predicted.runtime_version, predicted.machine) == (5.0, "2", "a board")
 
 
+def test_it_learns_on_when_more_has_been_measured_than_it_keeps(
+    predictions: Predictions, learner: Learner, store: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.latency.predictions.NEWEST", 20)
+    store(range(20), median_ms=4.0)
+    predictions.of(deployed(drawn(99)), "cpu")
+    store(range(20, 22), median_ms=8.0)
+    predictions.of(deployed(drawn(99)), "cpu")
+    assert learner.sizes == [20]
+    store(range(22, 40), median_ms=8.0)
+    predicted = predictions.of(deployed(drawn(99)), "cpu")
+    assert learner.sizes == [20, 20]
+    assert predicted is not None
+    assert predicted.median_ms == pytest.approx(8.0)
+
+
 def test_it_learns_anew_as_measurements_grow_and_not_at_each_call(
     predictions: Predictions, learner: Learner, store: Callable[..., None]
 ) -> None:

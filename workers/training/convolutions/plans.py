@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -61,9 +62,11 @@ class Plans:
     def _append(self, key: str, plan: Plan) -> None:
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "plan": asdict(plan)}) + "\n")
+        # Where it cannot be kept, the next process measures again.
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "plan": asdict(plan)}) + "\n")
 
 
 # Of this process; a worker lets it keep a file in its data folder.
