@@ -44,6 +44,7 @@ from nas_service.api.tail import Tail
 from nas_service.dashboard.routes import STATIC
 from nas_service.dashboard.routes import router as dashboard_router
 from nas_service.ledger.sql import SqlLedger
+from nas_service.leftovers import sweep_uploads
 from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.store.totals import Counts
@@ -138,6 +139,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         app.state.metrics.register(telemetry.OfRows(Counts(service.engine, settings.lease_s).read))
         app.state.metrics.register(telemetry.OfProcess(lambda: app.state.tail.streams, service.engine))
         following = asyncio.create_task(app.state.tail.run())
+        app.state.sweeping = asyncio.create_task(run_in_threadpool(sweep_uploads, settings.uploads_folder))
         app.state.warming = asyncio.create_task(run_in_threadpool(service.warm_up))
         try:
             yield
@@ -147,6 +149,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             with suppress(asyncio.CancelledError):
                 await following
             await app.state.warming
+            await app.state.sweeping
             await app.state.access.close()
             service.close()
 

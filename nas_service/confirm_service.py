@@ -42,17 +42,23 @@ class ConfirmService(JobService):
         with self._writing() as connection:
             study = studies.locked(connection, study_id)
             spec = StudySpec.model_validate(study["spec"])
-            named = [_complete(connection, study_id, number) for number in request.trials] or None
+            numbers = dict.fromkeys(request.trials)
+            named = [_complete(connection, study_id, number) for number in numbers] or None
             asked = confirmations.begin(connection, study_id, spec, request, named)
             if not asked and not confirmations.read(connection, study_id):
                 raise Conflict(f"study {study_id} has no front to confirm: no feasible trial is complete")
-        return self.confirmation(study_id)
+        return self.confirmation(study_id, confirmations.Settings.of(request, spec))
 
-    def confirmation(self, study_id: int) -> ConfirmationView:
-        """Return how the confirmation of a study's front stands; without members before it was asked for."""
+    def confirmation(self, study_id: int, settings: confirmations.Settings | None = None) -> ConfirmationView:
+        """Return how the confirmation of a study's front stands; without members before it was asked for.
+
+        Args:
+            study_id: Whose front.
+            settings: With which epochs and data; those that were asked for last where it is None.
+        """
         with self._reading() as connection:
             spec = StudySpec.model_validate(studies.read_study(connection, study_id)["spec"])
-            runs = confirmations.current(confirmations.read(connection, study_id))
+            runs = confirmations.current(confirmations.read(connection, study_id), settings)
             by_trial = confirmations.by_trial(runs)
             rows = {row["id"]: row for row in trials.read_listed(connection, list(by_trial))}
         quality = quality_of(spec).metric

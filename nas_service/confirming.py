@@ -6,6 +6,7 @@ and how much that depends on the seed.
 """
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from statistics import fmean, stdev
 
 import numpy as np
@@ -15,6 +16,9 @@ from nas_service.metrics import METRICS, QUALITIES, Goal
 from nas_service.studies import Objective, StudySpec
 from nas_service.views import Confirmed
 
+# Of a front that is taken whole so many are put in order: the study is locked meanwhile.
+ORDERED = 50
+
 
 def chosen(
     values: Values, reference: Sequence[float], directions: Sequence[Goal], top: int | None
@@ -23,18 +27,26 @@ def chosen(
 
     Each further row is the one that adds the most hypervolume to those before it: of the fronts of that size
     it covers at least 63 % of what the best one does (Nemhauser et al. 1978). Ties go to the earlier row.
+    What a row adds never grows as others are taken, so that most need not be looked at again (Minoux 1978).
 
     Args:
         values: (n, objectives) of the front.
         reference: The point that hypervolume is measured from.
         directions: "max" or "min" an objective.
-        top: At most so many; all where it is None.
+        top: At most so many; all where it is None, those behind the first `ORDERED` as they come.
     """
-    left, taken = list(range(len(values))), list[int]()
-    while left and (top is None or len(taken) < top):
-        volumes = [hypervolume(values[[*taken, row]], reference, directions) for row in left]
-        taken.append(left.pop(int(np.argmax(volumes))))
-    return taken
+    taken, covered = list[int](), 0.0
+    # By the most that each can add: the negative, its row, and how many were taken when it was found.
+    promised = [(-np.inf, row, -1) for row in range(len(values))]
+    while promised and len(taken) < (ORDERED if top is None else top):
+        least, row, found_at = heappop(promised)
+        if found_at == len(taken):
+            taken.append(row)
+            covered -= least
+        else:
+            volume = hypervolume(values[[*taken, row]], reference, directions)
+            heappush(promised, (covered - volume, row, len(taken)))
+    return taken if top is not None else [*taken, *sorted(row for _, row, _ in promised)]
 
 
 def quality_of(spec: StudySpec) -> Objective:

@@ -58,6 +58,9 @@ class NodeCache:
     def _drop_oldest(self, kept: Path) -> None:
         files = []
         for path in self._folder.iterdir():
+            # What somebody is fetching has not been used yet.
+            if path.name.startswith(PART):
+                continue
             with suppress(FileNotFoundError):
                 status = path.stat()
                 files.append((status.st_atime, status.st_size, path))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from nas_service.containers import memory_limit
 from nas_service.errors import FieldError, InvalidInput
 
 
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
     def reader_memory(self) -> int:
         """What reading one uploaded data set may allocate, in bytes."""
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return self.reader_memory_bytes or machine // 3
+        return self.reader_memory_bytes or min(machine, memory_limit() or machine) // 3
 
     @property
     def datasets_folder(self) -> Path:

@@ -5,6 +5,8 @@ import resource
 from pathlib import Path
 from typing import Any
 
+from nas_service.containers import memory_left
+
 # The rest stays free for the system and for what grows outside of the workers.
 USED_SHARE = 0.9
 # mallopt's numbers in glibc's malloc.h.
@@ -66,7 +68,7 @@ def usable_memory() -> str:
 
 def available_bytes() -> int | None:
     """Return how much memory is left: of the machine, or of the container where that is less."""
-    known = [_machine_bytes(), _container_bytes()]
+    known = [_machine_bytes(), memory_left()]
     return min((size for size in known if size is not None), default=None)
 
 
@@ -85,34 +87,6 @@ def _of_libc(name: str) -> Any | None:
 def _machine_bytes() -> int | None:
     kilobytes = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
     return 1024 * kilobytes or None
-
-
-def _container_bytes() -> int | None:
-    """Return what the control groups around this process leave to it, version 2 or 1."""
-    root = Path("/sys/fs/cgroup")
-    pairs = [(root / "memory" / "memory.limit_in_bytes", root / "memory" / "memory.usage_in_bytes")]
-    folder = root / _own_group().lstrip("/")
-    for group in (folder, *folder.parents):
-        if group.is_relative_to(root):
-            pairs.append((group / "memory.max", group / "memory.current"))
-    left = [_left(limit, used) for limit, used in pairs]
-    return min((size for size in left if size is not None), default=None)
-
-
-def _left(limit: Path, used: Path) -> int | None:
-    try:
-        return max(0, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):
-        # No such group, or "max": no limit.
-        return None
-
-
-def _own_group() -> str:
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
 
 
 def _kilobytes(path: Path, name: str) -> int:

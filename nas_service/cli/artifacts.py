@@ -1,5 +1,6 @@
 """`nas artifacts`: stored weights and architectures."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -39,6 +40,10 @@ def collect(
             dry_run=dry_run,
             unknown=unknown,
         )
+        if not dry_run:
+            # Of data sets that were being stored.
+            swept = service.stores.datasets.sweep(older_than * 3600)
+            collected = replace(collected, leftovers=collected.leftovers + swept)
     finally:
         service.close()
     names = ("artifacts", "bytes", "leftovers", "kept")

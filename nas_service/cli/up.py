@@ -237,7 +237,8 @@ def _wait_until_ready(settings: Settings, server: Slot, ends: list[int]) -> None
 def _refuse_taken_port(settings: Settings, server: Slot) -> None:
     if server.is_alive():
         return
-    with socket.socket() as probe:
+    # An address with colons is one of version 6.
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
@@ -248,5 +249,6 @@ def _refuse_taken_port(settings: Settings, server: Slot) -> None:
 
 
 def _address(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
     return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"

@@ -100,18 +100,18 @@ def _alone(database: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _exchange(old: sqlite3.Connection | None, fresh: Path, database: Path) -> Path | None:
-    if not database.is_file():
-        os.replace(fresh, database)
-        return None
     kept = database.with_name(f"{database.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    is_there = database.is_file()
     if old is None:
-        # Too damaged to be opened: the files themselves are kept.
-        os.link(database, kept)
+        # Missing, or too damaged to be opened: the files themselves are kept.
+        if is_there:
+            os.link(database, kept)
+        # A log that is left of what lay here would be replayed over the restored rows.
         for ending in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.replace(f"{database}{ending}", f"{kept}{ending}")
         os.replace(fresh, database)
-        return kept
+        return kept if is_there else None
     with _written(kept) as part, closing(sqlite3.connect(part)) as copy:
         old.backup(copy)
     # One transaction within the file: a crash leaves the old rows, and who waits for the lock sees the new.

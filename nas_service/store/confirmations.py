@@ -112,11 +112,11 @@ def read(connection: Connection, study_id: int) -> list[Job]:
     return [jobs.job_from(row) for row in connection.execute(_ALL, {"wanted": study_id}).mappings()]
 
 
-def current(runs: Sequence[Job]) -> list[Job]:
-    """Return the runs of the settings that were asked for last; of a run that was repeated the newest."""
+def current(runs: Sequence[Job], settings: Settings | None = None) -> list[Job]:
+    """Return the runs of some settings, or of those asked for last; of a run that was repeated the newest."""
     if not runs:
         return []
-    settings = settings_of(runs[-1])
+    settings = settings or settings_of(runs[-1])
     newest = {(job.trial_id, job.payload["run"]): job for job in runs if settings_of(job) == settings}
     return list(newest.values())
 

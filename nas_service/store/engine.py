@@ -4,7 +4,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -210,9 +210,14 @@ def file_system(folder: Path) -> str:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
+    return _type_of(folder.resolve(), mounts)
+
+
+def _type_of(folder: Path, mounts: Sequence[str]) -> str:
+    """Return the type of the innermost mount around a folder; of several at one place the last counts."""
     best = ("", "")
     for line in mounts:
         _, mount_point, kind, *_ = line.split()
-        if folder.is_relative_to(mount_point) and len(mount_point) > len(best[0]):
+        if folder.is_relative_to(mount_point) and len(mount_point) >= len(best[0]):
             best = (mount_point, kind)
     return best[1]

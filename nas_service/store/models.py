@@ -179,6 +179,8 @@ class RepeatRow(Base):
     __table_args__ = (
         UniqueConstraint("study_id", "ordinal"),
         Index("ix_repeats_revision", "study_id", "revision"),
+        # A trial that is deleted takes its repeats along.
+        Index("ix_repeats_trial", "trial_id"),
     )
 
     id: Mapped[int] = mapped_column(BIG, primary_key=True)

@@ -228,3 +228,20 @@ def test_on_postgres_the_commands_name_its_own_tools(
     said += capsys.readouterr().err
     assert "pg_restore --clean --if-exists --dbname='postgresql://nas@db.example/nas' copy.dump" in said
     assert "secret" not in said
+
+
+def test_what_is_left_of_the_log_of_a_database_that_is_gone_is_not_replayed(
+    service: Service, database: Path, tmp_path: Path
+) -> None:
+    service.create_study(make_spec(name="saved"))
+    backup(database, tmp_path / "copy.db")
+    service.create_study(make_spec(name="lost"))
+    left = {ending: Path(f"{database}{ending}").read_bytes() for ending in ("-wal", "-shm")}
+    assert left["-wal"]
+    service.close()
+    database.unlink()
+    # As a server leaves them that was killed.
+    for ending, content in left.items():
+        Path(f"{database}{ending}").write_bytes(content)
+    restore(tmp_path / "copy.db", database)
+    assert names_in(database) == ["saved"]

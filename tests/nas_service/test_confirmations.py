@@ -78,6 +78,30 @@ def test_each_member_and_seed_is_asked_for_once_however_often_it_is_asked(
     assert (more.runs, more.runs_complete) == (6, 0)
 
 
+def test_a_trial_that_is_named_twice_is_trained_once(
+    service: Service, ledger: SqlLedger, make_proposal: MakeProposal
+) -> None:
+    study = searched(service, ledger, make_proposal)
+    number = service.front(study).front[0].number
+    assert service.confirm(study, ConfirmRequest(trials=(number, number), seeds=2)).runs == 2
+    assert len(service.jobs(study=study).items) == 2
+
+
+def test_what_was_confirmed_before_is_shown_when_it_is_asked_for_again(
+    service: Service, ledger: SqlLedger, make_proposal: MakeProposal
+) -> None:
+    study = searched(service, ledger, make_proposal)
+    confirmer = Confirmer(ledger, study)
+    for epochs, accuracy in ((10, 0.8), (20, 0.9)):
+        service.confirm(study, ConfirmRequest(top=1, seeds=1, epochs=epochs))
+        confirmer.end(confirmer.take(), accuracy)
+    again = service.confirm(study, ConfirmRequest(top=1, seeds=1, epochs=10))
+    assert len(service.jobs(study=study).items) == 2
+    (member,) = again.members
+    assert member.confirmed is not None
+    assert member.confirmed.mean["accuracy"] == 0.8
+
+
 def test_a_study_that_asks_for_it_is_confirmed_when_it_has_finished(
     service: Service, ledger: SqlLedger, make_proposal: MakeProposal
 ) -> None:

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from nas_service.confirming import chosen, quality_of, summarised
+from nas_service.front import hypervolume
 from nas_service.studies import Objective, StudySpec
 
 # Accuracy and milliseconds.
@@ -14,6 +18,26 @@ def test_those_are_chosen_that_cover_most_of_the_front_together() -> None:
     assert chosen(FRONT, [0.0, 4.0], ["max", "min"], 2) == [0, 2]
     assert chosen(FRONT, [0.0, 4.0], ["max", "min"], None) == [0, 2, 1, 3]
     assert chosen(FRONT[:0], [0.0, 4.0], ["max", "min"], 3) == []
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(0, 9), st.just(3)), elements=st.integers(0, 4).map(float)),
+    st.integers(0, 9),
+)
+def test_looking_at_most_rows_once_chooses_as_looking_at_all_of_them(values: np.ndarray, top: int) -> None:
+    reference, directions = [5.0, 5.0, 5.0], ["min", "min", "min"]
+    left, taken = list(range(len(values))), list[int]()
+    while left and len(taken) < top:
+        volumes = [hypervolume(values[[*taken, row]], reference, directions) for row in left]
+        taken.append(left.pop(int(np.argmax(volumes))))
+    assert chosen(values, reference, directions, top) == taken
+
+
+def test_a_front_that_is_taken_whole_is_put_in_order_as_far_as_that_is_quick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nas_service.confirming.ORDERED", 2)
+    assert chosen(FRONT, [0.0, 4.0], ["max", "min"], None) == [0, 2, 1, 3]
 
 
 def test_what_lies_beyond_the_reference_point_comes_last() -> None:

@@ -294,6 +294,17 @@ def writes(*contents: bytes) -> tuple[Callable[[BinaryIO], None], list[int]]:
     return fetch, calls
 
 
+def test_a_full_cache_drops_what_is_old_and_leaves_alone_what_is_being_fetched(tmp_path: Path) -> None:
+    part, old = tmp_path / f"{PART}another", tmp_path / "old"
+    for path in (part, old):
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, (1.0, 1.0))
+    fetch, _ = writes(CONTENT)
+    NodeCache(tmp_path, len(CONTENT)).path("weights", SHA256, fetch)
+    assert part.exists()
+    assert not old.exists()
+
+
 def test_a_damaged_download_is_fetched_once_more(tmp_path: Path) -> None:
     fetch, calls = writes(b"longer than it should be", CONTENT)
     assert NodeCache(tmp_path, 10**6).path("weights", SHA256, fetch).read_bytes() == CONTENT

@@ -1,7 +1,9 @@
 """The service on a real database."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nas_service.errors import Conflict, InvalidInput, NotFound
@@ -182,3 +184,19 @@ def test_events_tell_a_study_from_launch_to_end(service: Service, finished_study
     sequences = [event.sequence for event in service.events()]
     assert sequences == sorted(set(sequences))
     assert service.events(after=service.latest_event()) == []
+
+
+def test_a_data_set_that_something_was_retrained_on_stays(service: Service, tmp_path: Path) -> None:
+    pets = tmp_path / "pets.npz"
+    np.savez(pets, x=np.arange(192, dtype=np.uint8).reshape(12, 4, 4), y=np.arange(12) % 3)
+    sha256 = service.add_dataset(pets, None).sha256
+    study = service.create_study(StudySpec(dataset="digits")).study
+    service.create_job("retrain", study_id=study, payload={"dataset": "pets", "dataset_sha256": sha256})
+    with pytest.raises(Conflict, match=f"job 1 of study {study} retrains"):
+        service.delete_dataset("pets")
+    assert service.dataset("pets").sha256 == sha256
+    service.cancel(study)
+    service.delete(study)
+    service.delete_dataset("pets")
+    with pytest.raises(NotFound):
+        service.dataset("pets")
