@@ -27,7 +27,7 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
-from sqlalchemy import create_engine, insert, update
+from sqlalchemy import create_engine, event, insert, update
 
 from benchmarks.report import conditions, print_table, write
 from nas_service.ledger.sql import SqlLedger
@@ -132,7 +132,7 @@ class Optunas:
     def __init__(self, place: Place, process: int, _batch: int) -> None:
         self.study = optuna.load_study(
             study_name="study",
-            storage=optuna.storages.RDBStorage(place.optunas, engine_kwargs=_engine_options(place)),
+            storage=_optunas_storage(place),
             sampler=optuna.samplers.RandomSampler(seed=process),
         )
 
@@ -235,9 +235,23 @@ def _postgres(folder: Path) -> Iterator[str]:
     server.cleanup()
 
 
-def _engine_options(place: Place) -> dict[str, Any]:
-    # What Optuna's documentation advises for SQLite under several processes.
-    return {"connect_args": {"timeout": 100}} if place.name == "SQLite" else {}
+def _optunas_storage(place: Place) -> optuna.storages.RDBStorage:
+    """Return Optuna's storage; on SQLite with the patience that its documentation advises, and our settings."""
+    if place.name != "SQLite":
+        return optuna.storages.RDBStorage(place.optunas)
+    patient = {"connect_args": {"timeout": 100}}
+    storage = optuna.storages.RDBStorage(place.optunas, engine_kwargs=patient)
+
+    @event.listens_for(storage.engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    # What it has opened so far is opened anew.
+    storage.engine.dispose()
+    return storage
 
 
 def _objectives() -> tuple[Objective, ...]:
@@ -250,7 +264,7 @@ def _prepare(place: Place) -> None:
         StudySpec(dataset="digits", objectives=_objectives(), budget=Budget(trials=1_000_000))
     )
     service.close()
-    storage = optuna.storages.RDBStorage(place.optunas, engine_kwargs=_engine_options(place))
+    storage = _optunas_storage(place)
     optuna.create_study(study_name="study", storage=storage, directions=DIRECTIONS)
     storage.engine.dispose()
 
@@ -298,7 +312,7 @@ def _fill_ours(place: Place, count: int) -> None:
 def _fill_optunas(place: Place, count: int) -> None:
     from optuna.storages._rdb import models
 
-    storage = optuna.storages.RDBStorage(place.optunas, engine_kwargs=_engine_options(place))
+    storage = _optunas_storage(place)
     start = len(storage.get_all_trials(1, deepcopy=False))
     now = optuna.trial.create_trial(value=0.0).datetime_start
     trials = [
