@@ -236,7 +236,7 @@ def _postgres(folder: Path) -> Iterator[str]:
 
 
 def _optunas_storage(place: Place) -> optuna.storages.RDBStorage:
-    """Return Optuna's storage; on SQLite with the patience that its documentation advises and our settings."""
+    """Return Optuna's storage; on SQLite with the patience its documentation advises and our settings."""
     if place.name != "SQLite":
         return optuna.storages.RDBStorage(place.optunas)
     patient = {"connect_args": {"timeout": 100}}

@@ -112,7 +112,8 @@ class Ours:
 
         from workers.training.trainer import validate
 
-        data = replace(self._data, validation=self._test.to(torch.device(self._job.device)))
+        device = torch.device(self._job.device)
+        data = replace(self._data.to(device), validation=self._test.to(device))
         return validate(self._network, data, RECIPES[self._job.data])[1]
 
 

@@ -58,12 +58,11 @@ class NodeCache:
     def _drop_oldest(self, kept: Path) -> None:
         files = []
         for path in self._folder.iterdir():
-            # What somebody is fetching has not been used yet.
-            if path.name.startswith(PART):
-                continue
             with suppress(FileNotFoundError):
                 status = path.stat()
-                files.append((status.st_atime, status.st_size, path))
+                # What somebody is fetching is written, not used.
+                is_part = path.name.startswith(PART)
+                files.append((status.st_mtime if is_part else status.st_atime, status.st_size, path))
         total = sum(size for _, size, _ in files)
         for used_at, size, path in sorted(files):
             if total <= self._max_bytes:

@@ -130,8 +130,8 @@ class Service(TrialService, AccessService):
 
         Earlier trials count where a new space could have drawn them, and are `excluded` where not. All are
         judged by new limits; what earlier limits rejected was never trained and stays rejected. The budget
-        counts all that were trained. A study that had finished or failed runs again if its space, limits or
-        budget change and its budget has room.
+        counts all that were trained. A study that had finished or failed, or drains by itself, runs again if
+        its space or limits change, or a budget is given, and its budget has room.
 
         Args:
             study_id: Which study.

@@ -64,16 +64,22 @@ class Attempt:
 
     def _answer(self, report: EpochReport) -> Instruction:
         self._untold.append(report)
+        is_pruned = False
         try:
             while self._untold:
                 answer = self.ledger.report(self.lease, self._untold[0])
                 crash_point("worker.epoch_reported")
                 self.is_reachable = True
-                del self._untold[0]
-                if answer != "continue":
+                told = self._untold.pop(0)
+                # What is said too late of a rung would throw more training away than it spares.
+                is_late = told is not report and 2 * report.epoch > self.study.spec.training.epochs
+                is_pruned = is_pruned or (answer == "prune" and not is_late)
+                if answer in ("stop", "lost"):
                     break
+            if answer in ("continue", "prune"):
+                answer = "prune" if is_pruned else "continue"
         except LedgerUnavailable:
-            answer, self.is_reachable = self._heartbeat.verdict, False
+            answer, self.is_reachable = "prune" if is_pruned else self._heartbeat.verdict, False
         except LeaseLost:
             return "lost"
         # A cancelled study has ended its trials itself: nothing is given back.

@@ -59,9 +59,8 @@ class Delivery:
     def deliver_leftovers(self) -> None:
         """Deliver what waits in the spool, whichever worker left it."""
         with self._delivering:
-            for finished in self._spool.waiting():
-                if finished.lease not in self._others:
-                    self._deliver(finished)
+            for finished in self._spool.waiting(frozenset(self._others)):
+                self._deliver(finished)
 
     def _deliver(self, finished: Finished) -> None:
         lease = finished.lease

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +54,12 @@ class Spool:
         for kept in self._folder.glob(f"{path.stem}.*"):
             kept.unlink(missing_ok=True)
 
-    def waiting(self) -> Iterator[Finished]:
-        """Yield what is left over; a damaged result is put aside, not delivered."""
+    def waiting(self, passed_over: Collection[Lease] = ()) -> Iterator[Finished]:
+        """Yield what is left over but for some; a damaged result is put aside, not delivered."""
+        names = {self._path(lease).name for lease in passed_over}
         for path in sorted(self._folder.glob("*.json")):
+            if path.name in names:
+                continue
             try:
                 yield _read(path)
             except FileNotFoundError:

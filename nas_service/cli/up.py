@@ -238,14 +238,15 @@ def _refuse_taken_port(settings: Settings, server: Slot) -> None:
     if server.is_alive():
         return
     # An address with colons is one of version 6.
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise Conflict(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); try --port"
-            ) from error
+    except OSError as error:
+        raise Conflict(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); try --port"
+        ) from error
 
 
 def _address(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from nas_service.fronts import bare_front
 from nas_service.metrics import METRICS
 from nas_service.service import Service
 from nas_service.studies import Constraint
+from nas_service.trade_offs import own_limits
 from nas_service.views import StudyView
 
 Document = dict[str, Any]
@@ -87,7 +88,18 @@ def limited(choice: FrontChoice) -> StudyView:
         for name, bound in choice.limits.items()
         if name not in spec.constraints or spec.constraints[name].max != bound
     }
-    constraints = {**spec.constraints, **changed}
+    kept = {
+        name: limit
+        for name, limit in spec.constraints.items()
+        if name in choice.limits or name not in own_limits(spec)
+    }
+    # Of a limit that is to be none its other bound stays.
+    halves = {
+        name: limit.model_copy(update={"max": None})
+        for name, limit in spec.constraints.items()
+        if name not in kept and limit.min is not None
+    }
+    constraints = {**kept, **halves, **changed}
     return choice.study.model_copy(update={"spec": spec.model_copy(update={"constraints": constraints})})
 
 

@@ -78,7 +78,7 @@ def contents(service: Service, study: StudyView, group: str | None, page_token: 
         "groups": {name: words for name, (words, _) in GROUPS.items()},
         "next_page_token": page.next_page_token,
         "page_token": page_token or "",
-        "is_first_page": page_token is None,
+        "is_first_page": not page_token,
     }
 
 

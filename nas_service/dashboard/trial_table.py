@@ -76,7 +76,7 @@ def contents(service: Service, study: StudyView, choice: Choice, page_token: str
         "trial_columns": shown_metrics(study.spec),
         "filter_fields": FIELDS,
         "page_token": page_token or "",
-        "is_first_page": page_token is None,
+        "is_first_page": not page_token,
     }
 
 

@@ -32,7 +32,7 @@ class ScopedLedger:
     """`Ledger` for the workers of one token; see the protocol for what each method promises.
 
     Beyond that, methods raise `NotYours` for another token's worker, and `LeaseLost` for a lease that such a
-    worker holds. An admin's token reaches all workers.
+    worker holds, but `complete` of a trial raises `NotYours` there too. An admin's token reaches all workers.
 
     Args:
         ledger: What does the work.

@@ -56,7 +56,7 @@ from nas_service.store.rows import (
 from nas_service.store.spaces import read_spaces
 from nas_service.store.specs import read_spec
 from nas_service.store.studies import abandon_unfinished
-from nas_service.studies import StudySpec
+from nas_service.studies import ACTIVE_STATES, StudySpec
 from nas_service.trials import (
     MAX_ATTEMPTS,
     Changes,
@@ -301,8 +301,8 @@ class SqlLedger(SqlMeasurements, SqlJobs):
 
     def fetch_dataset(self, sha256: str) -> Path:
         with self._reading() as connection:
-            searching = select(STUDY.c.id).where(STUDY.c.dataset_sha256 == sha256).limit(1)
-            is_searched = connection.execute(searching).scalar() is not None
+            searches = (STUDY.c.dataset_sha256 == sha256) & STUDY.c.state.in_(ACTIVE_STATES)
+            is_searched = connection.execute(select(STUDY.c.id).where(searches).limit(1)).scalar() is not None
         return files.dataset_path(self._stores.datasets, sha256, is_searched=is_searched)
 
     def put_artifact(self, content: bytes) -> str:

@@ -11,6 +11,7 @@ from nas_service.store.engine import now_seconds
 from nas_service.store.models import DatasetRow, JobRow, StudyRow, TrialRow, WorkerRow, table
 from nas_service.views import DatasetUse, DatasetView, WorkerState, WorkerView
 
+ENDED_IN_VAIN = ("failed", "cancelled")
 DATASET, JOB, STUDY, TRIAL, WORKER = map(table, (DatasetRow, JobRow, StudyRow, TrialRow, WorkerRow))
 
 
@@ -79,16 +80,17 @@ def delete_dataset(connection: Connection, name: str) -> str | None:
     # Looked for after the row is gone: a study that is being launched holds it until it can be seen.
     if used := studies_on(connection, name, limit=1):
         raise Conflict(f"study {used[0].study} ({used[0].name}) uses the data set {name!r}; delete it first")
+    same = select(DATASET.c.name).where(DATASET.c.sha256 == sha256)
+    of_studies = select(STUDY.c.id).where(STUDY.c.dataset_sha256 == sha256)
+    if any(connection.execute(query.limit(1)).first() for query in (same, of_studies)):
+        return None
     # An export verifies a retrained network on what it was retrained with, however long ago that was.
-    named = select(JOB.c.id, JOB.c.study_id).where(JOB.c.payload["dataset_sha256"].as_string() == sha256)
-    if job := connection.execute(named.limit(1)).first():
+    retrains = (JOB.c.payload["dataset_sha256"].as_string() == sha256) & JOB.c.state.not_in(ENDED_IN_VAIN)
+    if job := connection.execute(select(JOB.c.id, JOB.c.study_id).where(retrains).limit(1)).first():
         raise Conflict(
             f"job {job.id} of study {job.study_id} retrains on the data set {name!r}; delete that study first"
         )
-    same = select(DATASET.c.name).where(DATASET.c.sha256 == sha256)
-    of_studies = select(STUDY.c.id).where(STUDY.c.dataset_sha256 == sha256)
-    is_shared = any(connection.execute(query.limit(1)).first() for query in (same, of_studies))
-    return None if is_shared else str(sha256)
+    return str(sha256)
 
 
 def read_workers(connection: Connection, lost_after_s: float) -> list[WorkerView]:

@@ -10,12 +10,12 @@ from nas_service.errors import Stale
 from nas_service.ledger import budget, endings
 from nas_service.store import events, spaces
 from nas_service.store.limits import judge_again
-from nas_service.store.models import StudyRow, TrialRow, table
+from nas_service.store.models import StudyRow, table
 from nas_service.store.studies import DRAINED, locked
 from nas_service.studies import StudyChange, StudySpec
 from search_spaces import resolve_space
 
-STUDY, TRIAL = table(StudyRow), table(TrialRow)
+STUDY = table(StudyRow)
 
 
 def change_study(

@@ -13,7 +13,7 @@ _PLAIN = tuple(TrialSummary.model_fields.keys() - {"is_on_front", "summary", "pr
 
 
 class Summaries:
-    """Puts rows of `studies.LISTED_COLUMNS` into views, and remembers networks in words, some 300 bytes each.
+    """Puts rows of `trials.LISTED_COLUMNS` into views, and remembers networks in words, some 300 bytes each.
 
     A description is most of a row and never changes: what has been put into words is not read again.
     """

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -298,7 +299,9 @@ def test_a_full_cache_drops_what_is_old_and_leaves_alone_what_is_being_fetched(t
     part, old = tmp_path / f"{PART}another", tmp_path / "old"
     for path in (part, old):
         path.write_bytes(b"x" * 1000)
-        os.utime(path, (1.0, 1.0))
+    os.utime(old, (1.0, 1.0))
+    # Written just now, and read by nobody since it was begun.
+    os.utime(part, (1.0, time.time()))
     fetch, _ = writes(CONTENT)
     NodeCache(tmp_path, len(CONTENT)).path("weights", SHA256, fetch)
     assert part.exists()

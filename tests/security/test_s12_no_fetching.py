@@ -34,9 +34,10 @@ READERS = [
     *(ROOT / "nas_service" / "datasets").glob("*.py"),
     *(ROOT / "nas_service" / "dashboard").glob("*.py"),
     *(ROOT / "search_spaces").rglob("*.py"),
+    *(ROOT / "nas_service").glob("*_service.py"),
     *(
         ROOT / "nas_service" / name
-        for name in ("plain_data.py", "spec_file.py", "reading_process.py", "service.py")
+        for name in ("plain_data.py", "spec_file.py", "reading_process.py", "service.py", "launch_checks.py")
     ),
 ]
 FETCHERS = (

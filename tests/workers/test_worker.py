@@ -107,6 +107,12 @@ class AwayLedger(SqlLedger):
     """A real ledger whose answers to the first results get lost, after the write or before."""
 
     failures = 3
+    is_away = False
+
+    def report(self, lease: Lease, report: EpochReport) -> Instruction:
+        if self.is_away:
+            raise LedgerUnavailable("cut off")
+        return super().report(lease, report)
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         if self.failures == 2:
@@ -164,6 +170,28 @@ def test_the_latency_comes_with_the_first_epoch_that_is_heard(
     assert told.metrics["latency_ms"] == 0.5
     ledger.report(lease, first)
     assert service.trial(lease.trial_id).reason == told.reason == "resumed from epoch 1 after a lost worker"
+
+
+@pytest.mark.parametrize(("until", "answers"), [(2, ["continue", "prune"]), (5, ["continue"] * 5)])
+def test_a_rung_that_was_missed_stops_nobody_who_is_far_beyond_it(
+    until: int, answers: list[str], service: Service, make_proposal: Callable[..., Proposal]
+) -> None:
+    spec = small_study(constraints={}, training=Training(epochs=8), budget=Budget(trials=9))
+    study, ledger = service.create_study(spec).study, AwayLedger(service.engine, settings=service.settings)
+    leases = ledger.reserve(study, joined(ledger), [make_proposal(seed) for seed in range(1, 5)]).leases
+    for lease in leases[1:]:
+        ledger.report(lease, EpochReport(epoch=1, accuracy=0.9))
+    trial = service.trial(leases[0].trial_id)
+    held = (ledger.next_work(leases[0].worker_id).study, trial, leases[0])
+    with Heartbeat(lambda: ledger.heartbeat(leases[0]), 60.0) as heartbeat:
+        attempt = Attempt(ledger, Patience(), held, heartbeat)  # type: ignore[arg-type]
+        ledger.is_away = True
+        found = []
+        for epoch in range(1, until + 1):
+            ledger.is_away = epoch < until
+            found.append(attempt.tell(EpochReport(epoch=epoch, accuracy=0.3)))
+    assert found == answers
+    assert [point.epoch for point in service.curve(trial.id)] == list(range(1, until + 1))
 
 
 def test_a_result_is_delivered_once_through_outages(service: Service, tmp_path: Path) -> None:

@@ -196,7 +196,9 @@ class Writing:
 
         found = Agreement(len(self._trained.test), 0, 0.0, self._accuracy())
         content = weights_file(network, self._trained.architecture)
-        self._row(name, content, found, time_run(run, "cpu-torch"), where="torch, one thread")
+        with self._quiet("cpu-torch"):
+            timed = time_run(run, "cpu-torch")
+        self._row(name, content, found, timed, where="torch, one thread")
 
     def _measured_folded(self, form: ExecutionForm) -> None:
         measurement = form.measurement
@@ -225,7 +227,8 @@ class Writing:
     def _timed(self, model: bytes) -> Estimate:
         running = session(model)
         example = {"input": np.zeros((1, *self._trained.dataset.input_shape), dtype=np.float32)}
-        return time_run(lambda: running.run(["logits"], example), "cpu")
+        with self._quiet("cpu"):
+            return time_run(lambda: running.run(["logits"], example), "cpu")
 
     def _row(
         self,

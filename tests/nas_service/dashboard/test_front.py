@@ -179,6 +179,8 @@ def test_an_emptied_limit_is_none(client: Client, mixed_search: Any) -> None:
     assert "params" not in none.limits
     assert none.has_other_limits
     assert "limit=params%3A" in none.address()
+    assert "params" not in pareto_document.limited(none).spec.constraints
+    assert "params" in pareto_document.limited(own).spec.constraints
     page = client.get(f"/studies/{mixed_search.study}?limit=params:&limit=latency_ms:1.2").text
     (panel,) = re.findall(r'data-live="/fragments/trials/[0-9]+/panel([^"]*)"', page)
     assert panel == "?limit=params%3A&amp;limit=latency_ms%3A1.2"

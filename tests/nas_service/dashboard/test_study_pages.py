@@ -155,6 +155,11 @@ def test_curves_of_unknown_trials_are_told(address: str, mixed_search: Any, serv
     assert none["figure"]["data"] == []
 
 
+def refreshed(address: str, path: str) -> str:
+    with Client(base_url=address, trust_env=False) as client:
+        return client.get(path.replace("&amp;", "&")).text
+
+
 def test_the_log_is_paged_by_kind_and_says_what_happened(address: str, mixed_search: Any) -> None:
     study = mixed_search.study
     mixed_search.service.pause(study)
@@ -169,6 +174,9 @@ def test_the_log_is_paged_by_kind_and_says_what_happened(address: str, mixed_sea
     assert "The study is paused" in newest
     assert "breaks a limit" in newest
     assert "Older" in newest
+    first = re.search(r'data-live="(/fragments/studies/[0-9]+/log[^"]*)"', newest)
+    assert first
+    assert "Newest" not in refreshed(address, first[1])
     # What refreshes the list asks for the page that is looked at.
     assert f'/log?kind=main&amp;page_token={token[1]}"' in second
     assert about_it.count("<li>") == 2
