@@ -10,6 +10,7 @@ from optuna.exceptions import ExperimentalWarning
 
 from benchmarks.searchers import Known, Searcher, make_searcher
 from benchmarks.table.answers import RUNGS, Table
+from benchmarks.table.draws import CLASSES
 from nas_service.early_stopping import RungEntry, decide
 from nas_service.front import hypervolume
 from search_spaces import Architecture, analyse
@@ -95,8 +96,8 @@ class _Search:
         if self._searcher.has_own_rungs:
             return self._searcher.goes_on(seen.reached, seen.values)
         others = self._rungs[seen.reached]
-        entry = RungEntry(len(self._known), (seen.error, float(seen.params)))
-        goes_on = decide(entry, others, REDUCTION)
+        entry = RungEntry(len(self._known), (seen.error, float(seen.params)), 1.0 - seen.error)
+        goes_on = decide(entry, others, REDUCTION, CLASSES)
         others.append(entry)
         return goes_on
 

@@ -2,16 +2,22 @@
 
 At each rung a candidate goes on only if it is among the best 1/eta of all that reached the rung, ranked by
 non-dominated sorting of (quality at this rung, known costs) with ties broken by crowding distance: MO-ASHA
-with its stopping rule (Schmucker et al. 2021, arXiv:2106.12639). Nobody waits for anybody.
+with its stopping rule (Schmucker et al. 2021, arXiv:2106.12639). Nobody waits for anybody. A rung at which
+most do hardly better than guessing tells next to nothing of who will be good, and stops nobody.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas_service.front import crowding_distances, non_dominated_ranks
+
+# A rung tells something once half of those who reached it have come so far from guessing to all correct.
+TELLING_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +27,30 @@ class RungEntry:
     trial_id: int
     # All to be minimised, in the same order for all entries.
     values: tuple[float, ...]
+    # On validation examples, at the rung.
+    accuracy: float
 
 
-def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int) -> bool:
+def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int, classes: int) -> bool:
     """Say whether a candidate goes on past a rung.
 
     Args:
         candidate: Who asks.
         others: Everybody else who reached the rung so far; the order does not matter.
         reduction_factor: eta; the best ceil(n / eta) of all n go on, so the first ones always do.
+        classes: How many there are to guess from.
     """
-    return place(candidate, others) < best(1 + len(others), reduction_factor)
+    entries = [candidate, *others]
+    return place(candidate, others) < best(entries, reduction_factor, classes)
 
 
-def best(reached: int, reduction_factor: int) -> int:
-    """Return how many of those that reached a rung go on past it."""
-    return ceil(reached / reduction_factor)
+def best(entries: Sequence[RungEntry], reduction_factor: int, classes: int) -> int:
+    """Return how many of those that reached a rung go on past it: all where it tells too little of them."""
+    guessing = 1.0 / classes
+    telling = guessing + TELLING_SHARE * (1.0 - guessing)
+    if median(entry.accuracy for entry in entries) <= telling:
+        return len(entries)
+    return ceil(len(entries) / reduction_factor)
 
 
 def place(candidate: RungEntry, others: list[RungEntry]) -> int:

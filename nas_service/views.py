@@ -257,7 +257,7 @@ class RungPlace(View):
     reached: int
     # From 1.
     place: int
-    # So many go on past the rung.
+    # So many go on past the rung; all while most are hardly better than guessing there.
     kept: int
     # Some of those that are better in every respect.
     ahead: tuple[Rival, ...]

@@ -85,9 +85,10 @@ def _dominates(values: Mapping[str, float], others: Mapping[str, float], spec: S
 
 
 def _stopped(place: RungPlace) -> str:
+    going_on = "all would go on" if place.kept == place.reached else f"the best {place.kept:,} go on"
     return (
         f"Stopped at the rung of epoch {place.epoch}: of the {place.reached:,} that have reached it by now "
-        f"it stands at place {place.place:,}, and the best {place.kept:,} go on."
+        f"it stands at place {place.place:,}, and {going_on}."
     )
 
 
@@ -109,8 +110,12 @@ def _passed(places: Sequence[RungPlace]) -> list[str]:
     """Name the rungs that were passed, with the places as they are by now."""
     if not places:
         return []
-    words = ", ".join(f"epoch {place.epoch} (place {place.place:,} of {place.reached:,})" for place in places)
-    return [f"Rungs passed: {words}."]
+    return [f"Rungs passed: {', '.join(_rung(place) for place in places)}."]
+
+
+def _rung(place: RungPlace) -> str:
+    stops_nobody = ", most hardly better than guessing" if place.kept == place.reached > 1 else ""
+    return f"epoch {place.epoch} (place {place.place:,} of {place.reached:,}{stops_nobody})"
 
 
 def _progress(epochs: int, spec: StudySpec) -> str:

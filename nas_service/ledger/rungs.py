@@ -71,14 +71,15 @@ def goes_on(
     candidate = entries.pop(trial_id, None)
     if candidate is None:
         return False
-    return decide(candidate, list(entries.values()), spec.training.reduction_factor)
+    others = list(entries.values())
+    return decide(candidate, others, spec.training.reduction_factor, _classes(connection, study_id))
 
 
 def places(connection: Connection, study_id: int, spec: StudySpec, trial_id: int) -> list[RungPlace]:
     """Return where a trial stands at each rung it reached, among all that have reached it by now."""
     if spec.training.early_stopping == "none":
         return []
-    found = []
+    found, classes = [], _classes(connection, study_id)
     for epoch in spec.training.rungs:
         entries = _entries(connection, study_id, spec, trial_id, epoch)
         candidate = entries.pop(trial_id, None)
@@ -90,11 +91,15 @@ def places(connection: Connection, study_id: int, spec: StudySpec, trial_id: int
                 epoch=epoch,
                 reached=1 + len(others),
                 place=1 + place(candidate, others),
-                kept=best(1 + len(others), spec.training.reduction_factor),
+                kept=best([candidate, *others], spec.training.reduction_factor, classes),
                 ahead=tuple(_ahead(connection, spec, candidate, others)),
             )
         )
     return found
+
+
+def _classes(connection: Connection, study_id: int) -> int:
+    return int(connection.execute(select(STUDY.c.classes).where(STUDY.c.id == study_id)).scalar_one())
 
 
 def _ahead(
@@ -155,7 +160,7 @@ def _entries(
     for row in connection.execute(query):
         figures = {name: value for name, value in zip(limits, row[count:], strict=True) if value is not None}
         if row[0] == trial_id or is_kept(violations(figures, limits)):
-            entries[row[0]] = RungEntry(row[0], _values(signs, row[1], row[2:count]))
+            entries[row[0]] = RungEntry(row[0], _values(signs, row[1], row[2:count]), row[1])
     return entries
 
 

@@ -67,13 +67,15 @@ def drawn(space: Any, seed: int, version: int = 1) -> Proposal:
 def replayed(service: Service, study: int) -> list[tuple[int, int, str]]:
     """Decide anew from what is stored: trial, rung and answer of each arrival, in their order."""
     training = service.study(study).spec.training
+    classes = service.dataset(service.study(study).spec.dataset).classes
     rungs: dict[int, list[RungEntry]] = {rung: [] for rung in training.rungs}
     points = [point for batch in service.curve_batches(study) for point in batch if point["arrival"]]
     found = []
     for point in sorted(points, key=lambda point: point["arrival"]):
         trial, epoch = point["trial_id"], point["epoch"]
-        entry = RungEntry(trial, (-point["accuracy"], service.trial(trial).metrics["params"]))
-        goes_on = decide(entry, rungs[epoch], training.reduction_factor)
+        values = (-point["accuracy"], service.trial(trial).metrics["params"])
+        entry = RungEntry(trial, values, point["accuracy"])
+        goes_on = decide(entry, rungs[epoch], training.reduction_factor, classes)
         rungs[epoch].append(entry)
         found.append((trial, epoch, "continue" if goes_on else "prune"))
     return found
@@ -223,9 +225,9 @@ class LedgerContract:
         only = {**NARROW, "depth": 1}
         service.change_space(study, only)
         lease = ledger.reserve(study, worker, [drawn(only, 1, 2)]).leases[0]
-        assert ledger.report(lease, EpochReport(epoch=1, accuracy=0.1)) == "continue"
+        assert ledger.report(lease, EpochReport(epoch=1, accuracy=0.5)) == "continue"
         # The excluded one is ranked against those that count.
-        assert ledger.report(leases[1], EpochReport(epoch=1, accuracy=0.05)) == "prune"
+        assert ledger.report(leases[1], EpochReport(epoch=1, accuracy=0.4)) == "prune"
 
     def test_a_study_of_nothing_allowed_ends_with_the_rule(
         self, ledger: Ledger, service: Service, make_proposal: MakeProposal
@@ -396,6 +398,22 @@ class LedgerContract:
         assert work.trial is not None
         assert work.trial.id == enqueued.id
         assert service.study(study).trials.waiting == 0
+
+    def test_a_rung_where_most_are_hardly_better_than_guessing_stops_nobody(
+        self, ledger: Ledger, service: Service, make_proposal: MakeProposal
+    ) -> None:
+        spec = make_spec(objectives=(Objective(metric="accuracy"),), budget=Budget(trials=10))
+        study = service.create_study(spec).study
+        leases = ledger.reserve(study, join(ledger), [make_proposal(place) for place in range(7)]).leases
+        accuracies = (0.9, 0.1, 0.1, 0.18, 0.3, 0.3, 0.12)
+        answers = [
+            ledger.report(lease, EpochReport(epoch=1, accuracy=accuracy))
+            for lease, accuracy in zip(leases, accuracies, strict=True)
+        ]
+        # Of ten classes: half of the first five are below 0.19, of the first six only three.
+        assert answers == ["continue", "prune", "continue", "continue", "continue", "prune", "continue"]
+        kept = [service.rung_places(lease.trial_id)[0].kept for lease in leases]
+        assert kept == [7] * 7
 
     # The accuracy stands in for a quality that is known only at the end.
     @pytest.mark.parametrize("metric", ["accuracy", "error", "f1_macro"])

@@ -1,30 +1,51 @@
 """Who goes on past a rung."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas_service.early_stopping import RungEntry, decide
+from nas_service.early_stopping import RungEntry, best, decide
+
+
+def entry(number: int, *values: float, accuracy: float = 0.9) -> RungEntry:
+    return RungEntry(number, values, accuracy)
 
 
 def entries(*values: tuple[float, ...]) -> list[RungEntry]:
-    return [RungEntry(number, value) for number, value in enumerate(values, start=1)]
+    return [entry(number, *value) for number, value in enumerate(values, start=1)]
+
+
+def goes_on(candidate: RungEntry, others: list[RungEntry], factor: int = 3) -> bool:
+    return decide(candidate, others, factor, classes=10)
 
 
 def test_the_first_always_goes_on() -> None:
-    assert decide(RungEntry(1, (0.9, 5.0)), [], 3)
+    assert goes_on(entry(1, 0.9, 5.0), [])
 
 
 def test_with_one_objective_the_best_third_goes_on() -> None:
     others = entries(*((float(value),) for value in range(1, 9)))
-    assert decide(RungEntry(9, (0.5,)), others, 3)
-    assert decide(RungEntry(9, (2.5,)), others, 3)
-    assert not decide(RungEntry(9, (3.5,)), others, 3)
+    assert goes_on(entry(9, 0.5), others)
+    assert goes_on(entry(9, 2.5), others)
+    assert not goes_on(entry(9, 3.5), others)
 
 
 def test_a_cheap_candidate_goes_on_beside_an_accurate_one() -> None:
     others = entries((-0.9, 100.0), (-0.8, 200.0), (-0.7, 300.0), (-0.6, 400.0), (-0.5, 500.0))
-    assert decide(RungEntry(9, (-0.4, 10.0)), others, 3)
-    assert not decide(RungEntry(9, (-0.4, 450.0)), others, 3)
+    assert goes_on(entry(9, -0.4, 10.0), others)
+    assert not goes_on(entry(9, -0.4, 450.0), others)
+
+
+@pytest.mark.parametrize(
+    ("classes", "middle", "kept"), [(10, 0.19, 9), (10, 0.2, 3), (2, 0.55, 9), (2, 0.56, 3)]
+)
+def test_a_rung_where_most_are_hardly_better_than_guessing_stops_nobody(
+    classes: int, middle: float, kept: int
+) -> None:
+    accuracies = (*[0.1] * 4, middle, *[0.9] * 4)
+    reached = [entry(number, -value, accuracy=value) for number, value in enumerate(accuracies)]
+    assert best(reached, 3, classes) == kept
+    assert decide(reached[0], reached[1:], 3, classes) == (kept == 9)
 
 
 @given(
@@ -39,4 +60,4 @@ def test_the_order_of_arrival_does_not_matter(
     others = entries(*values)
     shuffled = list(others)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert decide(RungEntry(99, own), others, factor) == decide(RungEntry(99, own), shuffled, factor)
+    assert goes_on(entry(99, *own), others, factor) == goes_on(entry(99, *own), shuffled, factor)

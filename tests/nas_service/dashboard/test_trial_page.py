@@ -126,6 +126,23 @@ def trial_of(**changes: Any) -> TrialView:
                 "Rungs passed: epoch 1 (place 2 of 27).",
             ],
         ),
+        (
+            {"state": "complete"},
+            [PLACE.model_copy(update={"epoch": 1, "kept": 27}), PLACE.model_copy(update={"place": 2})],
+            [
+                "Trained to the end, 3 epochs.",
+                "Rungs passed: epoch 1 (place 21 of 27, most hardly better than guessing), "
+                "epoch 3 (place 2 of 27).",
+            ],
+        ),
+        (
+            {},
+            [PLACE.model_copy(update={"kept": 27, "ahead": ()})],
+            [
+                "Stopped at the rung of epoch 3: of the 27 that have reached it by now it stands at "
+                "place 21, and all would go on."
+            ],
+        ),
         ({"reason": "diverged in epoch 3"}, [], ["diverged in epoch 3."]),
         ({"state": "complete"}, [], ["Trained to the end, 3 epochs."]),
         ({"state": "running"}, [], ["In training: 3 of 27 epochs done."]),
