@@ -36,10 +36,13 @@ def main() -> None:
     arguments = _arguments()
     arguments.work.mkdir(parents=True, exist_ok=True)
     results = {}
+    # All search on the machine as it is now; who confirms first has no bearing on what is found.
+    for sampler in arguments.samplers:
+        _search(sampler, arguments)
     for sampler in arguments.samplers:
         file = arguments.work / f"{sampler}.json"
         if not file.exists():
-            file.write_text(json.dumps(_searched(sampler, arguments)), encoding="utf-8")
+            file.write_text(json.dumps(_confirmed(sampler, arguments)), encoding="utf-8")
         results[sampler] = json.loads(file.read_text(encoding="utf-8"))
     rows = [
         [
@@ -75,8 +78,29 @@ def _spec(sampler: str, dataset: str, arguments: argparse.Namespace) -> dict[str
     }
 
 
-def _searched(sampler: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Search, confirm, and return the figures; a search that was interrupted cannot go on."""
+def _search(sampler: str, arguments: argparse.Namespace) -> None:
+    """Search for the whole time; a search that was interrupted cannot go on, one that ended is kept."""
+    with _installed(sampler, arguments) as (home, client):
+        study = next(iter(client.studies()), None)
+        if study is None:
+            dataset = client.add_dataset(Path(arguments.data)).name
+            client.search(_spec(sampler, dataset, arguments)).wait(poll_s=POLL_S)
+        elif study.refresh().state != "finished":
+            raise SystemExit(f"{home} holds a search that was interrupted; remove it and start again")
+
+
+def _confirmed(sampler: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Confirm what was found, or go on with that, and return the figures."""
+    with _installed(sampler, arguments) as (_, client):
+        study = next(iter(client.studies()))
+        front = study.front()
+        _confirm(study, arguments.seeds)
+        return _figures(study, front.rows())
+
+
+@contextmanager
+def _installed(sampler: str, arguments: argparse.Namespace) -> Iterator[tuple[Path, Client]]:
+    """Yield a sampler's own data folder and a client of its server, with workers beside it."""
     home = arguments.work / f"home-{sampler}"
     home.mkdir(exist_ok=True)
     with (
@@ -84,16 +108,7 @@ def _searched(sampler: str, arguments: argparse.Namespace) -> dict[str, Any]:
         _workers(server, home, arguments.workers),
         Client(server.address, token=server.token) as client,
     ):
-        study = next(iter(client.studies()), None)
-        if study is None:
-            dataset = client.add_dataset(Path(arguments.data)).name
-            study = client.search(_spec(sampler, dataset, arguments))
-            study.wait(poll_s=POLL_S)
-        elif study.refresh().state != "finished":
-            raise SystemExit(f"{home} holds a search that was interrupted; remove it and start again")
-        front = study.front()
-        _confirm(study, arguments.seeds)
-        return _figures(study, front.rows())
+        yield home, client
 
 
 def _confirm(study: Study, seeds: int) -> None:

@@ -178,7 +178,8 @@ class Training(Spec):
 
     epochs: int = Field(default=27, ge=1, le=10_000)
     early_stopping: Literal["pareto", "none"] = "pareto"
-    # Asynchronous successive halving: rungs at 1, eta, eta^2, ... epochs keep the best 1/eta.
+    # Asynchronous successive halving: rungs at 1, eta, eta^2, ... epochs, up to half of all, keep the best
+    # 1/eta.
     reduction_factor: int = Field(default=3, ge=2, le=10)
     validation_share: float = Field(default=1 / 6, gt=0.0, lt=1.0)
     # A candidate whose loss becomes infinite fails, or ends as pruned with the worst value of each quality.
@@ -187,11 +188,14 @@ class Training(Spec):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs after which a candidate may be stopped; empty without early stopping."""
+        """Epochs after which a candidate may be stopped; empty without early stopping.
+
+        There is none beyond half-way: it would throw more training away than it spares.
+        """
         if self.early_stopping == "none":
             return ()
         rungs, epoch = [], 1
-        while epoch < self.epochs:
+        while 2 * epoch <= self.epochs:
             rungs.append(epoch)
             epoch *= self.reduction_factor
         return tuple(rungs)
