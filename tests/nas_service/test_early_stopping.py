@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas_service.early_stopping import RungEntry, best, decide
+from nas_service.studies import Training
 
 
 def entry(number: int, *values: float, accuracy: float = 0.9) -> RungEntry:
@@ -46,6 +47,23 @@ def test_a_rung_where_most_are_hardly_better_than_guessing_stops_nobody(
     reached = [entry(number, -value, accuracy=value) for number, value in enumerate(accuracies)]
     assert best(reached, 3, classes) == kept
     assert decide(reached[0], reached[1:], 3, classes) == (kept == 9)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "factor", "rungs"),
+    [
+        (1, 3, ()),
+        (2, 3, (1,)),
+        (5, 3, (1,)),
+        (6, 3, (1, 3)),
+        (12, 3, (1, 3)),
+        (27, 3, (1, 3, 9)),
+        (8, 2, (1, 2, 4)),
+    ],
+)
+def test_no_rung_lies_beyond_half_of_the_epochs(epochs: int, factor: int, rungs: tuple[int, ...]) -> None:
+    assert Training(epochs=epochs, reduction_factor=factor).rungs == rungs
+    assert Training(epochs=epochs, reduction_factor=factor, early_stopping="none").rungs == ()
 
 
 @given(
