@@ -12,7 +12,6 @@ from math import ceil
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas_service.front import crowding_distances, non_dominated_ranks
 
@@ -54,18 +53,14 @@ def best(entries: Sequence[RungEntry], reduction_factor: int, classes: int) -> i
 
 
 def place(candidate: RungEntry, others: list[RungEntry]) -> int:
-    """Return how many of the others stand before a candidate at a rung."""
+    """Return how many of the others stand before a candidate at a rung.
+
+    By rank, then by crowding (lonely first), then by trial: equal inputs decide equally.
+    """
     entries = sorted([candidate, *others], key=lambda entry: entry.trial_id)
     values = np.array([entry.values for entry in entries], dtype=np.float64)
-    own = int(np.flatnonzero([entry.trial_id == candidate.trial_id for entry in entries])[0])
-    return int(np.flatnonzero(_best_first(values) == own)[0])
-
-
-def _best_first(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Order rows by rank, then by crowding (lonely first), then by row: equal inputs decide equally."""
+    own = next(row for row, entry in enumerate(entries) if entry.trial_id == candidate.trial_id)
     ranks = non_dominated_ranks(values)
-    crowding = np.zeros(len(values))
-    for rank in np.unique(ranks):
-        members = ranks == rank
-        crowding[members] = crowding_distances(values[members])
-    return np.lexsort((np.arange(len(values)), -crowding, ranks))
+    equals = np.flatnonzero(ranks == ranks[own])
+    order = np.lexsort((equals, -crowding_distances(values[equals])))
+    return int((ranks < ranks[own]).sum()) + int(np.flatnonzero(equals[order] == own)[0])

@@ -37,16 +37,12 @@ def non_dominated(values: Values, directions: Sequence[Goal]) -> NDArray[np.bool
 def non_dominated_ranks(values: Values) -> NDArray[np.int64]:
     """Rank rows to be minimised: 0 for the front, 1 for the front of the rest, and so on.
 
-    Rows with NaN come last.
+    Rows with a figure that is not finite come last.
     """
     ranks = np.full(len(values), len(values), dtype=np.int64)
-    left = np.flatnonzero(np.isfinite(values).all(axis=1))
-    rank = 0
-    while len(left):
-        front = moocore.is_nondominated(values[left], keep_weakly=True)
-        ranks[left[front]] = rank
-        left = left[~front]
-        rank += 1
+    is_finite = np.isfinite(values).all(axis=1)
+    if is_finite.any():
+        ranks[is_finite] = moocore.pareto_rank(values[is_finite])
     return ranks
 
 
