@@ -28,6 +28,7 @@ from benchmarks.report import conditions, print_table, write
 from benchmarks.searching import IDEAL, REFERENCE, relative_hypervolume
 from benchmarks.served import Served, served
 from nas_service.client import Client, Study
+from nas_service.studies import StudySpec
 
 POLL_S = 2.0
 
@@ -85,8 +86,11 @@ def _search(sampler: str, arguments: argparse.Namespace) -> None:
         if study is None:
             dataset = client.add_dataset(Path(arguments.data)).name
             client.search(_spec(sampler, dataset, arguments)).wait(poll_s=POLL_S)
-        elif study.refresh().state != "finished":
+            return
+        if study.refresh().state != "finished":
             raise SystemExit(f"{home} holds a search that was interrupted; remove it and start again")
+        if study.spec != StudySpec.model_validate(_spec(sampler, study.spec.dataset, arguments)):
+            raise SystemExit(f"{home} holds another search than this one; remove it, or name another --work")
 
 
 def _confirmed(sampler: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +144,7 @@ def _figures(study: Study, rows: list[dict[str, Any]]) -> dict[str, Any]:
     trained = [trial.view for trial in study.trials() if trial.state in ("complete", "pruned")]
     broken = Counter(name for view in trained for name, excess in view.violations.items() if excess > 0)
     return {
+        "spec": study.spec.model_dump(mode="json"),
         "trained": counts.complete + counts.pruned,
         "complete": counts.complete,
         "pruned": counts.pruned,

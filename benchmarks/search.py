@@ -6,6 +6,8 @@ written from all of them.
 """
 
 import argparse
+import hashlib
+import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +20,7 @@ from scipy.stats import wilcoxon
 from benchmarks.report import RESULTS, conditions, print_table, write
 from benchmarks.search_plot import Curve, svg
 from benchmarks.searchers import OWN_RUNGS, SEARCHERS, SYNE_TUNE
-from benchmarks.searching import EPOCHS, IDEAL, REFERENCE, search
+from benchmarks.searching import EPOCHS, FAR_REFERENCE, IDEAL, REFERENCE, search
 from benchmarks.table.answers import Errors, Sight, Table
 from benchmarks.table.records import committed_path
 
@@ -30,7 +32,20 @@ BEFORE = (90, 180)
 GOALS = {200: 0.15, 1000: 0.05}
 DRAWS = 2000
 # What tells a run in the working file from the others.
-KEY = ("data", "rows", "sees", "searcher", "has_rungs", "seed", "limit")
+KEY = ("code", "data", "rows", "sees", "searcher", "has_rungs", "seed", "limit")
+# What decides a run beside its key; a change of any of these makes what was run before another run.
+DECIDING = (
+    "benchmarks/searchers.py",
+    "benchmarks/searching.py",
+    "benchmarks/syne_tune_searchers.py",
+    "benchmarks/table/*.py",
+    "nas_service/early_stopping.py",
+    "nas_service/front.py",
+    "search_spaces/**/*.py",
+    "workers/auto/*.py",
+    "workers/samplers.py",
+)
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +69,18 @@ def main() -> None:
     ]
     packages = ["optuna", "numpy", "scikit-learn", "scipy"]
     if set(arguments.searchers) & set(SYNE_TUNE):
+        if importlib.util.find_spec("syne_tune") is None:
+            raise SystemExit("no Syne Tune here: see benchmarks/table/README.md, or name --searchers")
         packages.append("syne-tune")
+    if "random" not in arguments.searchers:
+        raise SystemExit("--searchers needs random, which sets the levels that others are to reach")
     for name in arguments.data:
         table = Table(name, committed_path(name), sees=arguments.sees)
         runs = _runs(table, contenders, arguments)
         summary = _summary(name, table.errors(), runs, arguments.epochs)
         file = f"search_{name}" if arguments.sees == "features" else f"search_{name}_{arguments.sees}"
-        content = {"reference": REFERENCE, "ideal": IDEAL, "surrogate_sees": arguments.sees, **summary}
+        references = {"reference": REFERENCE, "far_reference": FAR_REFERENCE, "ideal": IDEAL}
+        content = {**references, "surrogate_sees": arguments.sees, **summary}
         write(file, {**conditions(*packages), **content})
         (RESULTS / f"{file}.svg").write_text(_plot(name, runs, arguments.epochs), encoding="utf-8")
 
@@ -70,12 +90,13 @@ def _runs(
 ) -> dict[Contender, list[dict[str, Any]]]:
     """Return the runs of each contender, one a seed; those that the working file lacks are run."""
     done = {_key(run): run for run in _read(arguments.work) if run.keys() >= set(KEY)}
-    random = Contender("random", has_rungs=False)
+    random, code = Contender("random", has_rungs=False), _code()
     found: dict[Contender, list[dict[str, Any]]] = {contender: [] for contender in contenders}
     for seed in range(arguments.seeds):
         for contender in contenders:
             epochs = LEVELS[-1] * EPOCHS if contender == random else arguments.epochs
             head = {
+                "code": code,
                 "data": table.name,
                 "rows": len(table),
                 "sees": table.sees,
@@ -94,6 +115,12 @@ def _runs(
                     file.write(json.dumps(run) + "\n")
             found[contender].append(run)
     return found
+
+
+def _code() -> str:
+    """Return a hash of all that decides a run."""
+    files = sorted(path for pattern in DECIDING for path in ROOT.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def _key(run: dict[str, Any]) -> tuple[Any, ...]:
@@ -120,6 +147,7 @@ def _summary(
             "searcher",
             f"volume at {epochs}",
             "95 %",
+            "from afar",
             *(f"to random's {n}" for n in LEVELS),
             "p",
             *(f"p at {spent}" for spent in BEFORE),
@@ -151,6 +179,7 @@ def _row(
         "median": float(np.median(volumes)),
         "low": low,
         "high": high,
+        "far_median": float(np.median(_at(found, epochs, "far_steps"))),
         # Which share of random's epochs it takes to random's level; None where half of the seeds do not come.
         "share_of_random": {trials: _share(found, level, trials) for trials, level in levels.items()},
         "p_against_auto": {
@@ -158,6 +187,11 @@ def _row(
             for spent in (epochs, *BEFORE)
             if ours is not None and ours is not found
         },
+        "far_p_against_auto": (
+            _paired(_at(ours, epochs, "far_steps"), _at(found, epochs, "far_steps"))
+            if ours is not None and ours is not found
+            else None
+        ),
         "repeat_rate": sum(run["repeats"] for run in found) / proposals,
         "proposal_ms": 1000 * sum(run["proposal_s"] for run in found) / proposals,
         "curve": {spent: float(np.median(_at(found, spent))) for spent in range(45, epochs + 1, 45)},
@@ -170,12 +204,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
     chances = ["< 0.0001" if p < 0.0001 else f"{p:.4f}" for p in row["p_against_auto"].values()]
     chances = chances or [""] * (1 + len(BEFORE))
     rest = [f"{row['repeat_rate']:.1%}", f"{row['proposal_ms']:.0f}"]
-    return [f"{row['median']:.4f}", interval, *shares, *chances, *rest]
+    return [f"{row['median']:.4f}", interval, f"{row['far_median']:.4f}", *shares, *chances, *rest]
 
 
-def _at(runs: list[dict[str, Any]], epochs: int) -> list[float]:
+def _at(runs: list[dict[str, Any]], epochs: int, steps: str = "steps") -> list[float]:
     """Return the hypervolume of each run when so many epochs were spent."""
-    return [max((volume for spent, volume in run["steps"] if spent <= epochs), default=0.0) for run in runs]
+    return [max((volume for spent, volume in run[steps] if spent <= epochs), default=0.0) for run in runs]
 
 
 def _share(runs: list[dict[str, Any]], level: float, trials: int) -> float | None:

@@ -21,6 +21,8 @@ REDUCTION = 3
 # adds nothing; volumes are told relative to the one down to no error and 10^2.5 parameters.
 REFERENCE = (0.5, 5.5)
 IDEAL = (0.0, 2.5)
+# A second look at the same fronts: from here nearly every network adds something.
+FAR_REFERENCE = (0.9, 6.5)
 # A searcher that repeats itself for so long has nothing left to propose.
 MOST_REPEATS = 3000
 
@@ -31,6 +33,8 @@ class Run:
 
     # (epochs spent so far, hypervolume) where the latter changed.
     steps: list[tuple[int, float]] = field(default_factory=list)
+    # The same from `FAR_REFERENCE`.
+    far_steps: list[tuple[int, float]] = field(default_factory=list)
     epochs: int = 0
     trials: int = 0
     complete: int = 0
@@ -103,12 +107,15 @@ class _Search:
 
     def _count(self, values: tuple[float, float], run: Run) -> None:
         self._front = np.vstack([self._front, values])
-        volume = relative_hypervolume(self._front)
-        if not run.steps or volume > run.steps[-1][1]:
-            run.steps.append((run.epochs, volume))
+        for steps, reference in ((run.steps, REFERENCE), (run.far_steps, FAR_REFERENCE)):
+            volume = relative_hypervolume(self._front, reference)
+            if not steps or volume > steps[-1][1]:
+                steps.append((run.epochs, volume))
 
 
-def relative_hypervolume(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
+def relative_hypervolume(
+    values: np.ndarray[tuple[int, int], np.dtype[np.float64]], reference: tuple[float, float] = REFERENCE
+) -> float:
     """Return the hypervolume of (error, log10 of parameters) rows, relative to the whole box."""
-    box = (REFERENCE[0] - IDEAL[0]) * (REFERENCE[1] - IDEAL[1])
-    return hypervolume(values, REFERENCE, ("min", "min")) / box
+    box = (reference[0] - IDEAL[0]) * (reference[1] - IDEAL[1])
+    return hypervolume(values, reference, ("min", "min")) / box

@@ -96,12 +96,15 @@ class MultiObjectiveEvolution:
 
     has_own_rungs = False
 
-    def __init__(self, seed: int, table: Table) -> None:
+    def __init__(self, seed: int, table: Table, *, population: int) -> None:
         # Its first population is drawn from numpy's own generator.
         np.random.seed(seed)
         self._space = _Space(table)
         self._searcher = MultiObjectiveRegularizedEvolution(
-            self._space.domains(), multiobjective_priority=_Places(), random_seed=seed
+            self._space.domains(),
+            multiobjective_priority=_Places(),
+            random_seed=seed,
+            population_size=population,
         )
         self._proposed = 0
 

@@ -45,7 +45,7 @@ class Table:
 
     An architecture of the table has the accuracies of its first seed. Any other one has those that extremely
     randomised trees (Geurts et al. 2006) fitted to the table expect, on the scale of odds, and noise as large
-    as that between two seeds, which depends on the architecture alone.
+    as that between two seeds and as alike between rungs, which depends on the architecture alone.
 
     Args:
         name: The data set.
@@ -65,7 +65,7 @@ class Table:
         self._inputs = np.array([self._row(self.draw(RandomTrial(0, fixed=t.params))) for t in self._first])
         self._targets = _odds(np.array([_at_rungs(t) for t in self._first]))
         self._trees = _fitted(self._inputs, self._targets)
-        self._noise = self._seed_deviation()
+        self._noise = self._seed_noise()
         self._known: dict[str, tuple[float, ...]] = {}
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class Table:
             return self._rows[key]
         if key not in self._known:
             expected = self._trees.predict(self._row(architecture)[None])[0]
-            self._known[key] = tuple(_share(expected + self._noise * _draw(key)))
+            self._known[key] = tuple(_share(expected + self._noise @ _draws(key)))
         return self._known[key]
 
     def errors(self) -> Errors:
@@ -106,14 +106,22 @@ class Table:
             second_seeds=len(apart),
         )
 
-    def _seed_deviation(self) -> Matrix:
-        """Return the deviation of a single training on the scale of odds, a rung each."""
+    def _seed_noise(self) -> Matrix:
+        """Return what turns independent draws into a single training's noise on the scale of odds.
+
+        Its covariance between rungs is half of that of the differences between two seeds: what luck there was
+        behind the first epoch says little of the last.
+        """
         apart = [
             _odds(np.array(_at_rungs(t))) - _odds(np.array(_at_rungs(self._again[t.row])))
             for t in self._first
             if t.row in self._again
         ]
-        return np.asarray(np.sqrt(np.mean(np.square(apart), axis=0) / 2.0)) if apart else np.zeros(len(RUNGS))
+        if len(apart) <= len(RUNGS):
+            return np.zeros((len(RUNGS), len(RUNGS)))
+        differences = np.array(apart)
+        covariance = differences.T @ differences / (2.0 * len(differences))
+        return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
 
 def _sight(sees: Sight, samples: Sequence[Architecture]) -> Callable[[Architecture], Matrix]:
@@ -142,10 +150,10 @@ def _share(odds: Matrix) -> Matrix:
     return np.asarray(np.clip((ratio * (1.0 + MARGIN) - MARGIN) / (1.0 + ratio), 0.0, 1.0), dtype=np.float64)
 
 
-def _draw(key: str) -> float:
-    """Return a draw of the standard normal distribution that a hash decides."""
+def _draws(key: str) -> Matrix:
+    """Return a draw of the standard normal distribution for each rung, which a hash decides."""
     seed = int.from_bytes(hashlib.sha256(f"noise:{key}".encode()).digest()[:8], "little")
-    return float(np.random.default_rng(seed).standard_normal())
+    return np.random.default_rng(seed).standard_normal(len(RUNGS))
 
 
 def _ranks(values: Sequence[float] | Matrix) -> Matrix:
