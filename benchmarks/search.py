@@ -150,11 +150,11 @@ def _summary(
             "from afar",
             *(f"to random's {n}" for n in LEVELS),
             "p",
-            *(f"p at {spent}" for spent in BEFORE),
+            *(f"p at {spent}" for spent in _before(epochs)),
             "repeats",
             "ms a proposal",
         ],
-        [[title, *_cells(row)] for title, row in rows.items()],
+        [[title, *_cells(row, epochs)] for title, row in rows.items()],
     )
     return {
         "table": asdict(errors),
@@ -184,7 +184,7 @@ def _row(
         "share_of_random": {trials: _share(found, level, trials) for trials, level in levels.items()},
         "p_against_auto": {
             spent: _paired(_at(ours, spent), _at(found, spent))
-            for spent in (epochs, *BEFORE)
+            for spent in (epochs, *_before(epochs))
             if ours is not None and ours is not found
         },
         "far_p_against_auto": (
@@ -198,11 +198,15 @@ def _row(
     }
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _before(epochs: int) -> list[int]:
+    return [spent for spent in BEFORE if spent < epochs]
+
+
+def _cells(row: dict[str, Any], epochs: int) -> list[str]:
     shares = [f"{share:.3f}" if share is not None else "not" for share in row["share_of_random"].values()]
     interval = f"{row['low']:.3f}-{row['high']:.3f}"
     chances = ["< 0.0001" if p < 0.0001 else f"{p:.4f}" for p in row["p_against_auto"].values()]
-    chances = chances or [""] * (1 + len(BEFORE))
+    chances = chances or [""] * (1 + len(_before(epochs)))
     rest = [f"{row['repeat_rate']:.1%}", f"{row['proposal_ms']:.0f}"]
     return [f"{row['median']:.4f}", interval, f"{row['far_median']:.4f}", *shares, *chances, *rest]
 
