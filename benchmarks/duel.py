@@ -84,6 +84,8 @@ def _search(sampler: str, arguments: argparse.Namespace) -> None:
     with _installed(sampler, arguments) as (home, client):
         study = next(iter(client.studies()), None)
         if study is None:
+            # What an earlier search had found is not what this one will find.
+            (arguments.work / f"{sampler}.json").unlink(missing_ok=True)
             dataset = client.add_dataset(Path(arguments.data)).name
             client.search(_spec(sampler, dataset, arguments)).wait(poll_s=POLL_S)
             return
