@@ -176,7 +176,9 @@ def test_the_latency_comes_with_the_first_epoch_that_is_heard(
 def test_a_rung_that_was_missed_stops_nobody_who_is_far_beyond_it(
     until: int, answers: list[str], service: Service, make_proposal: Callable[..., Proposal]
 ) -> None:
-    spec = small_study(constraints={}, training=Training(epochs=8), budget=Budget(trials=9))
+    best = (Objective(metric="accuracy"),)
+    training, budget = Training(epochs=8), Budget(trials=9)
+    spec = small_study(objectives=best, constraints={}, training=training, budget=budget)
     study, ledger = service.create_study(spec).study, AwayLedger(service.engine, settings=service.settings)
     leases = ledger.reserve(study, joined(ledger), [make_proposal(seed) for seed in range(1, 5)]).leases
     for lease in leases[1:]:
