@@ -47,15 +47,18 @@ class ConfirmService(JobService):
             asked = confirmations.begin(connection, study_id, spec, request, named)
             if not asked and not confirmations.read(connection, study_id):
                 raise Conflict(f"study {study_id} has no front to confirm: no feasible trial is complete")
-        return self.confirmation(study_id, confirmations.Settings.of(request, spec))
+        return self._confirmation(study_id, confirmations.Settings.of(request, spec))
 
-    def confirmation(self, study_id: int, settings: confirmations.Settings | None = None) -> ConfirmationView:
+    def confirmation(self, study_id: int) -> ConfirmationView:
         """Return how the confirmation of a study's front stands; without members before it was asked for.
 
-        Args:
-            study_id: Whose front.
-            settings: With which epochs and data; those that were asked for last where it is None.
+        Where it was confirmed with several epochs or data, what was begun last is told.
         """
+        return self._confirmation(study_id)
+
+    def _confirmation(
+        self, study_id: int, settings: confirmations.Settings | None = None
+    ) -> ConfirmationView:
         with self._reading() as connection:
             spec = StudySpec.model_validate(studies.read_study(connection, study_id)["spec"])
             runs = confirmations.current(confirmations.read(connection, study_id), settings)
