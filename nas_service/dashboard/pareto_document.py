@@ -88,18 +88,14 @@ def limited(choice: FrontChoice) -> StudyView:
         for name, bound in choice.limits.items()
         if name not in spec.constraints or spec.constraints[name].max != bound
     }
-    kept = {
-        name: limit
-        for name, limit in spec.constraints.items()
-        if name in choice.limits or name not in own_limits(spec)
-    }
-    # Of a limit that is to be none its other bound stays.
-    halves = {
-        name: limit.model_copy(update={"max": None})
-        for name, limit in spec.constraints.items()
-        if name not in kept and limit.min is not None
-    }
-    constraints = {**kept, **halves, **changed}
+    kept = {}
+    for name, limit in spec.constraints.items():
+        if name in choice.limits or name not in own_limits(spec):
+            kept[name] = limit
+        elif limit.min is not None:
+            # Of a limit that is to be none its other bound stays.
+            kept[name] = limit.model_copy(update={"max": None})
+    constraints = {**kept, **changed}
     return choice.study.model_copy(update={"spec": spec.model_copy(update={"constraints": constraints})})
 
 
