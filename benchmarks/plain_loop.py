@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from nas_service.studies import Recipe
 from workers.training.optimisation import learning_rate
 
-LOADER_PROCESSES = 2
+# Forked, as where a script starts them: those of a spawned process would each load torch again, every epoch.
+LOADERS: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
 Array = np.ndarray[Any, Any]
 
 
@@ -79,9 +80,7 @@ class PlainLoop:
     ) -> None:
         self.network, self._recipe, self._epochs = network.to(device), recipe, epochs
         self._device, self._step = device, 0
-        self._loader = DataLoader(
-            training, recipe.batch_size, shuffle=True, drop_last=True, num_workers=LOADER_PROCESSES
-        )
+        self._loader = DataLoader(training, recipe.batch_size, shuffle=True, drop_last=True, **LOADERS)
         weights = [parameter for parameter in network.parameters() if parameter.dim() > 1]
         others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
         groups = [
@@ -115,7 +114,7 @@ class PlainLoop:
         self.network.eval()
         correct = 0
         with torch.no_grad():
-            for images, labels in DataLoader(pictures, 512, num_workers=LOADER_PROCESSES):
+            for images, labels in DataLoader(pictures, 512, **LOADERS):
                 logits = self.network(images.to(self._device))
                 correct += (logits.argmax(1).cpu() == labels).sum().item()
         return correct / len(pictures)

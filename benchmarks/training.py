@@ -2,21 +2,23 @@
 
 Both train the same five networks with the same recipe, batch size, epochs and examples, each in a process of
 its own on the same single core. They take turns, an epoch each, so that a change of the machine's speed meets
-both. A candidate is all of its epochs and validations and what comes before them; how accurate it got on the
-test part is measured outside the clock. Then: two workers on two cores against one, one worker with two
-threads, what augmentation costs, and how much of the machine's measured peak each network reaches. And, with
-`--only accuracy`, both sides with several seeds, untimed: a single seed differs from another by points.
+both. A candidate is all of its epochs and validations and what comes before them but reading the data, which
+serve all candidates; how accurate it got on the test part is measured outside the clock. Then: two workers on
+two cores against one, one worker with two threads, what augmentation costs, and how much of the machine's
+measured peak each network reaches. And, with `--only accuracy`, both sides with several seeds, untimed: a
+single seed differs from another by points.
 
     python -m benchmarks.training [--quick] [--data FOLDER] [--device cuda]
 
-FOLDER holds mnist.npz and cifar10-images.zip. With `--device cuda` both sides train on the GPU, ours also
+FOLDER holds mnist.npz and cifar10-images.zip. With `--device cuda` both sides train on the GPU, with more
+examples and all cores for the plain loop's loader processes, one process a side for all candidates; ours also
 several candidates at once.
 """
 
 import argparse
 import multiprocessing
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, geometric_mean, median
@@ -29,7 +31,7 @@ import torch
 from benchmarks.networks import NETWORKS
 from benchmarks.report import conditions, print_table, write
 from benchmarks.training_accuracy import accuracy
-from benchmarks.training_sides import RECIPES, SEED, SIDES, Job, Side, train_at_once, training_data
+from benchmarks.training_sides import RECIPES, SEED, SIDES, Job, Side, serve_together, training_data
 from nas_service.datasets import read_dataset
 from nas_service.studies import Augmentation
 from nas_service.trials import EpochReport, Instruction
@@ -38,7 +40,7 @@ from workers.data.arrays import Part
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10-images.zip"}
-EXAMPLES, QUICK_EXAMPLES, VALIDATION, TEST, EPOCHS = 2_560, 1_280, 500, 5_000, 4
+EXAMPLES, QUICK_EXAMPLES, GPU_EXAMPLES, VALIDATION, TEST, EPOCHS = 2_560, 1_280, 20_480, 500, 5_000, 4
 QUICK_NETWORKS = ("two_conv", "PyConv4")
 # Of the multiply-accumulates: forward, and twice as many backward.
 PASSES = 3
@@ -68,10 +70,9 @@ class Candidate:
         return 3600 / (self.start_s + sum(self.epoch_s))
 
 
-def compared(job: Job) -> tuple[Candidate, Candidate]:
+def compared(job: Job, sides: Mapping[str, Side]) -> tuple[Candidate, Candidate]:
     """Train a network on both sides by turns."""
-    sides = {name: Side(name, job) for name in SIDES}
-    started = {name: side.ask("start") for name, side in sides.items()}
+    started = {name: side.begin(job) for name, side in sides.items()}
     epochs: dict[str, list[float]] = {name: [] for name in SIDES}
     for _ in range(job.epochs):
         for name, side in sides.items():
@@ -83,11 +84,23 @@ def compared(job: Job) -> tuple[Candidate, Candidate]:
     return plain, ours
 
 
+def all_compared(jobs: Sequence[Job], device: str) -> Iterator[tuple[Candidate, Candidate]]:
+    """Yield both sides of all jobs: in new processes each, or on a GPU one after the other in the same."""
+    sides: dict[str, Side] = {}
+    for job in jobs:
+        sides = sides or {name: Side(name) for name in SIDES}
+        yield compared(job, sides)
+        if device == "cpu" or job == jobs[-1]:
+            for side in sides.values():
+                side.end()
+            sides = {}
+
+
 def rate(job: Job, cores: Sequence[int | None], threads: int = 1) -> float:
     """Return examples a second of our side: a process for each of the cores, all training at once."""
-    sides = [Side("ours", replace(job, core=core, threads=threads)) for core in cores]
-    for side in sides:
-        side.ask("start")
+    sides = [Side("ours") for _ in cores]
+    for side, core in zip(sides, cores, strict=True):
+        side.begin(replace(job, core=core, threads=threads))
         side.ask("epoch")
     rates = []
     for _ in range(job.epochs - 1):
@@ -96,6 +109,7 @@ def rate(job: Job, cores: Sequence[int | None], threads: int = 1) -> float:
         rates.append(sum(job.examples / side.answer() for side in sides))
     for side in sides:
         side.result()
+        side.end()
     return float(max(rates))
 
 
@@ -115,25 +129,33 @@ def at_once(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Compare several candidates at once on a GPU, as many as a worker would take, with one at a time."""
     from workers.devices import candidates_at_once
 
-    found = []
-    for job in jobs:
-        count = candidates_at_once(torch.device(job.device))
-        alone, together = (seconds_at_once(job, number) for number in (1, count))
-        found.append(
-            {"data": job.data, "network": job.network, "count": count, "gain": count * alone / together}
-        )
-    return found
-
-
-def seconds_at_once(job: Job, count: int) -> float:
-    """Return the seconds that so many candidates take together, in a process of their own."""
+    count = candidates_at_once(torch.device("cuda"))
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
-    process = context.Process(target=train_at_once, args=(theirs, job, count))
+    process = context.Process(target=serve_together, args=(theirs,))
     process.start()
-    seconds: float = pipe.recv()
+
+    def seconds(job: Job, number: int) -> float:
+        pipe.send((job, number))
+        return float(pipe.recv())
+
+    found = []
+    for job in jobs:
+        # Shapes that are met for the first time, and then the figure.
+        alone = min(seconds(job, 1) for _ in range(3))
+        together = {number: seconds(job, number) for number in (count, 2 * count)}
+        found.append(
+            {
+                "data": job.data,
+                "network": job.network,
+                "count": count,
+                "candidates_an_hour": 3600 * count / together[count],
+                "gains": {number: number * alone / taken for number, taken in together.items()},
+            }
+        )
+    pipe.send(None)
     process.join()
-    return seconds
+    return found
 
 
 def augmentation(jobs: list[Job], device: str) -> list[dict[str, Any]]:
@@ -273,9 +295,9 @@ def networks(jobs: list[Job], device: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     peaks = peak_gflops(device)
     both = []
-    for job in jobs:
-        both.append(compared(job))
-        print_table(HEADERS, [row(*both[-1], peaks)])
+    for pair in all_compared(jobs, device):
+        both.append(pair)
+        print_table(HEADERS, [row(*pair, peaks)])
     print_table(HEADERS, [row(*pair, peaks) for pair in both])
     ratios = [ours.candidates_an_hour / plain.candidates_an_hour for plain, ours in both]
     gaps = [100 * (ours.test_accuracy - plain.test_accuracy) for plain, ours in both]
@@ -304,10 +326,8 @@ def company(jobs: list[Job], device: str) -> list[dict[str, Any]]:
     if device == "cuda":
         found = at_once(jobs)
         for line in found:
-            print(  # noqa: T201
-                f"{line['data']} {line['network']}: {line['count']} at once give {line['gain']:.2f} times "
-                "the candidates of one at a time"
-            )
+            gains = " and ".join(f"{count} at once {gain:.2f}" for count, gain in line["gains"].items())
+            print(f"{line['data']} {line['network']}: {gains} times the candidates of one at a time")  # noqa: T201
         return found
     found = on_two_cores([job for job in jobs if job.network in QUICK_NETWORKS and job.data == "mnist"])
     for line in found:
@@ -328,28 +348,45 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the two data sets")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
-    names, examples = list(NETWORKS), EXAMPLES
+    names, examples = list(NETWORKS), EXAMPLES if options.device == "cpu" else GPU_EXAMPLES
     if options.quick:
         names, examples = list(QUICK_NETWORKS), QUICK_EXAMPLES
     with tempfile.TemporaryDirectory() as folder:
         jobs = list(jobs_of(names, options.data, Path(folder), examples, options.device))
+        found: dict[str, Any] = {}
         try:
             for part, run in PARTS.items():
                 # Half an hour more, and no timing.
                 is_wanted = options.only == part if part == "accuracy" else options.only in (None, part)
                 if is_wanted:
-                    keep(part, run(jobs, options.device), options)
+                    found[part] = run(jobs, options.device)
+                    keep(part, found[part], options)
+            if options.device == "cuda" and {"networks", "company"} <= found.keys():
+                print_together(found["networks"]["candidates"], found["company"])
         finally:
             # A side whose other one broke would wait for its turn for ever.
             for process in multiprocessing.active_children():
                 process.terminate()
 
 
+def print_together(candidates: Sequence[dict[str, Any]], company: Sequence[dict[str, Any]]) -> None:
+    """Print candidates an hour of ours, several at once, to the plain loop's."""
+    plain = [one["candidates_an_hour"] for one in candidates if one["side"] == "plain"]
+    ours = [one["candidates_an_hour"] for one in company]
+    ratios = [mine / theirs for mine, theirs in zip(ours, plain, strict=True)]
+    print(  # noqa: T201
+        f"candidates/hour, ours {company[0]['count']} at once, to plain: "
+        f"{', '.join(f'{ratio:.1f}' for ratio in ratios)}; geometric mean {geometric_mean(ratios):.1f}"
+    )
+
+
 def keep(part: str, content: Any, options: argparse.Namespace) -> None:
-    """Write the figures of a part, unless they are of a quick look."""
-    if options.quick:
+    """Write the figures of a part, unless there are none, or they are of a quick look."""
+    if options.quick or not content:
         return
     everything = {"conditions": conditions("torch", "numpy", "pillow"), part: content}
+    if options.device == "cuda":
+        everything["conditions"]["gpu"] = torch.cuda.get_device_name()
     print(f"written to {write(f'training_{part}_{options.device}', everything)}")  # noqa: T201
 
 

@@ -6,6 +6,8 @@ import resource
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +19,8 @@ from benchmarks.networks import CLASSES, NETWORKS
 from nas_service.studies import Augmentation, Recipe
 
 if TYPE_CHECKING:
+    import torch
+
     from workers.data.arrays import Part, TrainingData
 
 SEED = 0
@@ -45,29 +49,33 @@ class Job:
 
 
 class Plain:
-    """The loop of a tutorial."""
+    """The loop of a tutorial, its pictures in memory."""
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        from benchmarks.plain_loop import Pictures, Transform
 
-    def start(self) -> None:
-        import torch
-
-        from benchmarks.plain_loop import Pictures, PlainLoop, Transform
-        from search_spaces.modules import build
-
-        arrays, recipe = np.load(self._job.arrays), RECIPES[self._job.data]
-        data, _ = training_data(self._job.arrays)
-        padding = recipe.augmentation.crop_padding
-        training = Transform(data.mean, data.deviation, padding, flips=recipe.augmentation.horizontal_flip)
+        self._job, augmentation = job, RECIPES[job.data].augmentation
+        arrays, (data, _) = np.load(job.arrays), training_data(job.arrays)
+        training = Transform(
+            data.mean, data.deviation, augmentation.crop_padding, flips=augmentation.horizontal_flip
+        )
         plain = Transform(data.mean, data.deviation, 0, flips=False)
-        network = build(NETWORKS[self._job.network](arrays["x_train"].shape[1:]), seed=self._job.seed)
-        torch.manual_seed(self._job.seed)
+        self._shape = data.train.examples.shape[1:]
         self._parts = {
             part: Pictures(arrays[f"x_{part}"], arrays[f"y_{part}"], training if part == "train" else plain)
             for part in ("train", "validation", "test")
         }
-        self._loop = PlainLoop(network, self._parts["train"], recipe, self._job.epochs, self._job.device)
+
+    def start(self) -> None:
+        import torch
+
+        from benchmarks.plain_loop import PlainLoop
+        from search_spaces.modules import build
+
+        job = self._job
+        network = build(NETWORKS[job.network](self._shape), seed=job.seed)
+        torch.manual_seed(job.seed)
+        self._loop = PlainLoop(network, self._parts["train"], RECIPES[job.data], job.epochs, job.device)
 
     def epoch(self) -> None:
         """Train for an epoch and look at the validation part."""
@@ -79,17 +87,25 @@ class Plain:
 
 
 class Ours:
-    """The worker's own training, held up after each epoch by its report."""
+    """The worker's own training, held up after each epoch by its report; its data on the device."""
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        import torch
+
+        from workers.devices import resident
+        from workers.memory import keep_freed_memory
+        from workers.training.precision import uses_bf16
+
+        # Once in a worker's life: how it keeps memory, and which number format it trains in.
+        keep_freed_memory()
+        self._job, recipe = job, RECIPES[job.data]
+        data, self._test = training_data(job.arrays)
+        self._data = resident(data, torch.device(job.device))
+        uses_bf16(recipe, data.train.examples.dim() - 2, job.device)
 
     def start(self) -> None:
         from search_spaces.modules import build
-        from workers.memory import keep_freed_memory
 
-        keep_freed_memory()
-        self._data, self._test = training_data(self._job.arrays)
         architecture = NETWORKS[self._job.network](self._data.train.examples.shape[1:])
         self._network = build(architecture, seed=self._job.seed)
         self._network.to(self._job.device)
@@ -118,20 +134,25 @@ class Ours:
 
 
 class Side:
-    """One side in a process of its own, told when it is its turn."""
+    """One side in a process of its own, told when it is its turn; it takes one job after the other."""
 
-    def __init__(self, side: str, job: Job) -> None:
+    def __init__(self, side: str) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, side, job))
+        self._process = context.Process(target=serve, args=(theirs, side))
         self._process.start()
+
+    def begin(self, job: Job) -> float:
+        """Prepare for a job's first epoch and return the seconds that it took, the data being read before."""
+        self.send(job)
+        return float(self.ask("start"))
 
     def ask(self, what: str) -> Any:
         """Have something done and return what came of it."""
         self.send(what)
         return self.answer()
 
-    def send(self, what: str) -> None:
+    def send(self, what: object) -> None:
         """Have something done."""
         self._pipe.send(what)
 
@@ -140,24 +161,32 @@ class Side:
         return self._pipe.recv()
 
     def result(self) -> tuple[float, float]:
-        """Return test accuracy and peak memory in MB, and end the process."""
+        """Return test accuracy and the process's peak memory in MB: the job is done."""
         accuracy, peak = self.ask("result")
-        self._process.join()
         return accuracy, peak
 
+    def end(self) -> None:
+        """End the process."""
+        self.send(None)
+        self._process.join()
 
-def serve(pipe: Connection, side: str, job: Job) -> None:
-    """Train a candidate on one side: "start", then "epoch" for each of them, then "result".
 
-    The first two are answered by the seconds that they took, the last by test accuracy and peak memory (MB).
+def serve(pipe: Connection, side: str) -> None:
+    """Train on one side: for each candidate a job, "start", "epoch" for each of them, and "result".
+
+    Those in the middle are answered by the seconds that they took, the last by test accuracy and peak memory
+    (MB). None instead of a job ends it.
     """
-    if job.core is not None:
-        os.sched_setaffinity(0, {job.core})
-    import torch
-
-    torch.set_num_threads(job.threads)
     # That two loader processes share one core is the comparison, not a mistake.
     warnings.filterwarnings("ignore", message=".*worker processes in total.*")
+    while (job := pipe.recv()) is not None:
+        _serve_one(pipe, side, job)
+
+
+def _serve_one(pipe: Connection, side: str, job: Job) -> None:
+    if job.core is not None:
+        os.sched_setaffinity(0, {job.core})
+    _make_ready(job)
     contender = Plain(job) if side == "plain" else Ours(job)
     pipe.recv()
     pipe.send(_seconds(contender.start))
@@ -169,17 +198,39 @@ def serve(pipe: Connection, side: str, job: Job) -> None:
     pipe.send((contender.test_accuracy(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
-def train_at_once(pipe: Connection, job: Job, count: int) -> None:
-    """Train so many candidates together, a thread each, and answer the seconds that all of them took."""
+def _make_ready(job: Job) -> None:
+    """Load the libraries: what the first candidate of a process waits for is no part of any."""
+    import torch
+
+    for module in ("benchmarks.plain_loop", "search_spaces.modules", "workers.training.trainer"):
+        import_module(module)
+    torch.set_num_threads(job.threads)
+    layer = torch.nn.Conv2d(8, 8, 3, device=job.device)
+    # The first optimiser of a process loads torch's compiler, for a second or two.
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    layer(torch.zeros(8, 8, 8, 8, device=job.device)).sum().backward()
+    optimizer.step()
+    if job.device == "cuda":
+        torch.cuda.synchronize()
+
+
+def serve_together(pipe: Connection) -> None:
+    """Train so many candidates together, a thread each, for each job and count: answer all their seconds."""
+    while (order := pipe.recv()) is not None:
+        pipe.send(_seconds_together(*order))
+
+
+def _seconds_together(job: Job, count: int) -> float:
     import torch
 
     from search_spaces.modules import build
     from workers.crew import run_together
-    from workers.devices import own_stream, resident
+    from workers.devices import own_stream
     from workers.training.trainer import train
 
+    _make_ready(job)
     device = torch.device(job.device)
-    data = resident(training_data(job.arrays)[0], device)
+    data = _resident(job.arrays, device)
     architecture = NETWORKS[job.network](data.train.examples.shape[1:])
 
     def candidate(number: int) -> None:
@@ -188,9 +239,14 @@ def train_at_once(pipe: Connection, job: Job, count: int) -> None:
             recipe = RECIPES[job.data]
             train(network, data, recipe, epochs=job.epochs, seed=number, on_epoch=lambda report: "continue")
 
-    # What the first candidate of a process prepares, such as the libraries' handles, does not count.
-    candidate(0)
-    pipe.send(_seconds(lambda: run_together(candidate, count, on_error=lambda: None)))
+    return _seconds(lambda: run_together(candidate, count, on_error=lambda: None))
+
+
+@cache
+def _resident(path: Path, device: "torch.device") -> "TrainingData":
+    from workers.devices import resident
+
+    return resident(training_data(path)[0], device)
 
 
 def _by_turns(pipe: Connection, contender: Ours) -> None:

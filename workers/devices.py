@@ -12,10 +12,11 @@ from workers.data.arrays import TrainingData
 from workers.memory import release_freed_memory, usable_memory
 
 CPU = torch.device("cpu")
-# First guesses, never measured, and corrected downwards when candidates turn out not to fit together: memory
-# of one candidate with its graph and the libraries' work space; multiprocessors that it keeps busy.
+# Memory of one candidate with its graph and the libraries' work space: a guess, six times a small network's;
+# corrected downwards when candidates turn out not to fit together.
 CANDIDATE_BYTES = 2 * 2**30
-CANDIDATE_MULTIPROCESSORS = 16
+# Multiprocessors that it keeps busy: on an H100 four at once fill the GPU, and eight get in each other's way.
+CANDIDATE_MULTIPROCESSORS = 32
 MOST_AT_ONCE = 8
 
 

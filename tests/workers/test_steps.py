@@ -1,6 +1,8 @@
 """Steps as an accelerator takes them, here on the CPU, and what several threads share."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +21,7 @@ from workers.training.step import TrainingStep
 from workers.training.steps import DeviceSteps
 from workers.training.trainer import train, validate
 
+BATCH = 64
 AUGMENTED = Augmentation(crop_padding=1, noise=0.05)
 
 
@@ -32,7 +35,11 @@ def device_steps(network: torch.nn.Module, data: TrainingData, recipe: Recipe, s
     draws = torch.Generator().manual_seed(seed)
     optimizer = make_optimizer(network, recipe)
     step = TrainingStep(network, optimizer, recipe, axes=2, draws=draws)
-    return DeviceSteps(step, optimizer, data, recipe, batch_size=64, seed=seed, draws=draws)
+    return DeviceSteps(step, optimizer, data, recipe, batch_size=BATCH, seed=seed, draws=draws)
+
+
+def an_epoch(steps: DeviceSteps, data: TrainingData) -> torch.Tensor:
+    return steps.epoch([0.05] * (len(data.train) // BATCH), lambda: None)
 
 
 @pytest.mark.parametrize("normalisation", ["dataset", "example"])
@@ -45,11 +52,30 @@ def test_a_network_learns_digits_by_steps_that_stay_on_the_device(
     losses = []
     for _ in range(6):
         network.train()
-        losses.append(float(steps.epoch(lambda number: 0.05)))
+        losses.append(float(an_epoch(steps, digits_data)))
     steps.close()
     assert losses[-1] < losses[0] / 2
     assert validate(network, digits_data, recipe)[1] > 0.93
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_network_is_freed_as_soon_as_its_training_ends(
+    multi_scale: Architecture, digits_data: TrainingData
+) -> None:
+    network = build(multi_scale, seed=1)
+    network.train()
+    weight = weakref.ref(next(network.parameters()))
+    steps = device_steps(network, digits_data, Recipe(), 1)
+    an_epoch(steps, digits_data)
+    gc.collect()
+    gc.disable()
+    try:
+        steps.close()
+        del steps, network
+        # Not by a collection some time: a GPU would be full by then.
+        assert weight() is None
+    finally:
+        gc.enable()
 
 
 def test_without_draws_host_and_device_steps_train_to_equal_bits(
@@ -60,7 +86,7 @@ def test_without_draws_host_and_device_steps_train_to_equal_bits(
     train(host, digits_data, recipe, epochs=1, seed=5, on_epoch=lambda report: "continue")
     device.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     device.train()
-    device_steps(device, digits_data, recipe, 5).epoch(lambda number: 0.05)
+    an_epoch(device_steps(device, digits_data, recipe, 5), digits_data)
     states = host.state_dict(), device.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -167,19 +193,20 @@ def test_steps_on_the_device_go_on_from_a_state_to_equal_bits(
         for group in made.param_groups:
             group["lr"] = rate
         step = TrainingStep(network, made, recipe, axes=2, draws=draws)
-        steps = DeviceSteps(step, made, digits_data, recipe, batch_size=64, seed=seed, draws=draws)
+        steps = DeviceSteps(step, made, digits_data, recipe, batch_size=BATCH, seed=seed, draws=draws)
         return steps, Parts(network, made, {"dropout": draws, **steps.generators}, seed)
 
     steps, parts = begin(5)
-    steps.epoch(lambda number: 0.01)
+    count = len(digits_data.train) // BATCH
+    steps.epoch([0.01] * count, lambda: None)
     state = TrainingState(epoch=1, tensors=parts.tensors())
-    steps.epoch(lambda number: 0.02)
+    steps.epoch([0.02] * count, lambda: None)
     # Another seed: whatever is not put back shows.
     resumed, own = begin(6)
     own.restore(state)
     groups = own.optimizer.param_groups
     assert all(group["lr"] is groups[0]["lr"] for group in groups)
-    resumed.epoch(lambda number: 0.02)
+    resumed.epoch([0.02] * count, lambda: None)
     ours, theirs = own.tensors(), parts.tensors()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

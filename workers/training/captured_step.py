@@ -18,6 +18,10 @@ WARM_UP_STEPS = 3
 _FAILED: list[torch.cuda.CUDAGraph] = []
 
 
+def _closed() -> None:
+    raise RuntimeError("no step is taken any more")
+
+
 class CapturedStep:
     """Takes a step that has neither arguments nor a result: it reads and writes tensors that stay in place.
 
@@ -54,11 +58,12 @@ class CapturedStep:
             self._step()
 
     def close(self) -> None:
-        """Let go of the graph and its memory."""
+        """Let go of the graph and its memory, and of the step, which in turn may hold this one."""
         if self._graph is not None:
             torch.cuda.current_stream(self._device).synchronize()
             self._graph.reset()
         self._graph, self._is_hopeless = None, True
+        self._step, self._generators = _closed, ()
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()

@@ -52,7 +52,8 @@ def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.devic
         case "rmsprop":
             return torch.optim.RMSprop(groups, lr=rate, momentum=momentum, foreach=True, capturable=on_gpu)
         case "adagrad":
-            return torch.optim.Adagrad(groups, lr=rate, fused=True)
+            # Its fused kernel is for processors alone.
+            return torch.optim.Adagrad(groups, lr=rate, fused=not on_gpu, foreach=on_gpu)
 
 
 def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: tuple[Tensor, ...], decay: float) -> None:
@@ -65,14 +66,14 @@ def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: tuple[Tensor,
     optimizer.register_step_pre_hook(shrink)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of all parameters."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float | Tensor) -> None:
+    """Set the rate of all parameters: where it lies on a device, by a tensor without waiting for it."""
     shared = optimizer.param_groups[0]["lr"]
     if isinstance(shared, Tensor):
-        shared.fill_(rate)
+        shared.copy_(rate) if isinstance(rate, Tensor) else shared.fill_(rate)
         return
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = float(rate)
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:

@@ -15,7 +15,7 @@ from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
 from workers.devices import own_stream
 from workers.training.batches import validation_batches
-from workers.training.convolutions import fast_convolutions
+from workers.training.convolutions import dense_convolutions, fast_convolutions
 from workers.training.determinism import deterministic_algorithms
 from workers.training.losses import chance_loss, validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer
@@ -134,9 +134,11 @@ class _Run:
         self.start = self.last = self.parts.restore_first(continuity.earlier())
 
     def in_fast_forms(self) -> AbstractContextManager[None]:
-        """Train grouped convolutions in a CPU's fastest forms, unless equal runs must have equal bits."""
-        if self.recipe.deterministic or self.data.device.type != "cpu":
+        """Train convolutions in the device's fastest forms, unless equal runs must have equal bits."""
+        if self.recipe.deterministic:
             return nullcontext()
+        if self.data.device.type != "cpu":
+            return dense_convolutions(self.network)
         batch = self.batch_size // self.pieces
         return fast_convolutions(self.network, batch, is_bf16=uses_bf16(self.recipe, self.axes))
 
@@ -182,7 +184,7 @@ class _Run:
     def train_epoch(self, epoch: int) -> EpochReport:
         started = perf_counter()
         self.network.train()
-        train_loss = float(self.advance.epoch(lambda number: self._rate(epoch, number))) / self.steps
+        train_loss = float(self.advance.epoch(self._rates(epoch), self._check)) / self.steps
         if not train_loss <= EXPLOSION * chance_loss(self.data.classes, self.recipe):
             raise Diverged(f"diverged in epoch {epoch}: the loss is {train_loss:g}")
         held_out_loss, accuracy = validate(self.network, self.data, self.recipe, batch=self.validation_batch)
@@ -195,11 +197,14 @@ class _Run:
             resumed_from=self.start.epoch or None if epoch == self.start.epoch + 1 else None,
         )
 
-    def _rate(self, epoch: int, number: int) -> float:
+    def _rates(self, epoch: int) -> list[float]:
+        """Return the learning rate of each of an epoch's steps."""
+        taken, whole = (epoch - 1) * self.steps, self.epochs * self.steps
+        return [learning_rate(self.recipe, (taken + number) / whole) for number in range(self.steps)]
+
+    def _check(self) -> None:
         if self.continuity.is_overdue():
             raise Overdue
-        progress = ((epoch - 1) * self.steps + number) / (self.epochs * self.steps)
-        return learning_rate(self.recipe, progress)
 
 
 def validate(

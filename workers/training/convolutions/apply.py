@@ -7,10 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from search_spaces.layers.convolution import Convolution
-from search_spaces.modules import Network
 from workers.training.convolutions import forms
 from workers.training.convolutions.case import Case, Form, Plan
+from workers.training.convolutions.cases import cases
 from workers.training.convolutions.plans import PLANS, Plans
 
 
@@ -33,7 +32,9 @@ def fast_convolutions(
     """
     changed = []
     precisions: tuple[Literal["fp32", "bf16"], ...] = ("bf16", "fp32") if is_bf16 else ("fp32",)
-    for module, case in _cases(network, batch):
+    for module, case in cases(network, batch):
+        if case.groups == 1:
+            continue
         plan, exact = plans.plan(case, precisions), plans.plan(case, ("fp32",)).forward
         _Replacement(module, case, plan, exact, is_bf16=is_bf16).put_in_place()
         changed.append(module)
@@ -42,28 +43,6 @@ def fast_convolutions(
     finally:
         for module in changed:
             del module.forward
-
-
-def _cases(network: nn.Module, batch: int) -> Iterator[tuple[nn.Module, Case]]:
-    if not isinstance(network, Network):
-        return
-    for node in network.graph.nodes:
-        layer = node.layer
-        if isinstance(layer, Convolution) and layer.groups > 1:
-            channels, *size = node.input_shapes[0]
-            yield (
-                network.get_submodule(node.name),
-                Case(
-                    in_channels=channels,
-                    out_channels=layer.channels,
-                    kernel=layer.kernel,
-                    stride=layer.stride,
-                    dilation=layer.dilations,
-                    groups=layer.groups,
-                    size=tuple(size),
-                    batch=batch,
-                ),
-            )
 
 
 class _Replacement:
