@@ -18,7 +18,7 @@ import torch
 from benchmarks.report import conditions, print_table, write
 from workers.devices import own_stream
 from workers.training.convolutions.case import Case
-from workers.training.convolutions.dense import GUESSES
+from workers.training.convolutions.dense import GUESSES, convolved
 from workers.training.convolutions.forms import widened
 
 BATCH, REPLAYS, ROUNDS = 128, 10, 3
@@ -60,21 +60,7 @@ def timed(case: Case, *, is_dense: bool, is_tried: bool) -> dict[str, float]:
     wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
 
     def there_and_back() -> None:
-        y = torch._convolution(
-            x,
-            widened(case, weight.to(x.dtype), groups),
-            None,
-            [case.stride] * case.axes,
-            case.padding,
-            list(case.dilation),
-            False,
-            [0] * case.axes,
-            groups,
-            is_tried,
-            False,
-            True,
-            True,
-        )
+        y = convolved(case, x, widened(case, weight.to(x.dtype), groups), None, groups, is_tried=is_tried)
         torch.autograd.grad(y, wanted, torch.ones_like(y))
 
     with own_stream(device):

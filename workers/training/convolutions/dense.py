@@ -66,22 +66,41 @@ class _Replacement:
         x, weight = _narrowed(x, x.device), _narrowed(weight, x.device)
         # Inference, which validates, takes its few batches as they come.
         is_tried = torch.is_grad_enabled() and _is_large(case)
-        y: Tensor = torch._convolution(
-            x,
-            widened(case, weight, self._groups),
-            _narrowed(bias, x.device) if isinstance(bias, Tensor) else None,
-            [case.stride] * case.axes,
-            case.padding,
-            list(case.dilation),
-            False,
-            [0] * case.axes,
-            self._groups,
-            is_tried,
-            False,
-            True,
-            torch.backends.cudnn.allow_tf32,
-        )
-        return y
+        wide = widened(case, weight, self._groups)
+        narrow_bias = _narrowed(bias, x.device) if isinstance(bias, Tensor) else None
+        return convolved(case, x, wide, narrow_bias, self._groups, is_tried=is_tried)
+
+
+def convolved(
+    case: Case, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, *, is_tried: bool
+) -> Tensor:
+    """Return a case's output (B, O, *S').
+
+    Args:
+        case: Of the convolution as the architecture has it.
+        x: (B, C, *S).
+        weight: (O, C / groups, *K), widened where `groups` are fewer than the case's.
+        bias: (O,) or none.
+        groups: Of `weight`.
+        is_tried: Whether a GPU's library may try several forms when it meets these shapes for the first time.
+    """
+    stride, nothing = [case.stride] * case.axes, [0] * case.axes
+    y: Tensor = torch._convolution(
+        x,
+        weight,
+        bias,
+        stride,
+        case.padding,
+        list(case.dilation),
+        False,
+        nothing,
+        groups,
+        is_tried,
+        False,
+        True,
+        torch.backends.cudnn.allow_tf32,
+    )
+    return y
 
 
 def _narrowed(tensor: Tensor, device: torch.device) -> Tensor:
