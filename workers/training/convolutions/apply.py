@@ -11,6 +11,7 @@ from workers.training.convolutions import forms
 from workers.training.convolutions.case import Case, Form, Plan
 from workers.training.convolutions.cases import cases
 from workers.training.convolutions.plans import PLANS, Plans
+from workers.training.convolutions.replacing import forward_passes
 
 
 @contextmanager
@@ -20,8 +21,7 @@ def fast_convolutions(
     """Run the network's grouped convolutions in the forms that are fastest here, for as long as it trains.
 
     Weights, their names and, but for rounding, all results stay the same; afterwards the modules are as they
-    were. A convolution that was never met before is measured first,
-    for 0.05 s to 0.3 s.
+    were. A convolution that was never met before is measured first, for 0.05 s to 0.3 s.
 
     Args:
         network: One that was not built from an architecture is left alone.
@@ -30,19 +30,14 @@ def fast_convolutions(
             which validates, stays in fp32.
         plans: What is known of this machine.
     """
-    changed = []
     precisions: tuple[Literal["fp32", "bf16"], ...] = ("bf16", "fp32") if is_bf16 else ("fp32",)
+    replacements = {}
     for module, case in cases(network, batch):
-        if case.groups == 1:
-            continue
-        plan, exact = plans.plan(case, precisions), plans.plan(case, ("fp32",)).forward
-        _Replacement(module, case, plan, exact, is_bf16=is_bf16).put_in_place()
-        changed.append(module)
-    try:
+        if case.groups > 1:
+            plan, exact = plans.plan(case, precisions), plans.plan(case, ("fp32",)).forward
+            replacements[module] = _Replacement(module, case, plan, exact, is_bf16=is_bf16)
+    with forward_passes(replacements):
         yield
-    finally:
-        for module in changed:
-            del module.forward
 
 
 class _Replacement:
@@ -51,9 +46,6 @@ class _Replacement:
     def __init__(self, module: nn.Module, case: Case, plan: Plan, inference: Form, *, is_bf16: bool) -> None:
         self._module, self._case, self._plan, self._inference = module, case, plan, inference
         self._dtype = torch.bfloat16 if is_bf16 else torch.float32
-
-    def put_in_place(self) -> None:
-        self._module.forward = self
 
     def __call__(self, x: Tensor) -> Tensor:
         case, weight, bias = self._case, self._module.weight, self._module.bias

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from workers.training.convolutions.case import Case
 from workers.training.convolutions.cases import cases
 from workers.training.convolutions.forms import widened
+from workers.training.convolutions.replacing import forward_passes
 
 # Beyond so many weights a tap, zeros included, a dense form costs more than it spares.
 MOST_WEIGHTS = 2**15
@@ -32,16 +33,13 @@ def dense_convolutions(network: nn.Module) -> Iterator[None]:
     were. A network that was not built from an architecture is left alone.
     """
     torch.backends.cudnn.benchmark_limit = GUESSES
-    changed = []
-    for module, case in cases(network, 1):
-        if case.axes == 2 and (_is_to_be_dense(case) or _is_large(case)):
-            module.forward = _Replacement(module, case)
-            changed.append(module)
-    try:
+    replacements = {
+        module: _Replacement(module, case)
+        for module, case in cases(network, 1)
+        if case.axes == 2 and (_is_to_be_dense(case) or _is_large(case))
+    }
+    with forward_passes(replacements):
         yield
-    finally:
-        for module in changed:
-            del module.forward
 
 
 def _is_to_be_dense(case: Case) -> bool:
@@ -62,13 +60,13 @@ class _Replacement:
     def __call__(self, x: Tensor) -> Tensor:
         case, weight, bias = self._case, self._module.weight, self._module.bias
         assert isinstance(weight, Tensor)
-        # Narrowed before the weight is widened: half the bytes.
-        x, weight = _narrowed(x, x.device), _narrowed(weight, x.device)
+        # Cast before the weight is widened: half the bytes.
+        x, weight = _as_autocast(x, x.device), _as_autocast(weight, x.device)
         # Inference, which validates, takes its few batches as they come.
         is_tried = torch.is_grad_enabled() and _is_large(case)
         wide = widened(case, weight, self._groups)
-        narrow_bias = _narrowed(bias, x.device) if isinstance(bias, Tensor) else None
-        return convolved(case, x, wide, narrow_bias, self._groups, is_tried=is_tried)
+        cast_bias = _as_autocast(bias, x.device) if isinstance(bias, Tensor) else None
+        return convolved(case, x, wide, cast_bias, self._groups, is_tried=is_tried)
 
 
 def convolved(
@@ -103,7 +101,7 @@ def convolved(
     return y
 
 
-def _narrowed(tensor: Tensor, device: torch.device) -> Tensor:
+def _as_autocast(tensor: Tensor, device: torch.device) -> Tensor:
     """Return what autocast computes with on a device."""
     is_on = torch.is_autocast_enabled(device.type)
     return tensor.to(torch.get_autocast_dtype(device.type)) if is_on else tensor
