@@ -102,7 +102,10 @@ def measured(case: Case) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("torch sees no CUDA device here")
     torch.backends.cudnn.benchmark_limit = GUESSES
     timed(_case(8, 8, 3, 1, 8), is_dense=False, is_tried=False)
     found: list[dict[str, Any]] = [{"case": case, "forms": measured(_case(*case))} for case in CASES]

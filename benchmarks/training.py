@@ -348,6 +348,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the two data sets")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no CUDA device here")
+    if missing := [name for name in FILES.values() if not (options.data / name).exists()]:
+        parser.error(f"--data {options.data} has no {' and no '.join(missing)}")
     names, examples = list(NETWORKS), EXAMPLES if options.device == "cpu" else GPU_EXAMPLES
     if options.quick:
         names, examples = list(QUICK_NETWORKS), QUICK_EXAMPLES
