@@ -33,6 +33,11 @@ CMD ["python", "-m", "nas_service.server"]
 
 FROM base AS worker
 ARG TORCH=cpu
+# On a GPU some kernels are compiled when they are first met.
+RUN if [ "$TORCH" = cuda ]; then \
+        apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY .ci/install-torch .ci/install-torch
 RUN TORCH="$TORCH" .ci/install-torch "$(command -v python)"
 COPY pyproject.toml constraints.txt README.md ./

@@ -3,7 +3,9 @@
 import gc
 import os
 import threading
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -199,6 +201,23 @@ def test_candidates_on_streams_of_their_own_end_with_the_bits_they_have_alone(
     for seed in range(4):
         alone = trained(multi_scale, resident_digits, recipe, seed, epochs=3)[1]
         assert all(torch.equal(alone[name], together[seed][name]) for name in alone)
+
+
+def test_threads_that_begin_while_others_capture_do_not_end_their_captures(
+    multi_scale: Architecture, resident_digits: TrainingData, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(seed: int) -> float:
+        return trained(multi_scale, resident_digits, Recipe(), seed, epochs=1)[0].accuracy
+
+    # Libraries are set up anew in every thread; each begins a little after the one before.
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            futures = []
+            for seed in range(4):
+                futures.append(pool.submit(work, seed))
+                time.sleep(0.01)
+            assert all(future.result() > 0 for future in futures)
+    assert "not captured" not in caplog.text
 
 
 def test_a_worker_s_thread_keeps_one_stream_however_many_candidates_it_trains() -> None:

@@ -7,7 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from nas_service.studies import Recipe
-from workers.training.losses import binary_cross_entropy, focal, training_loss, validation_loss
+from workers.training.losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    focal,
+    training_loss,
+    validation_loss,
+)
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0], [-4.0, 0.0, 4.0]])
 LABELS = torch.tensor([0, 2, 1, 2])
@@ -30,6 +36,20 @@ def test_focal_loss_weighs_down_what_is_easy() -> None:
 def test_focal_loss_with_gamma_zero_is_cross_entropy(smoothing: float) -> None:
     expected = F.cross_entropy(LOGITS, LABELS, label_smoothing=smoothing)
     assert torch.allclose(focal(LOGITS, LABELS, 0.0, smoothing), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_in_few_kernels_is_that_of_torch(smoothing: float) -> None:
+    logits = 5 * torch.randn(8, 10, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(8)
+    gradients = []
+    for loss_of in (cross_entropy, F.cross_entropy):
+        own = logits.clone().requires_grad_()
+        smoothed = {"smoothing" if loss_of is cross_entropy else "label_smoothing": smoothing}
+        loss = loss_of(own, labels, **smoothed)  # type: ignore[operator]
+        (3 * loss).backward()
+        gradients.append((loss.detach(), own.grad))
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_binary_cross_entropy_is_one_class_against_the_rest() -> None:

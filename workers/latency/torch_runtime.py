@@ -11,7 +11,7 @@ from search_spaces.deployment import DeployedNetwork
 from search_spaces.modules.network import Network
 from workers.latency.machine import processor
 from workers.latency.runtime import Example, Run, Runtime
-from workers.training.capturing import CAPTURES, capture
+from workers.training.capturing import capture, launches
 
 # Side-stream runs that CUDA wants before a graph is captured.
 CAPTURE_WARM_UP_RUNS = 3
@@ -66,13 +66,14 @@ def _prepare_on_gpu(network: DeployedNetwork, example: Example) -> Run:
     module, tensor = _module(network).cuda(), torch.from_numpy(example).cuda()
     stream = _capturing_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.inference_mode(), torch.cuda.stream(stream):
-        for _ in range(CAPTURE_WARM_UP_RUNS):
-            module(tensor)
-    torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with CAPTURES, torch.inference_mode(), capture(graph, stream):
-        module(tensor)
+    with launches(tensor.device), torch.inference_mode():
+        with torch.cuda.stream(stream):
+            for _ in range(CAPTURE_WARM_UP_RUNS):
+                module(tensor)
+        torch.cuda.current_stream().wait_stream(stream)
+        with capture(graph, stream):
+            module(tensor)
     return _Replay(graph, (module, tensor))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from workers.training.capturing import CAPTURES, capture
+from workers.training.capturing import capture, launches
 
 log = logging.getLogger("nas.worker")
 # Taken as they come before the capture: libraries choose kernels and optimisers create their state in them.
@@ -55,7 +55,8 @@ class CapturedStep:
         if self._graph is not None:
             self._graph.replay()
         else:
-            self._step()
+            with launches(self._device):
+                self._step()
 
     def close(self) -> None:
         """Let go of the graph and its memory, and of the step, which in turn may hold this one."""
@@ -88,5 +89,5 @@ class CapturedStep:
 
     def _record(self, graph: "torch.cuda.CUDAGraph") -> None:
         stream = torch.cuda.current_stream(self._device)
-        with CAPTURES, capture(graph, stream):
+        with launches(self._device), capture(graph, stream):
             self._step()

@@ -1,5 +1,7 @@
 """Losses of a recipe, always computed on logits."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,12 +24,34 @@ def _loss(logits: Tensor, labels: Tensor, recipe: Recipe, smoothing: float) -> T
         return binary_cross_entropy(logits, labels, smoothing)
     if recipe.loss == "focal":
         return focal(logits, labels, recipe.focal_gamma, smoothing)
+    if logits.device.type == "cuda":
+        return cross_entropy(logits, labels, smoothing)
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def chance_loss(classes: int, recipe: Recipe) -> float:
     """Return the recipe's loss of a guess that gives all classes the same logit, zero."""
     return float(validation_loss(torch.zeros(1, classes), torch.zeros(1, dtype=torch.int64), recipe))
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the softmax cross-entropy as torch does, in half as many kernels: on a GPU each takes 2 us."""
+    targets = _targets(logits, labels, smoothing)
+    loss: Tensor = _CrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        log_shares = F.log_softmax(logits, 1)
+        ctx.save_for_backward(log_shares, targets)
+        return torch.dot(log_shares.view(-1), targets.view(-1)) / -len(logits)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        log_shares, targets = ctx.saved_tensors
+        return log_shares.exp().sub_(targets).mul_(gradients[0] / len(targets)), None
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -42,7 +42,9 @@ class TrainingStep:
         for examples, truth in zip(batch.chunk(self._pieces), labels.chunk(self._pieces), strict=True):
             with autocast(self._recipe, self._axes, batch.device.type):
                 logits = self._forward(examples)
-            loss = training_loss(logits.float(), truth, self._recipe) * (len(truth) / len(labels))
+            loss = training_loss(logits.float(), truth, self._recipe)
+            if self._pieces > 1:
+                loss = loss * (len(truth) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self._optimizer.step()

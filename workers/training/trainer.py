@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -15,8 +15,10 @@ from nas_service.trials import EpochReport, Instruction
 from workers.data.arrays import TrainingData
 from workers.devices import own_stream
 from workers.training.batches import validation_batches
+from workers.training.capturing import launches
 from workers.training.convolutions import dense_convolutions, fast_convolutions
 from workers.training.determinism import deterministic_algorithms
+from workers.training.fused import fused_layers
 from workers.training.losses import chance_loss, validation_loss
 from workers.training.optimisation import learning_rate, make_optimizer
 from workers.training.precision import MEMORY_FORMATS, uses_bf16
@@ -133,14 +135,19 @@ class _Run:
         # Before the first step: what a graph captures are the tensors that are there by then.
         self.start = self.last = self.parts.restore_first(continuity.earlier())
 
-    def in_fast_forms(self) -> AbstractContextManager[None]:
-        """Train convolutions in the device's fastest forms, unless equal runs must have equal bits."""
+    def in_fast_forms(self) -> ExitStack:
+        """Train layers in the device's fastest forms, unless equal runs must have equal bits."""
+        forms = ExitStack()
         if self.recipe.deterministic:
-            return nullcontext()
-        if self.data.device.type != "cpu":
-            return dense_convolutions(self.network)
-        batch = self.batch_size // self.pieces
-        return fast_convolutions(self.network, batch, is_bf16=uses_bf16(self.recipe, self.axes))
+            return forms
+        if self.data.device.type == "cpu":
+            batch, is_bf16 = self.batch_size // self.pieces, uses_bf16(self.recipe, self.axes)
+            forms.enter_context(fast_convolutions(self.network, batch, is_bf16=is_bf16))
+            return forms
+        forms.enter_context(dense_convolutions(self.network, is_recomputed=self.recipe.checkpointing))
+        if self.data.device.type == "cuda" and not self.recipe.checkpointing:
+            forms.enter_context(fused_layers(self.network, self.data.device))
+        return forms
 
     def until_told(self, on_epoch: Callable[[EpochReport], Instruction]) -> TrainingResult:
         self.began = perf_counter() - self.last.seconds
@@ -227,4 +234,6 @@ def predictions(
     """Yield (B, classes) logits and (B,) labels of the validation part in order, so many at once."""
     network.eval()
     for examples, labels in validation_batches(data, batch, recipe.normalisation):
-        yield network(examples), labels
+        with launches(data.device):
+            logits = network(examples)
+        yield logits, labels

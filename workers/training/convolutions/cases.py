@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from search_spaces.graph import Graph
 from search_spaces.layers.convolution import Convolution
 from search_spaces.modules import Network
 from workers.training.convolutions.case import Case
@@ -11,13 +12,19 @@ from workers.training.convolutions.case import Case
 
 def cases(network: nn.Module, batch: int) -> Iterator[tuple[nn.Module, Case]]:
     """Yield each convolution's module and case; none of a network that no architecture describes."""
-    if not isinstance(network, Network):
-        return
-    for node in network.graph.nodes:
+    if isinstance(network, Network):
+        for index, case in node_cases(network.graph, batch).items():
+            yield network.get_submodule(network.graph.nodes[index].name), case
+
+
+def node_cases(graph: Graph, batch: int) -> dict[int, Case]:
+    """Return the case of each node that is a convolution."""
+    found = {}
+    for index, node in enumerate(graph.nodes):
         layer = node.layer
         if isinstance(layer, Convolution):
             channels, *size = node.input_shapes[0]
-            case = Case(
+            found[index] = Case(
                 in_channels=channels,
                 out_channels=layer.channels,
                 kernel=layer.kernel,
@@ -27,4 +34,4 @@ def cases(network: nn.Module, batch: int) -> Iterator[tuple[nn.Module, Case]]:
                 size=tuple(size),
                 batch=batch,
             )
-            yield network.get_submodule(node.name), case
+    return found

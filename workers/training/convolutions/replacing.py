@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def forward_passes(replacements: Mapping[nn.Module, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+def forward_passes(replacements: Mapping[nn.Module, Callable[..., Tensor]]) -> Iterator[None]:
     """Run modules by other forward passes; afterwards they are as they were, and so are weights and names."""
     for module, forward in replacements.items():
         module.forward = forward

@@ -1,0 +1,5 @@
+"""Pooling, batch normalisation and activation of images in one operation, on a GPU."""
+
+from workers.training.fused.apply import fused_layers
+
+__all__ = ["fused_layers"]

@@ -1,0 +1,133 @@
+"""Training a network with chains of its layers computed as one operation each, on a GPU.
+
+Pooling, batch normalisation and activation of a small map are some ten kernels there and back, each of which
+reads or writes whole maps: more than half of a step of a network of two convolutions (H100,
+docs/decisions/0011). As one operation they are six, and full maps are read once and written once.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.graph import Graph
+from search_spaces.layers.normalisation import BatchNorm
+from search_spaces.layers.pointwise import Activation
+from search_spaces.layers.reduction import Pool
+from search_spaces.modules import Network
+from workers.training.convolutions.replacing import forward_passes
+
+log = logging.getLogger("nas.worker")
+AXES = 2
+WINDOW = 2
+
+
+@contextmanager
+def fused_layers(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Train a network's chains of pooling, batch normalisation and activation as one operation each.
+
+    Weights, statistics, their names and, but for rounding, all results stay the same; afterwards the modules
+    are as they were. A network that was not built from an architecture, or is not one of images, is left
+    alone, and so is every network where Triton cannot compile.
+    """
+    replacements: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    operation = operation_of(device) if isinstance(network, Network) else None
+    if operation is not None:
+        assert isinstance(network, Network)
+        for indices in chains(network.graph):
+            replacements |= _replaced(network, indices, operation)
+    with forward_passes(replacements):
+        yield
+
+
+def chains(graph: Graph) -> Iterator[list[int]]:
+    """Yield nodes that follow one another and are computed at once: [pool], [norm], [activation].
+
+    Each begins with a maximum pool of 2x2 or a batch normalisation of an image; what follows is part of it if
+    it is the only reader of what comes before.
+    """
+    readers = Counter(source for node in graph.nodes for source in node.inputs)
+    following = {node.inputs[0]: index for index, node in enumerate(graph.nodes) if len(node.inputs) == 1}
+    taken: set[int] = set()
+    for index, node in enumerate(graph.nodes):
+        if index in taken or len(node.shape) != AXES + 1 or not isinstance(node.layer, (Pool, BatchNorm)):
+            continue
+        if isinstance(node.layer, Pool) and not _is_plain(node.layer):
+            continue
+        chain, wanted = [index], [BatchNorm, Activation] if isinstance(node.layer, Pool) else [Activation]
+        for kind in wanted:
+            after = following.get(chain[-1])
+            if after is None or readers[chain[-1]] > 1 or not isinstance(graph.nodes[after].layer, kind):
+                break
+            chain.append(after)
+        taken.update(chain)
+        yield chain
+
+
+def _is_plain(pool: Pool) -> bool:
+    kernel = pool.kernel if isinstance(pool.kernel, tuple) else (pool.kernel,)
+    return pool.function == "max" and set(kernel) == {pool.stride} == {WINDOW}
+
+
+def _replaced(
+    network: Network, indices: Sequence[int], operation: ModuleType
+) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
+    """Return the forward passes of a chain's modules: the first computes everything, the others nothing."""
+    nodes = [network.graph.nodes[index] for index in indices]
+    modules = [network.get_submodule(node.name) for node in nodes]
+    norm = next((module for module in modules if isinstance(module, nn.BatchNorm2d)), None)
+    activation = nodes[-1].layer.function if isinstance(nodes[-1].layer, Activation) else "none"
+    chain = operation.Chain(isinstance(nodes[0].layer, Pool), norm, activation)
+    # Its mode tells whether batch statistics are wanted; validation takes the modules' own way.
+    decisive = norm or modules[0]
+
+    def first(x: Tensor) -> Tensor:
+        if decisive.training and torch.is_grad_enabled():
+            y: Tensor = operation.run(chain, x)
+            return y
+        return _own(modules[0], x)
+
+    def other(module: nn.Module) -> Callable[[Tensor], Tensor]:
+        def forward(x: Tensor) -> Tensor:
+            return x if decisive.training and torch.is_grad_enabled() else _own(module, x)
+
+        return forward
+
+    return {modules[0]: first, **{module: other(module) for module in modules[1:]}}
+
+
+def _own(module: nn.Module, x: Tensor) -> Tensor:
+    y: Tensor = type(module).forward(module, x)
+    return y
+
+
+@cache
+def operation_of(device: torch.device) -> ModuleType | None:
+    """Return the module of the operation once it has run on a device; None, and say why, where it cannot.
+
+    The usual kernels are compiled meanwhile, for a second or two; triton keeps them for later processes.
+    """
+    try:
+        from workers.training.fused import operation
+
+        norm = nn.BatchNorm2d(16, device=device)
+        for is_pooled, own, function in (
+            (True, None, "none"),
+            (True, norm, "none"),
+            (True, norm, "relu"),
+            (False, norm, "relu"),
+        ):
+            chain = operation.Chain(is_pooled, own, function)
+            x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
+            operation.run(chain, x).sum().backward()  # type: ignore[no-untyped-call]
+    # Triton may be missing, or its compiler, or the device may be too old: training goes on without it.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        log.warning("pooling and normalisation are trained layer by layer: %s", reason)
+        return None
+    return operation
