@@ -1,6 +1,7 @@
 """Where and with what a benchmark ran, and how its figures are kept."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -31,8 +32,17 @@ def write(name: str, content: dict[str, Any]) -> Path:
     """Write a result file and return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_with_nulls(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
+
+
+def _with_nulls(content: Any) -> Any:
+    """Return the same with null for what is no number: JSON has no NaN."""
+    if isinstance(content, dict):
+        return {key: _with_nulls(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_with_nulls(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def print_table(headers: list[str], rows: list[list[str]]) -> None:
