@@ -20,6 +20,7 @@ from search_spaces.layers.normalisation import BatchNorm
 from search_spaces.layers.pointwise import Activation
 from search_spaces.layers.reduction import Pool
 from search_spaces.modules import Network
+from workers.training.capturing import launches
 from workers.training.convolutions.replacing import forward_passes
 
 log = logging.getLogger("nas.worker")
@@ -116,15 +117,12 @@ def operation_of(device: torch.device) -> ModuleType | None:
         from workers.training.fused import operation
 
         norm = nn.BatchNorm2d(16, device=device)
-        for is_pooled, own, function in (
-            (True, None, "none"),
-            (True, norm, "none"),
-            (True, norm, "relu"),
-            (False, norm, "relu"),
-        ):
-            chain = operation.Chain(is_pooled, own, function)
-            x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
-            operation.run(chain, x).sum().backward()  # type: ignore[no-untyped-call]
+        usual = ((True, None, "none"), (True, norm, "none"), (True, norm, "relu"), (False, norm, "relu"))
+        with launches(device):
+            for is_pooled, own, function in usual:
+                x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
+                y = operation.run(operation.Chain(is_pooled, own, function), x)
+                y.sum().backward()  # type: ignore[no-untyped-call]
     # Triton may be missing, or its compiler, or the device may be too old: training goes on without it.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
