@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 # Memory of one candidate with its graph and the libraries' work space: a guess, six times a small network's;
 # corrected downwards when candidates turn out not to fit together.
 CANDIDATE_BYTES = 2 * 2**30
-# Multiprocessors that it keeps busy: on an H100 four at once fill the GPU, and eight get in each other's way.
+# Multiprocessors that it keeps busy: on an H100 four at once do 1.5 times as much as one, eight 1.6 times.
 CANDIDATE_MULTIPROCESSORS = 32
 MOST_AT_ONCE = 8
 

@@ -10,7 +10,7 @@ _LAUNCHES = threading.RLock()
 
 
 def launches(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context for launching kernels one by one: meanwhile no other thread captures a graph.
+    """Return a context for launching kernels one by one, or capturing a graph: one thread at a time does so.
 
     A library that is set up for the first time in a thread, loads a kernel, or tries several forms may wait
     for the whole device: that fails, and ends the capture, while another thread is capturing. Replaying a

@@ -220,9 +220,10 @@ def validate(
     """Return (mean loss without label smoothing, accuracy) on the validation part, always in fp32."""
     loss = torch.zeros((), device=data.device)
     correct = torch.zeros((), dtype=torch.int64, device=data.device)
-    for logits, labels in predictions(network, data, recipe, batch=batch):
-        loss += validation_loss(logits, labels, recipe) * len(labels)
-        correct += (logits.argmax(1) == labels).sum()
+    with launches(data.device):
+        for logits, labels in predictions(network, data, recipe, batch=batch):
+            loss += validation_loss(logits, labels, recipe) * len(labels)
+            correct += (logits.argmax(1) == labels).sum()
     count = len(data.validation)
     return float(loss) / count, int(correct) / count
 

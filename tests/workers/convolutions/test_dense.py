@@ -66,7 +66,7 @@ def test_outputs_and_gradients_are_those_of_the_plain_network(kind: str) -> None
     plain = outcome(network)
     names = list(network.state_dict())
     with dense_convolutions(network):
-        assert "forward" in vars(network)
+        assert any("forward" in vars(module) for module in network.modules())
         assert_close(outcome(network), plain)
     assert list(network.state_dict()) == names
     assert not any("forward" in vars(module) for module in network.modules())
@@ -86,7 +86,7 @@ def test_every_pass_takes_the_weights_of_its_time(kind: str) -> None:
 
 def test_a_pass_that_was_interrupted_leaves_nothing_behind() -> None:
     network = pyramids()
-    # The second convolution of the first stage waits for its share when the third fails.
+    # Weights and outputs of what follows wait when this one fails.
     third = network.get_submodule("stage1.branch3.conv1")
     with dense_convolutions(network):
         whole, third.forward = third.forward, lambda _: 1 / 0
@@ -140,6 +140,15 @@ def blocks(network: Network) -> list[tuple[list[str], tuple[int, ...]]]:
     ]
 
 
+def test_convolutions_that_stay_in_groups_are_not_merged() -> None:
+    wide = {"branches": [conv(400, 1, groups=8)] * 2, "channels": 400, "fusion": "add"}
+    assert [shape for _, shape in blocks(network_of({"branches": [conv(400)], "channels": 400}, wide))] == [
+        (400, 1, 3, 3),
+        (400, 50, 1, 1),
+        (400, 50, 1, 1),
+    ]
+
+
 def test_branches_stay_apart_where_one_would_grow_too_much() -> None:
     # As one, the many 1x1 convolutions would be 9x9 ones.
     network = network_of({"branches": [conv(60, 1), conv(4, 9)], "channels": 64})
@@ -163,10 +172,39 @@ def test_a_mixed_precision_stays_one() -> None:
     assert torch.allclose(dense.float(), plain.float(), rtol=0.1, atol=0.1)
 
 
-def test_frozen_weights_get_no_gradient() -> None:
+def test_nothing_goes_back_into_frozen_stages() -> None:
     network = pyramids()
-    frozen = network.get_submodule("stage1.branch1.conv1")
-    frozen.requires_grad_(requires_grad=False)
+    # Of the second stage's convolutions, which are computed as one, the other goes on learning.
+    frozen = [
+        *network.get_submodule("stage1").parameters(),
+        network.get_submodule("stage2.branch1.conv1").weight,
+    ]
+    for parameter in frozen:
+        parameter.requires_grad_(requires_grad=False)
+    plain = outcome(network)
+    seen = {}
+
+    def keep(name: str) -> Any:
+        return lambda module, inputs, output: seen.update({name: output.requires_grad})
+
+    for stage in ("stage1", "stage2"):
+        network.get_submodule(f"{stage}.branch2.conv1").register_forward_hook(keep(stage))
+    with dense_convolutions(network):
+        assert_close(outcome(network), plain)
+    assert seen == {"stage1": False, "stage2": True}
+
+
+def test_a_map_that_something_else_reads_too_is_its_own() -> None:
+    # Of the two convolutions only the larger one's output is read by a second one.
+    stages = [
+        {
+            "branches": [conv(4, 3), [{"op": "conv", "channels": 4, "kernel": 5}, *conv(4, 3)]],
+            "channels": 8,
+        },
+        {"branches": [conv(4, 3), conv(4, 5)], "channels": 8, "fusion": "concat_project"},
+    ]
+    network = network_of(*stages)
+    assert [len(names) for names, _ in blocks(network)] == [2, 1, 2, 1]
     plain = outcome(network)
     with dense_convolutions(network):
         assert_close(outcome(network), plain)

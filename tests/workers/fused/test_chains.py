@@ -1,6 +1,8 @@
 """Which layers of a network are computed at once, and what becomes of them where that is impossible."""
 
 import logging
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -55,12 +57,31 @@ def test_only_batch_normalisation_of_images_is_part_of_a_chain() -> None:
 def test_without_a_compiler_layers_are_trained_one_by_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "triton", None)
-    monkeypatch.delitem(__import__("sys").modules, "workers.training.fused.kernels", raising=False)
-    monkeypatch.delitem(__import__("sys").modules, "workers.training.fused.operation", raising=False)
-    apply.operation_of.cache_clear()
+    # As where it is not installed, whatever another test has loaded.
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for name in ("kernels", "operation"):
+        monkeypatch.delitem(sys.modules, f"workers.training.fused.{name}", raising=False)
+        monkeypatch.delattr(f"workers.training.fused.{name}", raising=False)
+    monkeypatch.setattr(apply, "_OPERATIONS", {})
     network = network_of(stage(downsample="max"))
-    with caplog.at_level(logging.WARNING, logger="nas.worker"), fused_layers(network, torch.device("cpu")):
-        assert not any("forward" in vars(module) for module in network.modules())
-    apply.operation_of.cache_clear()
-    assert "layer by layer: import of triton halted" in caplog.text
+    for _ in range(2):
+        with caplog.at_level(logging.WARNING), fused_layers(network, torch.device("cpu")):
+            assert not any("forward" in vars(module) for module in network.modules())
+    assert caplog.text.count("layer by layer: import of triton halted") == 1
+
+
+def test_a_moment_without_memory_is_not_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([torch.OutOfMemoryError("full"), sys])
+
+    def tried(device: torch.device) -> ModuleType:
+        answer = next(answers)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(apply, "_OPERATIONS", {})
+    monkeypatch.setattr(apply, "_tried", tried)
+    with pytest.raises(torch.OutOfMemoryError):
+        apply.operation_of(torch.device("cpu"))
+    assert apply.operation_of(torch.device("cpu")) is sys
+    assert apply.operation_of(torch.device("cpu")) is sys

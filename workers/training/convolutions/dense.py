@@ -2,11 +2,11 @@
 
 Of grouped convolutions cuDNN runs one group after the other, or compiles a kernel: for a depthwise one that
 takes 1 s to 4 s in each thread, and each candidate brings shapes that were never met before. As a dense one,
-with zeros between the groups, it takes 0.4 to 2 times as long a step and no compilation. Branches that begin
-with convolutions of the same map are computed as a single one of the largest kernel: 1.2 to 2.6 times as
+with zeros between the groups, it takes 0.2 to 2 times as long a step and no compilation. Branches that begin
+with convolutions of the same map are computed as a single one of the largest kernel: 1.2 to 2.7 times as
 fast, for kernels of few channels leave a GPU idle. For kernels of 5 and more taps an axis the form that cuDNN
-takes by itself for the forward pass is up to five times slower than its best; trying a few of them takes
-0.05 s (H100, batches of 128; `benchmarks.gpu_convolutions`).
+takes by itself for the forward pass is not its best: there and back it takes up to twice as long as with one
+of a few that are tried, for 0.05 s (H100, batches of 128; `benchmarks.gpu_layers`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +36,8 @@ MOST_PLACED = 2**18
 LARGE = 5
 GUESSES = 4
 Forward = Callable[..., Tensor]
+# Numbers of the nodes of convolutions that are computed as one.
+_Nodes = tuple[int, ...]
 
 
 @contextmanager
@@ -53,16 +55,14 @@ def dense_convolutions(network: nn.Module, *, is_recomputed: bool = False) -> It
     torch.backends.cudnn.benchmark_limit = GUESSES
     replacements: dict[nn.Module, Forward] = {}
     if isinstance(network, Network):
-        blocks = _apart(network) if is_recomputed else _together(network)
-        shares = [[block] for block in blocks] if is_recomputed else [blocks] if blocks else []
-        for share in shares:
-            replacements |= _Convolutions(network, share).forward_passes()
+        parts = _together(network)
+        if is_recomputed:
+            for part in _apart(network):
+                replacements |= _Convolutions(network, [part]).forward_passes()
+        elif parts:
+            replacements |= _Convolutions(network, parts).forward_passes()
     with forward_passes(replacements):
         yield
-
-
-# Nodes of convolutions that are computed as one.
-_Nodes = tuple[int, ...]
 
 
 def _apart(network: Network) -> list[tuple[_Nodes, Block]]:
@@ -78,11 +78,12 @@ def _together(network: Network) -> list[tuple[_Nodes, Block]]:
     cases = {index: case for index, case in node_cases(graph, 1).items() if case.axes == 2}
 
     def kind(index: int) -> tuple[object, ...]:
+        """Return what convolutions have in common that can be computed as one."""
         node, case = graph.nodes[index], cases[index]
         assert isinstance(node.layer, Convolution)
-        is_centred = all(taps % 2 for taps in case.kernel) and set(case.dilation) == {1}
-        # Alone, if it cannot be in the middle of a larger kernel.
-        return (node.inputs[0], case.stride, node.layer.bias, -1 if is_centred else index)
+        fits_into_a_larger_one = all(taps % 2 for taps in case.kernel) and set(case.dilation) == {1}
+        own = -1 if fits_into_a_larger_one else index
+        return (node.inputs[0], case.stride, node.layer.bias, own)
 
     for _, siblings in groupby(sorted(cases, key=kind), key=kind):
         nodes = tuple(siblings)
@@ -112,12 +113,12 @@ def _is_special(case: Case) -> bool:
 
 
 def _is_to_be_merged(block: Block) -> bool:
-    apart = sum(case.in_channels * case.out_channels * prod(case.kernel) for case in block.cases)
-    return prod(block.shape) <= min(MOST_MERGED, MOST_GROWTH * apart)
+    apart = sum(_alone(case).size for case in block.cases)
+    return block.size <= min(MOST_MERGED, MOST_GROWTH * apart)
 
 
 class _Convolutions:
-    """Forward passes of a network's convolutions whose weights are placed together, once a pass.
+    """Forward passes of a network's convolutions whose weights are placed together, when the first one runs.
 
     Args:
         network: Whose they are.
@@ -145,15 +146,7 @@ class _Convolutions:
                 found[module] = self._forward(number, place, is_whole=concat is not None)
             if concat is not None:
                 found[concat] = lambda *maps: maps[0]
-        if len(self._nodes) > 1:
-            found[self._network] = self._begun
         return found
-
-    def _begun(self, x: Tensor) -> Tensor:
-        # What an interrupted pass has left is not of this one.
-        self._placed.clear()
-        self._waiting.clear()
-        return type(self._network).forward(self._network, x)
 
     def _forward(self, number: int, place: int, *, is_whole: bool) -> Forward:
         """Return a convolution's pass: the first of a block computes it for all.
@@ -168,10 +161,9 @@ class _Convolutions:
         def forward(x: Tensor) -> Tensor:
             if place == 0:
                 y = self._computed(number, x)
-                nodes = self._nodes[number]
                 widths = [case.out_channels for case in self._blocks[number].cases]
-                maps = [y] * len(nodes) if is_whole else torch.split(y, widths, 1) if len(nodes) > 1 else [y]
-                self._waiting |= dict(zip(nodes, maps, strict=True))
+                maps = [y] * len(widths) if is_whole or len(widths) == 1 else torch.split(y, widths, 1)
+                self._waiting |= dict(zip(self._nodes[number], maps, strict=True))
             return self._waiting.pop(node)
 
         return forward

@@ -1,11 +1,13 @@
 """Weights of convolutions put where other convolutions, which compute the same, want them.
 
-All weights of a network are placed at once, by one gather: convolution by convolution it would take some ten
-kernels each, of a few microseconds, in every step.
+All weights of a network are placed at once: to cast, widen and put them side by side one convolution after
+the other would take several kernels of a few microseconds each, in every step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -40,32 +42,26 @@ class Block:
         outputs = sum(case.out_channels for case in self.cases)
         return (outputs, self.cases[0].in_channels // self.groups, *self.kernel)
 
-    def places(self, numbers: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-        """Return (O, *K, C / groups) of the numbers of the weights' elements, -1 where there is none.
+    @property
+    def size(self) -> int:
+        """Elements of its weight, zeros included."""
+        return prod(self.shape)
 
-        Args:
-            numbers: (O, *K, C / groups) of each case's own weight.
-        """
-        outputs, inputs, *kernel = self.shape
-        wide = np.full((outputs, *kernel, inputs), -1)
+    def positions(self) -> Iterator[np.ndarray[Any, Any]]:
+        """Yield for each case where in this block's weight the elements of its own lie; channels last."""
+        _, inputs, height, width = self.shape
         first = 0
-        for case, own in zip(self.cases, numbers, strict=True):
-            target = wide[first : first + case.out_channels]
+        for case in self.cases:
+            rows, taps_down, taps_across, columns = np.ogrid[tuple(slice(side) for side in _last(case))]
+            down, across = ((most - taps) // 2 for most, taps in zip(self.kernel, case.kernel, strict=True))
+            group = rows // case.outputs_a_group % (case.groups // self.groups)
+            line = ((first + rows) * height + down + taps_down) * width + across + taps_across
+            yield (line * inputs + group * case.inputs_a_group + columns).ravel()
             first += case.out_channels
-            middle = [
-                slice((most - taps) // 2, (most - taps) // 2 + taps)
-                for most, taps in zip(kernel, case.kernel, strict=True)
-            ]
-            for group in range(case.groups):
-                rows = slice(group * case.outputs_a_group, (group + 1) * case.outputs_a_group)
-                start = group % (case.groups // self.groups) * case.inputs_a_group
-                columns = slice(start, start + case.inputs_a_group)
-                target[(rows, *middle, columns)] = own[rows]
-        return wide
 
 
 class Placing:
-    """Gathers the weights of blocks from those of their convolutions.
+    """Puts the weights of convolutions into those of the blocks that compute them.
 
     Args:
         blocks: Of convolutions over two axes.
@@ -73,58 +69,69 @@ class Placing:
     """
 
     def __init__(self, blocks: Sequence[Block], device: torch.device) -> None:
+        self.blocks = tuple(blocks)
         self.cases = [case for block in blocks for case in block.cases]
-        self.shapes = [block.shape for block in blocks]
-        sizes = [int(np.prod(case.weight_shape)) for case in self.cases]
-        starts = np.cumsum([0, *sizes])
-        numbers = iter(
-            np.arange(start, start + size).reshape(_last(case.weight_shape))
-            for case, start, size in zip(self.cases, starts, sizes, strict=False)
-        )
-        wide = [block.places([next(numbers) for _ in block.cases]).ravel() for block in blocks]
-        # What has no weight reads the zero behind all of them.
-        zero = int(starts[-1])
-        index = [np.append(places, np.full(-len(places) % ALIGNMENT, -1)) for places in wide]
-        self._index = torch.from_numpy(np.where((all_ := np.concatenate(index)) < 0, zero, all_)).to(device)
-        self._parts = [len(places) for places in index]
-        gradients = np.concatenate(wide)
-        positions = np.empty(zero, dtype=np.int64)
-        positions[gradients[gradients >= 0]] = np.nonzero(gradients >= 0)[0]
-        self._positions = torch.from_numpy(positions).to(device)
-        self._sizes, self._zero = sizes, torch.zeros(1, device=device)
+        self._room = [-(-block.size // ALIGNMENT) * ALIGNMENT for block in blocks]
+        self._sizes = [prod(case.weight_shape) for case in self.cases]
+        # Of each element of the weights, in a row of all blocks with room for alignment, and in one without.
+        self._positions = _in_a_row(blocks, self._room).to(device)
+        self._origins = _in_a_row(blocks, [block.size for block in blocks]).to(device)
 
     def placed(self, weights: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Return the blocks' weights, channels last, from those of all cases; gradients go back."""
+        """Return the blocks' weights, channels last, from those of all cases; gradients go back.
+
+        A block of frozen weights alone has no gradient.
+        """
         found: tuple[Tensor, ...] = _Placed.apply(self, dtype, *weights)  # type: ignore[no-untyped-call]
         return found
 
-    def forth(self, weights: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-        """Gather the blocks' weights."""
-        flat = torch.cat([*(_row(weight) for weight in weights), self._zero])
-        parts = torch.split(flat.to(dtype).index_select(0, self._index), self._parts)
-        return [_unrolled(part, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+    def forward(self, weights: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+        """Return the blocks' weights."""
+        flat = torch.cat([_row(weight) for weight in weights]).to(dtype)
+        row = flat.new_zeros(sum(self._room)).index_copy_(0, self._positions, flat)
+        parts = torch.split(row, self._room)
+        return [_unrolled(part, block.shape) for part, block in zip(parts, self.blocks, strict=True)]
 
-    def back(self, gradients: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-        """Gather the cases' gradients from those of the blocks."""
-        flat = torch.cat([_row(gradient) for gradient in gradients])
-        parts = torch.split(flat.index_select(0, self._positions).to(dtype), self._sizes)
+    def backward(self, gradients: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+        """Return the gradients of the cases' weights from those of the blocks'."""
+        row = torch.cat([_row(gradient) for gradient in gradients])
+        parts = torch.split(row.index_select(0, self._origins).to(dtype), self._sizes)
         return [_unrolled(part, case.weight_shape) for part, case in zip(parts, self.cases, strict=True)]
+
+    def frozen(self, are_trained: Sequence[bool]) -> list[bool]:
+        """Return of each block whether none of its cases' weights is trained."""
+        trained = iter(are_trained)
+        # All are taken, also behind one that is trained.
+        return [not any(tuple(next(trained) for _ in block.cases)) for block in self.blocks]
 
 
 class _Placed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, placing: Placing, dtype: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
         ctx.placing, ctx.dtype = placing, weights[0].dtype
-        return tuple(placing.forth(weights, dtype))
+        placed = placing.forward(weights, dtype)
+        frozen = placing.frozen(ctx.needs_input_grad[2:])
+        ctx.mark_non_differentiable(
+            *(weight for weight, is_out in zip(placed, frozen, strict=True) if is_out)
+        )
+        return tuple(placed)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, None, *ctx.placing.back(gradients, ctx.dtype))
+        return (None, None, *ctx.placing.backward(gradients, ctx.dtype))
 
 
-def _last(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return (O, *K, C) of (O, C, *K): the order of memory with channels last."""
-    return (shape[0], *shape[2:], shape[1])
+def _in_a_row(blocks: Sequence[Block], room: Sequence[int]) -> Tensor:
+    """Return the positions of all weights' elements in a row of blocks that each have so much room."""
+    starts = accumulate(room, initial=0)
+    found = [start + own for start, block in zip(starts, blocks, strict=False) for own in block.positions()]
+    return torch.from_numpy(np.concatenate(found))
+
+
+def _last(case: Case) -> tuple[int, ...]:
+    """Return (O, *K, C / groups) of a case's weight: its order in memory with channels last."""
+    outputs, inputs, *kernel = case.weight_shape
+    return (outputs, *kernel, inputs)
 
 
 def _row(weight: Tensor) -> Tensor:
@@ -134,5 +141,5 @@ def _row(weight: Tensor) -> Tensor:
 
 def _unrolled(row: Tensor, shape: Sequence[int]) -> Tensor:
     """See the beginning of a row as (O, C, *K) with channels last."""
-    last = _last(shape)
-    return row[: int(np.prod(last))].view(last).movedim(-1, 1)
+    outputs, inputs, *kernel = shape
+    return row[: prod(shape)].view(outputs, *kernel, inputs).movedim(-1, 1)

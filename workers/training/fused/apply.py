@@ -2,14 +2,14 @@
 
 Pooling, batch normalisation and activation of a small map are some ten kernels there and back, each of which
 reads or writes whole maps: more than half of a step of a network of two convolutions (H100,
-docs/decisions/0011). As one operation they are six, and full maps are read once and written once.
+docs/decisions/0011). As one operation they are six, and where there is pooling the full map is read once and
+its gradient written once.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from types import ModuleType
 
 import torch
@@ -26,6 +26,9 @@ from workers.training.convolutions.replacing import forward_passes
 log = logging.getLogger("nas.worker")
 AXES = 2
 WINDOW = 2
+Forward = Callable[[Tensor], Tensor]
+# The operation by device, once it was tried there; none where it cannot run.
+_OPERATIONS: dict[torch.device, ModuleType | None] = {}
 
 
 @contextmanager
@@ -34,9 +37,9 @@ def fused_layers(network: nn.Module, device: torch.device) -> Iterator[None]:
 
     Weights, statistics, their names and, but for rounding, all results stay the same; afterwards the modules
     are as they were. A network that was not built from an architecture, or is not one of images, is left
-    alone, and so is every network where Triton cannot compile.
+    alone, and so is every network where triton cannot compile.
     """
-    replacements: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    replacements: dict[nn.Module, Forward] = {}
     operation = operation_of(device) if isinstance(network, Network) else None
     if operation is not None:
         assert isinstance(network, Network)
@@ -75,31 +78,35 @@ def _is_plain(pool: Pool) -> bool:
     return pool.function == "max" and set(kernel) == {pool.stride} == {WINDOW}
 
 
-def _replaced(
-    network: Network, indices: Sequence[int], operation: ModuleType
-) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
-    """Return the forward passes of a chain's modules: the first computes everything, the others nothing."""
+def _replaced(network: Network, indices: Sequence[int], operation: ModuleType) -> dict[nn.Module, Forward]:
+    """Return the forward passes of a chain's modules: its norm, or else its pool, computes everything."""
     nodes = [network.graph.nodes[index] for index in indices]
     modules = [network.get_submodule(node.name) for node in nodes]
+    pool = modules[0] if isinstance(nodes[0].layer, Pool) else None
     norm = next((module for module in modules if isinstance(module, nn.BatchNorm2d)), None)
     activation = nodes[-1].layer.function if isinstance(nodes[-1].layer, Activation) else "none"
-    chain = operation.Chain(isinstance(nodes[0].layer, Pool), norm, activation)
-    # Its mode tells whether batch statistics are wanted; validation takes the modules' own way.
-    decisive = norm or modules[0]
+    chain = operation.Chain(pool is not None, norm, activation)
+    # A frozen norm is told that it is not in training when it is called, not before: it decides by itself.
+    computing = norm or modules[0]
 
-    def first(x: Tensor) -> Tensor:
-        if decisive.training and torch.is_grad_enabled():
+    def is_fused() -> bool:
+        return computing.training and torch.is_grad_enabled()
+
+    def everything(x: Tensor) -> Tensor:
+        if is_fused():
             y: Tensor = operation.run(chain, x)
             return y
-        return _own(modules[0], x)
+        return _own(computing, _own(pool, x) if pool is not None and pool is not computing else x)
 
-    def other(module: nn.Module) -> Callable[[Tensor], Tensor]:
-        def forward(x: Tensor) -> Tensor:
-            return x if decisive.training and torch.is_grad_enabled() else _own(module, x)
+    def behind(x: Tensor) -> Tensor:
+        return x if is_fused() else _own(modules[-1], x)
 
-        return forward
-
-    return {modules[0]: first, **{module: other(module) for module in modules[1:]}}
+    found: dict[nn.Module, Forward] = {computing: everything}
+    if pool is not None and pool is not computing:
+        found[pool] = lambda x: x
+    if activation != "none":
+        found[modules[-1]] = behind
+    return found
 
 
 def _own(module: nn.Module, x: Tensor) -> Tensor:
@@ -107,22 +114,37 @@ def _own(module: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-@cache
 def operation_of(device: torch.device) -> ModuleType | None:
-    """Return the module of the operation once it has run on a device; None, and say why, where it cannot.
+    """Return the module of the operation if it runs on a device; None, and say why once, if it cannot.
 
-    The usual kernels are compiled meanwhile, for a second or two; triton keeps them for later processes.
+    The usual kernels are compiled at the first call, for a second or two; triton keeps them for later
+    processes.
+
+    Raises:
+        torch.OutOfMemoryError: There is no memory left to try it; the next call tries again.
     """
+    with launches(device):
+        if device not in _OPERATIONS:
+            _OPERATIONS[device] = _tried(device)
+        return _OPERATIONS[device]
+
+
+def _tried(device: torch.device) -> ModuleType | None:
     try:
         from workers.training.fused import operation
 
         norm = nn.BatchNorm2d(16, device=device)
-        usual = ((True, None, "none"), (True, norm, "none"), (True, norm, "relu"), (False, norm, "relu"))
-        with launches(device):
-            for is_pooled, own, function in usual:
-                x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
-                y = operation.run(operation.Chain(is_pooled, own, function), x)
-                y.sum().backward()  # type: ignore[no-untyped-call]
+        for is_pooled, own, function in (
+            (True, None, "none"),
+            (True, norm, "none"),
+            (True, norm, "relu"),
+            (False, norm, "relu"),
+        ):
+            x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
+            y = operation.run(operation.Chain(is_pooled, own, function), x)
+            y.sum().backward()  # type: ignore[no-untyped-call]
+    except torch.OutOfMemoryError:
+        raise
     # Triton may be missing, or its compiler, or the device may be too old: training goes on without it.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from workers.training.fused import kernels
 
 TILE = {"ROWS": kernels.ROWS, "CHANNELS": kernels.CHANNELS}
-SUMS = {"SHARES": kernels.SHARES, "CHANNELS": kernels.CHANNELS, "num_warps": 8}
-# Programs of all blocks of channels together keep a GPU busy; fewer shares are added up sooner.
-FEWEST_SHARES = 64
+SUMS = {"PARTS": kernels.PARTS, "CHANNELS": kernels.CHANNELS, "num_warps": 8}
+# Programs of all blocks of channels together keep a GPU busy; fewer parts are added up sooner.
+FEWEST_PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,13 @@ def run(chain: Chain, x: Tensor) -> Tensor:
     """Return (B, C, H', W') of x (B, C, H, W), channels last, as the modules would in training.
 
     The running statistics of the normalisation move as its module would move them.
+
+    Raises:
+        ValueError: One row of channels is left to be normalised, whose deviation is zero.
     """
     norm = chain.norm
+    if norm is not None and _Sizes(x.shape, chain.is_pooled).rows == 1:
+        raise ValueError(f"expected more than one value per channel in training, got {tuple(x.shape)}")
     weight, bias = (norm.weight, norm.bias) if norm else (None, None)
     y: Tensor = _Fused.apply(x, weight, bias, chain)  # type: ignore[no-untyped-call]
     return y
@@ -37,7 +42,7 @@ def run(chain: Chain, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """How a map (B, C, H, W) is cut into rows, and these into shares."""
+    """How a map (B, C, H, W) is cut into rows, and these into parts."""
 
     shape: torch.Size
     is_pooled: bool
@@ -56,8 +61,8 @@ class _Sizes:
         return -(-self.rows // kernels.ROWS)
 
     @property
-    def shares(self) -> int:
-        return min(self.tiles, max(FEWEST_SHARES, kernels.SHARES // self.blocks))
+    def parts(self) -> int:
+        return min(self.tiles, max(FEWEST_PARTS, kernels.PARTS // self.blocks))
 
     @property
     def blocks(self) -> int:
@@ -72,8 +77,8 @@ class _Sizes:
         )
 
     def sums(self, like: Tensor) -> Tensor:
-        """Return room for two sums of each share and channel."""
-        return like.new_empty((self.shares, 2, self.shape[1]), dtype=torch.float32)
+        """Return room for two sums of each part and channel."""
+        return like.new_empty((self.parts, 2, self.shape[1]), dtype=torch.float32)
 
 
 class _Fused(torch.autograd.Function):
@@ -83,50 +88,50 @@ class _Fused(torch.autograd.Function):
         sizes = _Sizes(x.shape, chain.is_pooled)
         _, channels, height, width = x.shape
         pooled = sizes.map(x, sizes.sides) if chain.is_pooled else x
-        places = sizes.map(x, sizes.sides, torch.int8) if chain.is_pooled else None
+        argmax = sizes.map(x, sizes.sides, torch.int8) if chain.is_pooled else None
         sums = sizes.sums(x) if chain.norm else None
-        kernels.pool[sizes.shares, sizes.blocks](
-            x, pooled, places, sums, sizes.rows, height, width, channels,
+        kernels.pool[sizes.parts, sizes.blocks](
+            x, pooled, argmax, sums, sizes.rows, height, width, channels,
             IS_POOLED=chain.is_pooled, IS_SUMMED=chain.norm is not None, **TILE,
         )  # fmt: skip
         ctx.chain, ctx.sizes = chain, sizes
         if chain.norm is None:
-            ctx.save_for_backward(None, places, None, None, None)
+            ctx.save_for_backward(None, argmax, None, None, None)
             return pooled
         norm, statistics = chain.norm, x.new_empty((2, channels), dtype=torch.float32)
         kernels.moments[(sizes.blocks,)](
             pooled, sums, statistics, norm.running_mean, norm.running_var, norm.num_batches_tracked,
-            sizes.shares, sizes.rows, channels, norm.momentum, norm.eps, **SUMS,
+            sizes.parts, sizes.rows, channels, norm.momentum, norm.eps, **SUMS,
         )  # fmt: skip
         y = torch.empty_like(pooled)
         kernels.normalise[sizes.tiles, sizes.blocks](
             pooled, y, statistics, weight, bias, sizes.rows, channels, FUNCTION=chain.activation, **TILE
         )
-        ctx.save_for_backward(pooled, places, statistics, weight, bias)
+        ctx.save_for_backward(pooled, argmax, statistics, weight, bias)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        pooled, places, statistics, weight, bias = ctx.saved_tensors
+        pooled, argmax, statistics, weight, bias = ctx.saved_tensors
         chain, sizes = ctx.chain, ctx.sizes
         _, channels, height, width = sizes.shape
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
         of_weight = of_bias = None
         if chain.norm is not None:
             of_weight, of_bias, sums = torch.empty_like(weight), torch.empty_like(bias), sizes.sums(gradient)
-            kernels.sum_gradients[sizes.shares, sizes.blocks](
+            kernels.sum_gradients[sizes.parts, sizes.blocks](
                 pooled, gradient, statistics, weight, bias, sums, sizes.rows, channels,
                 FUNCTION=chain.activation, **TILE,
             )  # fmt: skip
-            kernels.add_gradients[(sizes.blocks,)](sums, of_weight, of_bias, sizes.shares, channels, **SUMS)
+            kernels.add_gradients[(sizes.blocks,)](sums, of_weight, of_bias, sizes.parts, channels, **SUMS)
         if not ctx.needs_input_grad[0]:
             return None, of_weight, of_bias, None
         of_x = sizes.map(gradient, (height, width))
         if chain.is_pooled and (height % 2 or width % 2):
             # What lies beyond the last whole window has no gradient.
             of_x.zero_()
-        kernels.spread[sizes.tiles, sizes.blocks](
-            pooled, places, gradient, of_x, statistics, weight, bias, of_weight, of_bias,
+        kernels.input_gradient[sizes.tiles, sizes.blocks](
+            pooled, argmax, gradient, of_x, statistics, weight, bias, of_weight, of_bias,
             sizes.rows, height, width, channels, IS_POOLED=chain.is_pooled,
             IS_NORMALISED=chain.norm is not None, FUNCTION=chain.activation, **TILE,
         )  # fmt: skip
