@@ -3,7 +3,8 @@
 At each rung a candidate goes on only if it is among the best 1/eta of all that reached the rung, ranked by
 non-dominated sorting of (quality at this rung, known costs) with ties broken by crowding distance: MO-ASHA
 with its stopping rule (Schmucker et al. 2021, arXiv:2106.12639). Nobody waits for anybody. A rung at which
-most do hardly better than guessing tells next to nothing of who will be good, and stops nobody.
+most do hardly better than guessing tells next to nothing of who will be good, and stops nobody. The most
+accurate so far always goes on: among few, cheap ones that nobody dominates would come before it.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ class RungEntry:
     values: tuple[float, ...]
     # On validation examples, at the rung.
     accuracy: float
+    # Whether it may be on the front; others' entries always do.
+    counts: bool = True
 
 
 def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int, classes: int) -> bool:
@@ -36,11 +39,12 @@ def decide(candidate: RungEntry, others: list[RungEntry], reduction_factor: int,
     Args:
         candidate: Who asks.
         others: Everybody else who reached the rung so far; the order does not matter.
-        reduction_factor: eta; the best ceil(n / eta) of all n go on, so the first ones always do.
+        reduction_factor: eta; the best ceil(n / eta) of all n go on, so the first one always does.
         classes: How many there are to guess from.
     """
-    entries = [candidate, *others]
-    return place(candidate, others) < best(entries, reduction_factor, classes)
+    if candidate.counts and all(candidate.accuracy > entry.accuracy for entry in others):
+        return True
+    return place(candidate, others) < best([candidate, *others], reduction_factor, classes)
 
 
 def best(entries: Sequence[RungEntry], reduction_factor: int, classes: int) -> int:

@@ -251,13 +251,14 @@ class Rival(View):
 
 
 class RungPlace(View):
-    """Where a trial stands among all that have reached a rung."""
+    """Where a trial stood among all that had reached a rung when it was decided on."""
 
     epoch: int
     reached: int
     # From 1.
     place: int
-    # So many go on past the rung; all while most are hardly better than guessing there.
+    # So many went on past the rung, and the most accurate anyway; all, while most are hardly better than
+    # guessing.
     kept: int
     # Some of those that are better in every respect.
     ahead: tuple[Rival, ...]

@@ -85,10 +85,10 @@ def _dominates(values: Mapping[str, float], others: Mapping[str, float], spec: S
 
 
 def _stopped(place: RungPlace) -> str:
-    going_on = "all would go on" if place.kept == place.reached else f"the best {place.kept:,} go on"
+    going_on = "all went on" if place.kept == place.reached else f"the best {place.kept:,} went on"
     return (
-        f"Stopped at the rung of epoch {place.epoch}: of the {place.reached:,} that have reached it by now "
-        f"it stands at place {place.place:,}, and {going_on}."
+        f"Stopped at the rung of epoch {place.epoch}: of the {place.reached:,} that had reached it by then "
+        f"it stood at place {place.place:,}, and {going_on}."
     )
 
 
@@ -107,7 +107,7 @@ def _figures(rival: Rival) -> str:
 
 
 def _passed(places: Sequence[RungPlace]) -> list[str]:
-    """Name the rungs that were passed, with the places as they are by now."""
+    """Name the rungs that were passed, with the places as they were then."""
     if not places:
         return []
     return [f"Rungs passed: {', '.join(_rung(place) for place in places)}."]

@@ -76,12 +76,17 @@ def goes_on(
 
 
 def places(connection: Connection, study_id: int, spec: StudySpec, trial_id: int) -> list[RungPlace]:
-    """Return where a trial stands at each rung it reached, among all that have reached it by now."""
+    """Return where a trial stood at each rung it reached, among all that had reached it by then.
+
+    Who was never decided on, as its worker was cut off before, stands among all that have reached it by now.
+    """
     if spec.training.early_stopping == "none":
         return []
     found, classes = [], _classes(connection, study_id)
     for epoch in spec.training.rungs:
-        entries = _entries(connection, study_id, spec, trial_id, epoch)
+        known = select(EPOCH.c.arrival).where(EPOCH.c.trial_id == trial_id, EPOCH.c.epoch == epoch)
+        arrival = connection.execute(known).scalar()
+        entries = _entries(connection, study_id, spec, trial_id, epoch, arrival)
         candidate = entries.pop(trial_id, None)
         if candidate is None:
             break
@@ -150,17 +155,19 @@ def _entries(
     limits = soft(spec.constraints)
     costs += [TRIAL.c.metrics[name].as_float() for name in limits]
     query = (
-        select(TRIAL.c.id, EPOCH.c.accuracy, *costs)
+        select(TRIAL.c.id, EPOCH.c.accuracy, TRIAL.c.excluded.is_(None), *costs)
         .join(EPOCH, EPOCH.c.trial_id == TRIAL.c.id)
         .where(TRIAL.c.study_id == study_id, EPOCH.c.epoch == epoch, EPOCH.c.accuracy.is_not(None))
         .where(counts, is_random == own, came_before)
     )
-    count = 2 + len(costs) - len(limits)
+    count = 3 + len(costs) - len(limits)
     entries = {}
     for row in connection.execute(query):
         figures = {name: value for name, value in zip(limits, row[count:], strict=True) if value is not None}
-        if row[0] == trial_id or is_kept(violations(figures, limits)):
-            entries[row[0]] = RungEntry(row[0], _values(signs, row[1], row[2:count]), row[1])
+        counts_for_others = bool(row[2]) and is_kept(violations(figures, limits))
+        if row[0] == trial_id or counts_for_others:
+            values = _values(signs, row[1], row[3:count])
+            entries[row[0]] = RungEntry(row[0], values, row[1], counts_for_others)
     return entries
 
 

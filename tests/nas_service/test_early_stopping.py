@@ -79,3 +79,12 @@ def test_the_order_of_arrival_does_not_matter(
     shuffled = list(others)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert goes_on(entry(99, *own), others, factor) == goes_on(entry(99, *own), shuffled, factor)
+
+
+def test_the_most_accurate_so_far_goes_on_among_cheaper_ones_that_nobody_dominates() -> None:
+    others = [entry(1, -0.6, 10.0, accuracy=0.6), entry(2, -0.7, 100.0, accuracy=0.7)]
+    leader = entry(3, -0.75, 200.0, accuracy=0.75)
+    assert goes_on(leader, others)
+    # One that is as accurate has no such claim, nor has one that can never be on the front.
+    assert not goes_on(entry(3, -0.7, 200.0, accuracy=0.7), others)
+    assert not goes_on(RungEntry(3, (-0.75, 200.0), 0.75, counts=False), others)

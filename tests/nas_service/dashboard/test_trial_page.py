@@ -120,8 +120,8 @@ def trial_of(**changes: Any) -> TrialView:
             {},
             [PLACE.model_copy(update={"epoch": 1, "place": 2}), PLACE],
             [
-                "Stopped at the rung of epoch 3: of the 27 that have reached it by now it stands at "
-                "place 21, and the best 9 go on.",
+                "Stopped at the rung of epoch 3: of the 27 that had reached it by then it stood at "
+                "place 21, and the best 9 went on.",
                 "Better in every objective there: #12 (accuracy 97.10 %, parameters 8,120).",
                 "Rungs passed: epoch 1 (place 2 of 27).",
             ],
@@ -139,8 +139,8 @@ def trial_of(**changes: Any) -> TrialView:
             {},
             [PLACE.model_copy(update={"kept": 27, "ahead": ()})],
             [
-                "Stopped at the rung of epoch 3: of the 27 that have reached it by now it stands at "
-                "place 21, and all would go on."
+                "Stopped at the rung of epoch 3: of the 27 that had reached it by then it stood at "
+                "place 21, and all went on."
             ],
         ),
         ({"reason": "diverged in epoch 3"}, [], ["diverged in epoch 3."]),
