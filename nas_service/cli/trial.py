@@ -117,7 +117,8 @@ def export(
         typer.Option("--format", help="What to write; may be repeated, everything by default."),
     ] = None,
     target: Annotated[
-        Target, typer.Option(help="Where it will run: the fastest form there is chosen.")
+        Target,
+        typer.Option(help="Where it will run: the fastest form there within the study's limits on size."),
     ] = Target.cpu_onnx,
     with_preprocessing: Annotated[
         bool, typer.Option("--with-preprocessing", help="Let ONNX files take examples as in the data set.")
@@ -140,6 +141,9 @@ def export(
 
     Each form is run on the whole test part first; one that answers otherwise than the trained network fails
     the export. A worker does it where a server is asked, this machine where its data folder holds the study.
+
+    Limits such as model_bytes count weights by their number type (four bytes each), not the file around them;
+    a file that is larger than its limit is written with a warning.
     """
     wanted = {
         "formats": [each.value for each in form or [ExportFormat.all]],

@@ -14,6 +14,7 @@ from search_spaces.diagram import svg
 from search_spaces.wording import summary
 from workers.export.card_figures import interval, notes, origin, quality_rows
 from workers.export.contribution import Contribution
+from workers.export.size_limits import Excess
 from workers.export.trained import Trained
 from workers.training.metrics import class_figures, confusion_matrix, quality_metrics
 from workers.versions import versions
@@ -37,9 +38,11 @@ class FormRow:
     where: str
 
 
-def card(trained: Trained, forms: list[FormRow], branches: list[Contribution]) -> dict[str, str]:
+def card(
+    trained: Trained, forms: list[FormRow], excesses: list[Excess], branches: list[Contribution]
+) -> dict[str, str]:
     """Return the card as files: CARD.md and card.html."""
-    facts = _facts(trained, forms, branches)
+    facts = _facts(trained, forms, branches) | {"excesses": [excess.words for excess in excesses]}
     return {
         "CARD.md": _templates().get_template("card.md").render(facts),
         "card.html": _templates().get_template("card.html").render(facts),

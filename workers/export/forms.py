@@ -1,6 +1,6 @@
 """Which of the equal forms of a network runs fastest where it will run: found by measuring them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
@@ -8,6 +8,7 @@ from itertools import product
 from nas_service.measurements import Measurement
 from search_spaces.deployment import DeployedNetwork
 from search_spaces.folding import fold_graph
+from workers.export.size_limits import excess_share, graph_sizes, limit_words
 from workers.export.trained import Trained
 from workers.latency.measurement import measure_network
 
@@ -38,10 +39,10 @@ class ExecutionForm:
         return ", ".join(parts)
 
 
-def fastest_form(
+def measured_forms(
     trained: Trained, target: str, quiet: Callable[[str], AbstractContextManager[object]] = nullcontext
-) -> ExecutionForm:
-    """Measure each distinct form on the target's device and return the one with the smallest median.
+) -> list[ExecutionForm]:
+    """Measure each distinct form on the target's device.
 
     Args:
         trained: What to fold.
@@ -61,4 +62,37 @@ def fastest_form(
             with quiet(TARGETS[target]):
                 measurement = measure_network(network, TARGETS[target])
             forms[network.hash] = ExecutionForm(network, choice, measurement)
-    return min(forms.values(), key=lambda form: form.measurement.median_ms)
+    return list(forms.values())
+
+
+def chosen_form(
+    forms: Iterable[ExecutionForm],
+    limits: Mapping[str, float],
+    file_bytes: Callable[[DeployedNetwork], int],
+) -> ExecutionForm:
+    """Return the fastest form within limits on size, or, where none is, the one that breaks them least.
+
+    Weights decide first, then the file around them: where every file is too large, a form whose weights keep
+    the limits still goes before one whose weights do not.
+
+    Args:
+        forms: As measured.
+        limits: As `size_limits` gives them.
+        file_bytes: Of a network in fp32.
+    """
+
+    def rank(form: ExecutionForm) -> tuple[float, bool, float]:
+        has_large_file = "model_bytes" in limits and file_bytes(form.network) > limits["model_bytes"]
+        weights = excess_share(graph_sizes(form.network.graph), limits)
+        return weights, has_large_file, form.measurement.median_ms
+
+    return min(forms, key=rank)
+
+
+def reason(form: ExecutionForm, target: str, limits: Mapping[str, float]) -> str:
+    """Say why a form was chosen, and how it was folded."""
+    if not limits:
+        return f"fastest form for {target}: {form.words}"
+    if excess_share(graph_sizes(form.network.graph), limits):
+        return f"smallest form for {target}, for none is within {limit_words(limits)}: {form.words}"
+    return f"fastest form for {target} within {limit_words(limits)}: {form.words}"

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from nas_service.exports import ExportRequest
 from search_spaces.deployment import DeployedNetwork
+from search_spaces.graph import Graph
 from search_spaces.modules.network import Network
 from search_spaces.source_code import write_source
 from workers.checkpoint import architecture_file, weights_file
 from workers.export.card import FormRow, card
 from workers.export.code_check import check_code
 from workers.export.contribution import contributions
-from workers.export.forms import ExecutionForm, fastest_form
+from workers.export.forms import ExecutionForm, chosen_form, measured_forms, reason
 from workers.export.int8 import quantised
 from workers.export.onnx_files import inference, onnx_file, session
 from workers.export.preprocessing import as_code, preprocessing_of, put_before
+from workers.export.size_limits import Excess, excesses, graph_sizes, size_limits
 from workers.export.trained import Trained
 from workers.export.tuning import TuningDiverged, tuned
 from workers.export.verification import Agreement, accuracy_of, agreement, verified
@@ -69,8 +71,9 @@ class Writing:
         self._trained, self._folder, self._request = trained, folder, request
         self._on_step, self._quiet = on_step, quiet
         self._form: ExecutionForm | None = None
-        self._fp32: bytes | None = None
+        self._limits = size_limits(trained.study.spec.constraints)
         self.forms: list[FormRow] = []
+        self.excesses: list[Excess] = []
         self.remarks: list[str] = []
 
     def write(self, name: str) -> None:
@@ -86,14 +89,28 @@ class Writing:
 
     def finish(self) -> None:
         """Write down what was measured."""
-        report = {"forms": [asdict(form) for form in self.forms], "remarks": self.remarks}
+        report = {
+            "forms": [asdict(form) for form in self.forms],
+            "over_limits": [asdict(excess) for excess in self.excesses],
+            "remarks": self.remarks,
+        }
         self._put("export.json", _json(report))
 
     def _put(self, name: str, content: bytes) -> None:
         (self._folder / name).write_bytes(content)
 
+    def _put_limited(self, name: str, content: bytes, graph: Graph) -> None:
+        """Write a file of a network's weights, and say so where it is larger than the study allows."""
+        self._put(name, content)
+        for excess in excesses(name, len(content), graph_sizes(graph), self._limits):
+            if excess not in self.excesses:
+                self.excesses.append(excess)
+                self.remarks.append(f"warning: {excess.words}")
+
     def _weights(self) -> None:
-        self._put("weights.safetensors", weights_file(self._trained.network, self._trained.architecture))
+        network = self._trained.network
+        content = weights_file(network, self._trained.architecture)
+        self._put_limited("weights.safetensors", content, network.graph)
         self._preparation()
 
     def _preparation(self) -> None:
@@ -170,20 +187,29 @@ class Writing:
         return model if after >= before else plain
 
     def _card(self) -> None:
-        for name, text in card(self._trained, self.forms, contributions(self._trained)).items():
+        branches = contributions(self._trained)
+        for name, text in card(self._trained, self.forms, self.excesses, branches).items():
             self._put(name, text.encode())
 
     def _put_onnx(self, name: str, model: bytes) -> None:
-        if self._request.with_preprocessing:
-            model = put_before(preprocessing_of(self._trained), model)
-        self._put(name, model)
+        self._put_limited(name, self._finished(model), self._chosen_form().network.graph)
         # `nas predict` and `nas serve-model` read it beside the file.
         self._preparation()
 
+    def _finished(self, model: bytes) -> bytes:
+        """Return an ONNX file as it is written."""
+        if self._request.with_preprocessing:
+            return put_before(preprocessing_of(self._trained), model)
+        return model
+
+    def _file_bytes(self, network: DeployedNetwork) -> int:
+        return len(self._finished(onnx_file(self._trained, network)))
+
     def _chosen_form(self) -> ExecutionForm:
         if self._form is None:
-            self._form = fastest_form(self._trained, self._request.target, self._quiet)
-            self.remarks.append(f"fastest form for {self._request.target}: {self._form.words}")
+            forms = measured_forms(self._trained, self._request.target, self._quiet)
+            self._form = chosen_form(forms, self._limits, self._file_bytes)
+            self.remarks.append(reason(self._form, self._request.target, self._limits))
         return self._form
 
     def _measured_module(self, name: str, network: Network) -> None:
