@@ -1,7 +1,7 @@
 """An exported network, run on a person's own examples with ONNX Runtime alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nas_service.array_files import SUFFIXES as ARRAY_FILES
 from nas_service.array_files import read_array
+from nas_service.datasets.archives import first_line
 from nas_service.datasets.images import SUFFIXES, read_image
 from nas_service.errors import FieldError, InvalidInput, NotFound
 from nas_service.preprocessing import Preprocessing
@@ -40,12 +41,13 @@ class ExportedNetwork:
 
     Raises:
         NotFound: One of the files is missing.
-        InvalidInput: One of them cannot be read.
+        InvalidInput: One of them cannot be read, or the name is that of no ONNX file.
     """
 
     def __init__(self, folder: Path, name: str = "model.onnx") -> None:
         import onnxruntime
 
+        _check_name(folder, name)
         for needed in (name, "preprocessing.json"):
             if not (folder / needed).is_file():
                 raise NotFound(
@@ -58,7 +60,8 @@ class ExportedNetwork:
             self._session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
         # ONNX Runtime's errors have no base of their own.
         except Exception as error:
-            raise InvalidInput(FieldError("", f"{folder} holds no readable network: {error}")) from error
+            message = f"{folder} holds no readable network: {_why(error, name)}"
+            raise InvalidInput(FieldError("", message)) from error
         self.properties: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self._is_inside = self.properties.get("preprocessing") == "inside"
 
@@ -68,12 +71,19 @@ class ExportedNetwork:
             [self._run(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
         )
 
-    def predict(self, path: Path, *, most: int | None = None) -> Iterator[Prediction]:
+    def predict(
+        self,
+        path: Path,
+        *,
+        most: int | None = None,
+        on_examples: Callable[[NDArray[Any]], object] = lambda examples: None,
+    ) -> Iterator[Prediction]:
         """Yield a prediction for an image, for each image of a folder, or for each example of an array file.
 
         Args:
             path: Of the file or folder.
             most: An array file with more examples is refused.
+            on_examples: Told of the examples (N, C, *S) of each file before they are answered.
 
         Raises:
             InvalidInput: An input cannot be read, or is of another shape than the network takes.
@@ -81,6 +91,7 @@ class ExportedNetwork:
         """
         for name, examples in self._examples(path):
             _check_count(len(examples), most)
+            on_examples(examples)
             shares = _softmax(self.logits(examples))
             for place, row in enumerate(shares):
                 label = name if len(examples) == 1 and path.suffix not in ARRAY_FILES else f"{name}[{place}]"
@@ -115,13 +126,22 @@ class ExportedNetwork:
                     FieldError("/input", f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
                 )
             for image in images:
-                yield image.relative_to(path).as_posix(), self._checked(image.name, read_image(image))
+                yield image.relative_to(path).as_posix(), self._picture(image)
         elif not path.is_file():
             raise NotFound(f"there is no file or folder {path}")
         elif path.suffix in ARRAY_FILES:
             yield path.name, self._checked(path.name, read_array(path))
         else:
-            yield path.name, self._checked(path.name, read_image(path))
+            yield path.name, self._picture(path)
+
+    def _picture(self, path: Path) -> NDArray[Any]:
+        """Return a picture as (1, C, H, W), grey or colour as the network takes it."""
+        wanted = self.preprocessing.input_shape
+        picture = read_image(path, wanted[0])
+        if picture.shape != wanted:
+            message = f"{path.name} is a picture of shape {picture.shape}"
+            raise InvalidInput(FieldError("/input", message, f"({', '.join(map(str, wanted))})"))
+        return picture[None]
 
     def _checked(self, name: str, examples: NDArray[Any]) -> NDArray[Any]:
         """Return (N, C, *S); a lone example without its first axis and channels last are taken too."""
@@ -134,6 +154,20 @@ class ExportedNetwork:
         raise InvalidInput(
             FieldError("/input", f"{name} has shape {examples.shape}", f"(N, {', '.join(map(str, wanted))})")
         )
+
+
+def _check_name(folder: Path, name: str) -> None:
+    """Refuse other files of an export, such as weights.safetensors."""
+    if not name.endswith(".onnx"):
+        there_are = ", ".join(sorted(path.name for path in folder.glob("*.onnx")))
+        raise InvalidInput(FieldError("/file", f"{name} is no ONNX file", there_are or "a file NAME.onnx"))
+
+
+def _why(error: Exception, name: str) -> str:
+    """Return in a line why the files could not be read."""
+    if type(error).__name__ == "InvalidProtobuf":
+        return f"{name} is damaged, or no ONNX file"
+    return first_line(error)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

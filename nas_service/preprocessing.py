@@ -1,6 +1,6 @@
 """How an example of the data set becomes a network's input."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,20 @@ class Preprocessing:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     classes: tuple[str, ...]
+    # Of all numbers of the training part; exports of earlier versions do not know them.
+    minimum: float | None = None
+    maximum: float | None = None
+    # All but a hundredth of the training part's examples vary by more within themselves.
+    quiet_deviation: float | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Preprocessing":
         """Return what `to_dict` wrote; raises `ValueError` naming what is missing or wrong."""
         try:
-            values: dict[str, Any] = {name: data[name] for name in cls.__slots__}
+            values: dict[str, Any] = {
+                field.name: data[field.name] if field.default is MISSING else data.get(field.name)
+                for field in fields(cls)
+            }
         except (KeyError, TypeError) as error:
             raise ValueError(f"preprocessing lacks {error}") from error
         if values["normalisation"] not in NORMALISATIONS:

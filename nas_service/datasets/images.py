@@ -50,9 +50,17 @@ def read_images(archive: ZipFile, name: str, where: str) -> Dataset:
     return _from_files(files, name, where)
 
 
-def read_image(path: Path) -> Array:
-    """Return one picture as (C, H, W) of uint8, grey or colour; raises `InvalidInput` if it is unreadable."""
-    return _decode(_File(PurePosixPath(path.name), partial(_content, path)))
+def read_image(path: Path, channels: int | None = None) -> Array:
+    """Return one picture as (C, H, W) of uint8; transparency is left out.
+
+    Args:
+        path: Of the file.
+        channels: 1 makes it grey, 3 colour; anything else leaves it what it is.
+
+    Raises:
+        InvalidInput: It is unreadable.
+    """
+    return _decode(_File(PurePosixPath(path.name), partial(_content, path)), channels)
 
 
 def _content(path: Path) -> bytes:
@@ -106,15 +114,15 @@ def _arrays(files: list[_File], classes: list[str], expected: Array) -> tuple[Ar
     return images, labels
 
 
-def _decode(file: _File) -> Array:
-    """Return one picture as (C, H, W) of uint8, grey or colour."""
+def _decode(file: _File, channels: int | None = None) -> Array:
+    """Return one picture as (C, H, W) of uint8, grey or colour; as it is where neither is asked for."""
     content = file.read()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_picture(image, file)
-                pixels = _pixels(image)
+                pixels = _pixels(image, channels)
     except (InvalidInput, MemoryError):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -134,11 +142,13 @@ def _check_picture(image: Image.Image, file: _File) -> None:
         raise refuse(f"{_shown(file)} holds several pictures; allowed: one")
 
 
-def _pixels(image: Image.Image) -> Array:
+def _pixels(image: Image.Image, channels: int | None) -> Array:
     is_grey = image.mode in ("1", "L", "I;16", "I", "F", "LA")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return np.asarray(image.convert("L" if is_grey else "RGB"))
+    image = image.convert("L" if is_grey else "RGB")
+    wanted = {1: "L", 3: "RGB"}.get(channels or 0, image.mode)
+    return np.asarray(image.convert(wanted))
 
 
 def _shown(file: _File) -> str:

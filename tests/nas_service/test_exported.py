@@ -23,14 +23,19 @@ from search_spaces import RandomTrial, families
 from search_spaces.onnx_model import to_onnx
 
 
+def exported_to(folder: Path, shape: tuple[int, ...]) -> Path:
+    """Fill a folder as an export leaves it, of a network that nobody trained."""
+    architecture = families.get("two_conv").space.sample(RandomTrial(1), shape, 3)
+    (folder / "model.onnx").write_bytes(to_onnx(architecture))
+    mean, deviation = (100.0,) * shape[0], (50.0,) * shape[0]
+    preprocessing = Preprocessing(shape, "uint8", "dataset", mean, deviation, ("a", "b", "c"))
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing.to_dict()))
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder as an export leaves it, of a network that nobody trained."""
-    architecture = families.get("two_conv").space.sample(RandomTrial(1), (1, 8, 8), 3)
-    (tmp_path / "model.onnx").write_bytes(to_onnx(architecture))
-    preprocessing = Preprocessing((1, 8, 8), "uint8", "dataset", (100.0,), (50.0,), ("a", "b", "c"))
-    (tmp_path / "preprocessing.json").write_text(json.dumps(preprocessing.to_dict()))
-    return tmp_path
+    return exported_to(tmp_path, (1, 8, 8))
 
 
 def test_arrays_images_and_folders_get_the_same_answers(folder: Path, tmp_path: Path) -> None:
@@ -56,6 +61,67 @@ def test_the_command_prints_a_line_an_example(
     assert run(["predict", str(folder), str(tmp_path / "x.npy"), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["example"] for row in rows] == ["x.npy[0]", "x.npy[1]"]
+
+
+def test_numbers_of_another_scale_are_answered_with_a_warning(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 17, (10, 8, 8)).astype(np.float64))
+    assert run(["predict", str(folder), str(tmp_path / "x.npy"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 10
+    (line,) = printed.err.splitlines()
+    assert line.startswith("warning: these numbers (0 to 16) vary far less than")
+    assert "mean 100, deviation 50" in line
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (10, 8, 8)))
+    assert run(["predict", str(folder), str(tmp_path / "x.npy")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_a_coloured_picture_is_one_grey_example_to_a_network_of_one_channel(
+    folder: Path, tmp_path: Path, mode: str
+) -> None:
+    grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8))
+    grey.convert(mode).save(tmp_path / "colour.png")
+    grey.save(tmp_path / "grey.png")
+    network = ExportedNetwork(folder)
+    (found,) = network.predict(tmp_path / "colour.png")
+    (same,) = network.predict(tmp_path / "grey.png")
+    assert (found.example, found.best) == ("colour.png", same.best)
+
+
+def test_a_grey_picture_is_coloured_for_a_network_of_three_channels(tmp_path: Path) -> None:
+    network = ExportedNetwork(exported_to(tmp_path, (3, 8, 8)))
+    grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8))
+    for mode in ("L", "RGB", "RGBA"):
+        grey.convert(mode).save(tmp_path / f"{mode}.png")
+    answers = [list(network.predict(tmp_path / f"{mode}.png")) for mode in ("L", "RGB", "RGBA")]
+    assert [len(found) for found in answers] == [1, 1, 1]
+    assert answers[0][0].best == answers[1][0].best == answers[2][0].best
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 8, 8), (9, 8)), ((2, 8, 8), (8, 8)), ((8, 8), (8, 8))])
+def test_a_picture_that_does_not_fit_is_refused_by_name(
+    tmp_path: Path, shape: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    Image.new("L", size).save(tmp_path / "other.png")
+    network = ExportedNetwork(exported_to(tmp_path, shape))
+    with pytest.raises(InvalidInput, match=r"other\.png is a picture of shape"):
+        list(network.predict(tmp_path / "other.png"))
+
+
+def test_files_that_are_no_onnx_are_refused_in_a_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "weights.safetensors").write_bytes(b"no model")
+    assert run(["predict", str(folder), "x.npy", "--file", "weights.safetensors"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("file: weights.safetensors is no ONNX file (allowed: model.onnx)")
+    (folder / "other.onnx").write_bytes(b"no model")
+    assert run(["predict", str(folder), "x.npy", "--file", "other.onnx"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("holds no readable network: other.onnx is damaged, or no ONNX file")
 
 
 def test_an_empty_input_is_not_the_folder_one_stands_in(

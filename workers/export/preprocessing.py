@@ -39,6 +39,7 @@ def preprocessing_of(trained: Trained) -> Preprocessing:
         mean=tuple(trained.data.mean.flatten().tolist()),
         deviation=tuple(trained.data.deviation.flatten().tolist()),
         classes=trained.dataset.class_names,
+        **trained.input_ranges,
     )
 
 

@@ -22,6 +22,8 @@ from workers.data.final import final_data
 from workers.training.batches import validation_batches
 
 BATCH = 256
+# How much examples vary within themselves is told from about so many.
+RANGE_EXAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Trained:
     def test_logits(self) -> Tensor:
         """Logits (N, classes) of the test part by the network as it was trained."""
         return torch.cat([self.network(inputs) for inputs, _ in self.batches(self.test)])
+
+    @cached_property
+    def input_ranges(self) -> dict[str, float]:
+        """Figures of the training part's numbers, by which others are judged, named as in `Preprocessing`."""
+        examples = self.data.train.examples
+        low, high = examples.aminmax()
+        sample = examples[:: max(1, len(examples) // RANGE_EXAMPLES)]
+        pieces = [piece.float().flatten(1).std(1, correction=0) for piece in torch.split(sample, BATCH)]
+        quiet = torch.cat(pieces).quantile(0.01)
+        return {"minimum": float(low), "maximum": float(high), "quiet_deviation": float(quiet)}
 
 
 def read_trained(service: Service, study: str, number: int, request: ExportRequest | None = None) -> Trained:

@@ -149,6 +149,13 @@ def test_weights_of_a_retraining_keep_the_normalisation_of_what_they_were_traine
         read_trained(filler.service, str(filler.study), other, ExportRequest(job=job))
 
 
+def test_preprocessing_holds_the_range_of_the_training_part(trained: Trained) -> None:
+    prepared, examples = preprocessing_of(trained), trained.data.train.examples.numpy()
+    within = examples.std((1, 2, 3), dtype=np.float64)
+    assert (prepared.minimum, prepared.maximum) == (examples.min(), examples.max())
+    assert prepared.quiet_deviation == pytest.approx(np.quantile(within, 0.01), rel=1e-4)
+
+
 @pytest.mark.parametrize("state", OTHER_STATES)
 def test_a_trial_without_a_network_is_refused_with_its_reason(filler: Filler, state: str) -> None:
     number = filler.add("two_conv", state)
