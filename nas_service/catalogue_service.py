@@ -1,5 +1,6 @@
 """The service's part on what there is to search with: families, data sets, workers, devices, files."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,17 @@ class CatalogueService(Transactions):
             if not self.stores.datasets.holds(sha256):
                 self.stores.datasets.put_file(dataset.path)
             return registered
+
+    def inspected_dataset(self, path: Path) -> DatasetView:
+        """Return a data set as `add_dataset` would register it, and register nothing."""
+        memory, scratch = self.settings.reader_memory, self.settings.uploads_folder
+        with (
+            read_apart(path, None, scratch=scratch, memory_bytes=memory) as dataset,
+            dataset.path.open("rb") as file,
+            self._reading() as connection,
+        ):
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return catalogue.as_if_inserted(connection, dataset.summary, sha256)
 
     def delete_dataset(self, name: str) -> None:
         """Delete a data set that no study uses; the built-in digits stay."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from nas_service.errors import FieldError
-from nas_service.metrics import METRICS
+from nas_service.metrics import METRICS, bound_text
 from nas_service.studies import Constraint
 
 
@@ -48,7 +48,7 @@ def beyond_range(constraints: Mapping[str, Constraint | None]) -> list[FieldErro
             else:
                 is_possible, allowed = bound >= 0, "at least 0"
             if not is_possible:
-                message = f"{bound:,g} is beyond what {name} can be"
+                message = f"{bound_text(bound)} is beyond what {name} can be"
                 found.append(FieldError(f"/constraints/{name}/{side}", message, allowed))
     return found
 
@@ -61,6 +61,20 @@ def enforced(constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:
 def soft(constraints: Mapping[str, Constraint]) -> dict[str, Constraint]:
     """Return the limits that reject nobody and only bound the front."""
     return {name: constraint for name, constraint in constraints.items() if constraint.soft}
+
+
+def excess_text(excess: float) -> str:
+    """Return by how much a limit is broken, relative to its bound, in words.
+
+    Example:
+        >>> excess_text(0.125), excess_text(15_000.0), excess_text(1e-9)
+        ('12.5 %', '15,000 times its bound', 'less than 0.01 %')
+    """
+    if excess >= 10:
+        return f"{excess:,.0f} times its bound"
+    if excess < 1e-4:
+        return "less than 0.01 %"
+    return f"{100 * excess:,.0f} %" if excess >= 1 else f"{100 * excess:.3g} %"
 
 
 def is_kept(violations: Mapping[str, float]) -> bool:

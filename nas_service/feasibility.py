@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nas_service.constraints import violations
-from nas_service.metrics import METRICS
+from nas_service.metrics import METRICS, bound_text
 from nas_service.studies import Constraint
 from search_spaces import Architecture, RandomTrial, SearchSpace, analyse
 from search_spaces.random_trial import Scalar
@@ -124,7 +124,8 @@ def explained(found: Nearest, constraints: Mapping[str, Constraint]) -> tuple[st
         return "/space", f"nothing is allowed: the space forbids {found.rule}"
     limit, value = constraints[name], found.metrics[name]
     too_large = limit.max is not None and value > limit.max
-    asked = f"at most {limit.max:,g}" if too_large else f"at least {limit.min:,g}"
+    side, bound = ("at most", limit.max) if too_large else ("at least", limit.min)
+    asked = f"{side} {bound_text(bound or 0.0)}"
     others = [other for other, off in found.violations.items() if other != name and off > 0]
     more = f", and {', '.join(others)} with it" if others else ""
     extreme = "smallest" if too_large else "largest"

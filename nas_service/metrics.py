@@ -43,6 +43,16 @@ METRICS: dict[str, Metric] = {
 QUALITIES = frozenset(metric.name for metric in METRICS.values() if metric.kind == "quality")
 
 
+def bound_text(bound: float) -> str:
+    """Return a limit as people write it: all its digits, thousands apart, and never an exponent.
+
+    Example:
+        >>> bound_text(1_000_000.0), bound_text(0.25), bound_text(2500.5)
+        ('1,000,000', '0.25', '2,500.5')
+    """
+    return f"{bound:,.0f}" if float(bound).is_integer() else f"{bound:,.10f}".rstrip("0")
+
+
 def figure_text(metric: str, value: float) -> str:
     """Return a figure with its unit in as many digits as a sentence bears; a quality stays a fraction.
 

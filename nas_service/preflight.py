@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 
 from nas_service.constraints import enforced, violation, violations
-from nas_service.metrics import METRICS, figure_text
+from nas_service.metrics import METRICS, bound_text, figure_text
 from nas_service.slack import limit_hints
 from nas_service.space_sample import space_sample
 from nas_service.studies import StudySpec
@@ -41,7 +41,7 @@ def report(
         samples: How many architectures to draw.
         pace: By which factor a worker of this installation trains longer than was guessed, from
             `training_pace`; None if nothing was trained yet.
-        workers: How many workers are alive.
+        workers: How many workers train.
     """
     sample = space_sample(space, dataset.input_shape, dataset.classes, samples)
     costs, rules = sample.costs, sample.rules
@@ -93,9 +93,9 @@ def _binding(
     limit = spec.constraints[name]
     values = [cost[name] for cost in costs]
     extreme, nearest = ("smallest", min(values)) if limit.max is not None else ("largest", max(values))
-    bound = f"at most {limit.max:,g}" if limit.max is not None else f"at least {limit.min:,g}"
+    side, bound = ("at most", limit.max) if limit.max is not None else ("at least", limit.min)
     return (
-        f"{name} ({bound}) rejects {broken[name]:.0%} of samples; "
+        f"{name} ({side} {bound_text(bound or 0.0)}) rejects {broken[name]:.0%} of samples; "
         f"the {extreme} drawn has {figure_text(name, nearest)}"
     )
 

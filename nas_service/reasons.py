@@ -7,6 +7,9 @@ from sqlalchemy import RowMapping
 from nas_service.devices import is_local
 from nas_service.views import WorkerView
 
+NO_WORKER = "no worker is alive; start one with: nas worker start"
+PROPOSING = "workers are proposing candidates"
+
 
 def reason_of(
     row: RowMapping, workers: Sequence[WorkerView], confirming: tuple[int, int] | None = None
@@ -30,10 +33,20 @@ def reason_of(
     if row["running"]:
         return f"{_counted(row['running'], 'trial')} running on {_counted(len(trainers), 'worker')}"
     if not trainers:
-        return "no worker is alive; start one with: nas worker start"
+        return NO_WORKER
     if row["waiting"]:
         return f"{_counted(row['waiting'], 'trial')} waiting for a free worker"
-    return "workers are proposing candidates"
+    return PROPOSING
+
+
+def tells_of_progress(reason: str) -> bool:
+    """Whether a running study's reason says that it goes on, and not what it waits for.
+
+    Example:
+        >>> tells_of_progress("2 trials running on 2 workers"), tells_of_progress(NO_WORKER)
+        (True, False)
+    """
+    return reason == PROPOSING or " running on " in reason
 
 
 def _confirming(runs: tuple[int, int] | None) -> str:

@@ -77,15 +77,30 @@ class Service(TrialService, AccessService):
             enqueued.enqueue_starts(connection, study_id, starts)
         return self.study(study_id)
 
-    def preflight(self, spec: StudySpec, samples: int = 400) -> Preflight:
-        """Report what is known of a study before any training."""
-        dataset = self._dataset_of(spec)
+    def preflight(
+        self,
+        spec: StudySpec,
+        samples: int = 400,
+        *,
+        dataset: DatasetView | None = None,
+        workers: int | None = None,
+    ) -> Preflight:
+        """Report what is known of a study before any training.
+
+        Args:
+            spec: The study.
+            samples: How many architectures to draw.
+            dataset: Its data set, where it is not registered.
+            workers: How many will train; those that are alive by default.
+        """
+        dataset = dataset or self._dataset_of(spec)
         space = space_of(spec)
         try_space(space, dataset)
         check_augmentation(spec, dataset)
         check_bounds(spec.constraints)
-        alive = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
-        report = preflight.report(spec, space, dataset, samples, self._training_pace(), alive)
+        if workers is None:
+            workers = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
+        report = preflight.report(spec, space, dataset, samples, self._training_pace(), workers)
         if report.feasible_share > 0:
             return report
         found = feasibility.nearest(space, enforced(spec.constraints), dataset.input_shape, dataset.classes)

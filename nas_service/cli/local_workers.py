@@ -15,6 +15,11 @@ LOOK_AGAIN_S = 10.0
 MAX_LOOKS = 30
 
 
+def worker_count(asked: int | None) -> int:
+    """Return how many workers a local search starts: what is asked for, or one a GPU, or one a core."""
+    return asked or visible_gpus() or len(os.sched_getaffinity(0))
+
+
 class LocalWorkers:
     """Worker processes that serve one study and end with it.
 
@@ -27,7 +32,7 @@ class LocalWorkers:
     def __init__(self, settings: Settings, study_id: int, count: int | None) -> None:
         self._log = settings.data_home / "logs" / f"study-{study_id}-workers.log"
         self._restarts = self._looks = 0
-        number = count or visible_gpus() or len(os.sched_getaffinity(0))
+        number = worker_count(count)
         self._slots: list[Slot] = [
             worker_slot(
                 settings,

@@ -13,14 +13,17 @@ from nas_service.cli.confirming import follow_confirmation, show_confirmation
 from nas_service.cli.described import read_description
 from nas_service.cli.local_workers import LocalWorkers
 from nas_service.cli.output import Format, say, say_next, show
+from nas_service.cli.preview import preview
 from nas_service.cli.study import FRONT_COLUMNS, front_rows
+from nas_service.cli.waiting import WaitingNews, say_missing_device
+from nas_service.dataset_paths import path_to_register
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.metrics import METRICS
 from nas_service.progress_bar import StudyBar
 from nas_service.settings import Settings
 from nas_service.spec_file import merged_spec, space_name
 from nas_service.studies import ACTIVE_STATES, PRESETS, StudySpec
-from nas_service.views import Preflight, StudyView
+from nas_service.views import StudyView
 
 POLL_S = 0.5
 
@@ -117,12 +120,13 @@ def search(
     if "dataset" not in base and dataset is None:
         raise InvalidInput(FieldError("/dataset", "missing; give --dataset NAME_OR_PATH or a spec file"))
     with connected(server) as backend:
-        spec = _with_registered_dataset(backend, merged_spec(base, changes))
+        spec = merged_spec(base, changes)
+        say_missing_device(backend, spec)
         if dry_run:
-            return _preview(backend.preflight(spec), Format.yaml if form is Format.table else form)
-        study = backend.create_study(spec)
+            return preview(backend, spec, form, workers)
+        study = backend.create_study(_with_registered_dataset(backend, spec))
         is_local = server_address(server) is None
-        say(f"study {study.study} ({study.name}) on {spec.dataset}, space {space_name(spec.space)}")
+        say(f"study {study.study} ({study.name}) on {study.spec.dataset}, space {space_name(spec.space)}")
         local = LocalWorkers(Settings(), study.study, workers) if is_local else None
         final = follow(backend, study.study, local)
         return report(backend, final, form)
@@ -141,19 +145,14 @@ def _limits(bounds: dict[str, float | None], soft: list[str]) -> dict[str, dict[
     return limits
 
 
-def _preview(report: Preflight, form: Format) -> int:
-    """Print what would be searched; the exit code is that of the search."""
-    show(report, form=form)
-    if report.refusal is None:
-        return 0
-    say(f"nas: {report.refusal}")
-    return 2
-
-
 def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> StudyView:
-    """Show progress until the study ends; Ctrl-C pauses a local study and leaves a remote one running."""
+    """Show progress, and what a study waits for, until it ends.
+
+    Ctrl-C pauses a local study and leaves a remote one running.
+    """
     # Told to end by another process is as good as Ctrl-C: local workers must not be left behind.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    news = WaitingNews(has_own_workers=local is not None)
     try:
         with StudyBar() as bar:
             if local:
@@ -163,6 +162,7 @@ def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> Study
                 bar.show(study)
                 if study.state not in ACTIVE_STATES:
                     break
+                news.tell(study)
                 if local:
                     local.supervise()
                 time.sleep(POLL_S)
@@ -189,9 +189,9 @@ def report(backend: Backend, study: StudyView, form: Format) -> int:
     result = backend.result(study.study)
     if form in (Format.json, Format.yaml):
         show(result, form=form)
-    else:
+    elif result.front or form is Format.csv:
         show(front_rows(backend, study.study), form=form, columns=FRONT_COLUMNS)
-        if study.spec.confirm is not None:
+        if study.spec.confirm is not None and result.front:
             show_confirmation(backend.confirmation(study.study), form)
     counts = ", ".join(f"{count} {state}" for state, count in study.trials.model_dump().items() if count)
     say(f"study {study.study} {study.state}: {study.reason} ({counts or 'no trials'})")
@@ -240,8 +240,7 @@ def _objective(text: str) -> dict[str, str]:
 
 def _with_registered_dataset(backend: Backend, spec: StudySpec) -> StudySpec:
     """Register a data set that is given as a path, and name it in the spec."""
-    known = {dataset.name for dataset in backend.datasets()}
-    path = Path(spec.dataset).expanduser()
-    if spec.dataset in known or not path.exists():
+    path = path_to_register(spec.dataset, {dataset.name for dataset in backend.datasets()})
+    if path is None:
         return spec
     return spec.model_copy(update={"dataset": backend.add_dataset(path, None).name})

@@ -11,6 +11,7 @@ from nas_service.client import calls
 from nas_service.client.call import Call, ask
 from nas_service.client.feeds import Pages
 from nas_service.client.handle import OpensStudies, OpensTrials
+from nas_service.dataset_paths import path_to_register
 from nas_service.exchange import Plan, Work
 from nas_service.plain_data import read_data
 from nas_service.spec_file import merged_spec, read_file
@@ -142,9 +143,8 @@ def itself(view: View) -> View:
 def _sendable(owner: object, spec: Spec | None, fields: Mapping[str, Any]) -> Plan[StudySpec]:
     """Return a spec whose data set the server has."""
     wanted = merged_spec(_content(spec), fields)
-    path = Path(wanted.dataset).expanduser()
-    known = {dataset.name for dataset in (yield from datasets(owner))}
-    if wanted.dataset in known or not path.exists():
+    path = path_to_register(wanted.dataset, {dataset.name for dataset in (yield from datasets(owner))})
+    if path is None:
         return wanted
     dataset = yield from add_dataset(owner, path)
     return wanted.model_copy(update={"dataset": dataset.name})

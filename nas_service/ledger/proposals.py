@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from nas_service.constraints import excess_text
 from nas_service.crash_points import crash_point
 from nas_service.ledger import budget, endings, single
 from nas_service.ledger.protocol import LedgerRefused
@@ -286,7 +287,7 @@ def _trial_values(study: Any, ordinal: int, number: int, proposal: Proposal) -> 
 
 def broken_limits(violations: dict[str, float]) -> str:
     """Name the limits that a candidate breaks, and by how much."""
-    broken = [f"{name} by {100 * excess:.3g} %" for name, excess in violations.items() if excess > 0]
+    broken = [f"{name} by {excess_text(excess)}" for name, excess in violations.items() if excess > 0]
     return f"breaks the limit on {', '.join(broken)}"
 
 

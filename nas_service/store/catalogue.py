@@ -29,12 +29,28 @@ def read_dataset(connection: Connection, name: str) -> DatasetView | None:
 
 def insert_dataset(connection: Connection, dataset: DatasetSummary, sha256: str) -> DatasetView:
     """Register a data set; the same data again is harmless, other data under a known name a `Conflict`."""
-    known = read_dataset(connection, dataset.name)
+    known = _same_dataset(connection, dataset.name, sha256)
     if known is not None:
-        if known.sha256 != sha256:
-            raise Conflict(f"the name {dataset.name!r} belongs to other data; choose another name")
         return known
-    values = {
+    insertion = insert(DatasetRow).values(_dataset_values(dataset, sha256))
+    return _dataset_view(connection.execute(insertion.returning(*DATASET.c)).mappings().one())
+
+
+def as_if_inserted(connection: Connection, dataset: DatasetSummary, sha256: str) -> DatasetView:
+    """Return what `insert_dataset` would, or raise what it would, and leave nothing behind."""
+    known = _same_dataset(connection, dataset.name, sha256)
+    return known or DatasetView(**_dataset_values(dataset, sha256))
+
+
+def _same_dataset(connection: Connection, name: str, sha256: str) -> DatasetView | None:
+    known = read_dataset(connection, name)
+    if known is not None and known.sha256 != sha256:
+        raise Conflict(f"the name {name!r} belongs to other data; choose another name")
+    return known
+
+
+def _dataset_values(dataset: DatasetSummary, sha256: str) -> dict[str, Any]:
+    return {
         "name": dataset.name,
         "sha256": sha256,
         "input_shape": list(dataset.input_shape),
@@ -44,8 +60,6 @@ def insert_dataset(connection: Connection, dataset: DatasetSummary, sha256: str)
         "test_examples": dataset.test_examples,
         "created_at": datetime.now(UTC),
     }
-    row = connection.execute(insert(DatasetRow).values(values).returning(*DATASET.c)).mappings().one()
-    return _dataset_view(row)
 
 
 def studies_on(connection: Connection, name: str, limit: int) -> list[DatasetUse]:

@@ -11,6 +11,7 @@ from nas_service import __version__
 from nas_service.cli.main import run
 from nas_service.service import Service
 from nas_service.settings import Settings
+from nas_service.studies import StudySpec
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,8 @@ def test_family_show_prints_a_space_that_a_spec_accepts(capsys: pytest.CaptureFi
     ("arguments", "code", "words"),
     [
         (["search", "--dataset", "nowhere"], 2, ["dataset", "nowhere", "digits"]),
+        (["search", "--dataset", "nosuch.npz"], 2, ["dataset", "no file or folder nosuch.npz"]),
+        (["search", "--dataset", "./nosuch", "--dry-run"], 2, ["dataset", "no file or folder ./nosuch"]),
         (["search", "--dataset", "digits", "--family", "pyramid"], 2, ["pyramid", "pyramidal"]),
         (["search", "--dataset", "digits", "--objective", "speed"], 2, ["speed", "accuracy"]),
         (["search", "--dataset", "digits", "--sampler", "best"], 2, ["sampler", "tpe"]),
@@ -272,3 +275,15 @@ def test_a_study_is_cloned_steered_and_watched(
     assert told.out.startswith("number,accuracy")
     best = told.out.splitlines()[1].partition(",")[0]
     assert f"nas trial show {finished_study} {best} " in told.err
+
+
+def test_no_table_is_printed_of_a_front_without_members(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(settings.data_home))
+    study = service.create_study(StudySpec(name="empty", dataset="digits")).study
+    service.cancel(study)
+    assert run(["study", "watch", str(study)]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"study {study} cancelled" in told.err
