@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from nas_service import __version__
@@ -41,6 +42,7 @@ from nas_service.api.guard import Guard
 from nas_service.api.openapi import DESCRIPTION, TAGS, describe
 from nas_service.api.policy import Policies, confirm
 from nas_service.api.tail import Tail
+from nas_service.dashboard.rendering import no_route
 from nas_service.dashboard.routes import STATIC
 from nas_service.dashboard.routes import router as dashboard_router
 from nas_service.ledger.sql import SqlLedger
@@ -108,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(AccessLog, requests=telemetry.Requests(app.state.metrics))
     errors.install(app)
+    app.add_exception_handler(HTTPException, no_route)
     app.add_exception_handler(conditional.NotModified, conditional.not_modified)
     app.state.policies = Policies(app.routes)
     describe(app)

@@ -35,13 +35,18 @@ class Refusal(Exception):
         super().__init__(response.status_code)
 
 
+def is_open(settings: Settings) -> bool:
+    """Whether who comes without a token may do what the policies do not keep for tokens."""
+    # Named hosts mean a proxy in front: loopback no longer says who asks.
+    has_names = any(name.strip() for name in settings.allowed_hosts.split(","))
+    return is_loopback(settings.host) and not has_names and not settings.behind_proxy
+
+
 class Admission:
     """Lets requests in, or raises `Refusal`."""
 
     def __init__(self, settings: Settings) -> None:
-        # Named hosts mean a proxy in front: loopback no longer says who asks.
-        has_names = any(name.strip() for name in settings.allowed_hosts.split(","))
-        self._is_open = is_loopback(settings.host) and not has_names and not settings.behind_proxy
+        self._is_open = is_open(settings)
         self._failed = FailedAttempts(TOKENS_PER_ADDRESS, TOKENS_OVERALL)
 
     async def actor(self, request: Request, policy: Policy) -> Actor | None:

@@ -82,7 +82,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DataError, _unstorable)
     app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, on_http)
 
 
 async def _expected(_request: Request, error: Exception) -> Response:
@@ -130,7 +130,8 @@ def _field(entry: dict[str, object]) -> ProblemField:
     )
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def on_http(request: Request, error: Exception) -> Response:
+    """Answer an error of the framework or of a refusal as a problem document."""
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
     if detail == HTTPStatus.NOT_FOUND.phrase:

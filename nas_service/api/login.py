@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from nas_service.access import Role
 from nas_service.api.actor import Actor
-from nas_service.api.admission import address_of, try_later
+from nas_service.api.admission import address_of, is_open, try_later
 from nas_service.api.auth import Access, cookie_name
 from nas_service.api.bodies import FormRoute
 from nas_service.api.limits import FailedAttempts
@@ -26,7 +26,7 @@ PAGE = """<!doctype html>
 <link rel="stylesheet" href="/static/base.css"><link rel="stylesheet" href="/static/parts.css">
 <link rel="stylesheet" href="/static/form.css"></head>
 <body><main><section class="panel"><h1>Log in</h1>
-<p>This server asks for a token. An admin makes one with
+<p>{why} An admin makes one with
 <code>nas token create --role viewer --name NAME</code>; the
 first one stands in the file <code>token</code> of the server's data folder.</p>
 {complaint}
@@ -35,8 +35,12 @@ first one stands in the file <code>token</code> of the server's data folder.</p>
 <p><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
 <p><button class="button primary" type="submit">Log in</button></p>
-</form></section></main></body></html>
+</form>{back}</section></main></body></html>
 """
+# What the page says where a token is needed for everything, and where this machine is let in without one.
+CLOSED = "This server asks for a token."
+OPEN = "On this machine no token is needed, except to administer tokens; who shows one has its role."
+BACK = '<p><a href="/studies">Back to the studies</a></p>'
 
 
 def failed_logins() -> FailedAttempts:
@@ -46,7 +50,7 @@ def failed_logins() -> FailedAttempts:
 
 @router.get("/login")
 async def login_page(request: Request) -> Response:
-    return _page(request.query_params.get("next", "/"))
+    return _page(request, request.query_params.get("next", "/"))
 
 
 @router.post("/login")
@@ -63,10 +67,12 @@ async def login(request: Request) -> Response:
     actor = await access.admit("token", token)
     if actor is None:
         failed.note(address)
-        return _page(target, complaint="This is no token of this server, or no longer.", status=401)
+        return _page(request, target, complaint="This is no token of this server, or no longer.", status=401)
     request.state.actor = actor
     if actor.role is Role.worker:
-        return _page(target, complaint="A worker's token opens no page; take a viewer's.", status=403)
+        return _page(
+            request, target, complaint="A worker's token opens no page; take a viewer's.", status=403
+        )
     return await _opened(request, actor, target)
 
 
@@ -112,9 +118,10 @@ async def _opened(request: Request, actor: Actor, target: str) -> Response:
     return answer
 
 
-def _page(target: str, *, complaint: str = "", status: int = 200) -> Response:
+def _page(request: Request, target: str, *, complaint: str = "", status: int = 200) -> Response:
     said = f'<p role="alert" class="wrong">{html.escape(complaint)}</p>' if complaint else ""
-    content = PAGE.format(next=html.escape(_inside(target)), complaint=said)
+    why, back = (OPEN, BACK) if is_open(request.app.state.settings) else (CLOSED, "")
+    content = PAGE.format(next=html.escape(_inside(target)), complaint=said, why=why, back=back)
     return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
 
 

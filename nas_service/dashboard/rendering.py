@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from nas_service.api.actor import current_actor
 from nas_service.api.bodies import FormRoute
-from nas_service.api.errors import unexpected
+from nas_service.api.errors import on_http, unexpected
 from nas_service.dashboard import plotly_script, wording
 from nas_service.dashboard.pace import time_left_text
 from nas_service.errors import ServiceError, dotted
@@ -77,19 +77,28 @@ class PageFormRoute(PageRoute, FormRoute):
     max_body_bytes = 1024 * 1024
 
 
-def error_page(status: int, detail: str, request: Request) -> Response:
+def error_page(status: int, detail: str, request: Request, *, title: str = "") -> Response:
     """Return a page that says in words what went wrong, with the way to what there is of that kind."""
     # A request's id leads to the log's entry, which only failures of our own have.
     identity = request_id() if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
     return render(
         "error.html",
         status=status,
-        title=_TITLES.get(status) or HTTPStatus(status).phrase.capitalize(),
+        title=title or _TITLES.get(status) or HTTPStatus(status).phrase.capitalize(),
         # The button goes where the command would look.
         detail=redacted(detail.partition("; see: nas")[0]),
         request_id=identity,
         way=_WAYS.get(request.url.path.split("/")[1], ("/studies", "All studies")),
     )
+
+
+async def no_route(request: Request, error: Exception) -> Response:
+    """Answer an error that no route has answered: browsers with a page, all else with a problem document."""
+    assert isinstance(error, HTTPException)
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if error.status_code != HTTPStatus.NOT_FOUND or not wants_page or request.url.path.startswith("/api/"):
+        return await on_http(request, error)
+    return error_page(error.status_code, "There is nothing at this address.", request)
 
 
 @lru_cache

@@ -79,6 +79,12 @@ def test_a_viewer_s_session_looks_and_is_told_why_it_changes_nothing(
     expect(page.locator("#file-wrong")).to_contain_text("this needs the role operator")
 
 
+def test_the_login_page_of_a_closed_server_says_that_a_token_is_needed(page: Page, service: Service) -> None:
+    page.goto("/studies")
+    expect(page.get_by_text("This server asks for a token.")).to_be_visible()
+    expect(page.get_by_role("link")).to_have_count(0)
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_header_of_who_is_logged_in_fits_and_is_accessible(page: Page, log_in: LogIn, width: int) -> None:
     log_in(Role.admin)

@@ -63,6 +63,23 @@ def test_a_wrong_address_is_answered_by_a_page_in_words(
     assert words in answer.text
 
 
+def test_an_address_without_a_route_is_a_page_for_browsers_and_a_problem_for_programs(client: Client) -> None:
+    browser = client.get("/nosuch", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert browser.status_code == 404
+    assert browser.headers["content-type"].startswith("text/html")
+    assert 'class="button primary" href="/studies"' in browser.text
+    for path, accept in (("/nosuch", "*/*"), ("/api/v1/nosuch", "text/html")):
+        program = client.get(path, headers={"Accept": accept})
+        assert program.status_code == 404
+        assert program.headers["content-type"] == "application/problem+json"
+
+
+def test_the_login_page_of_an_open_server_leads_back(client: Client) -> None:
+    page = client.get("/login").text
+    assert "no token is needed" in page
+    assert 'href="/studies"' in page
+
+
 def test_an_address_of_nothing_leads_to_what_there_is_of_its_kind(client: Client) -> None:
     for path, way in (
         ("/studies/99", "/studies"),
