@@ -190,8 +190,8 @@ def words_of(name: str) -> str:
 _LATENCY_LABELS = {
     "low_ms": "Median at least",
     "high_ms": "Median at most",
-    "min_ms": "Shortest run",
-    "reference_ms": "Reference network",
+    "min_ms": "Shortest run, as it ran",
+    "reference_ms": "Reference network, as it ran",
     "is_noisy": "Noisy",
     "is_predicted": "Predicted",
 }
@@ -206,10 +206,13 @@ def latency_facts(latency: dict[str, Any]) -> list[tuple[str, str]]:
     """
     facts = []
     known = _PREDICTED_FACTS if latency.get("is_predicted") else latency
+    # Without these words the shortest run would often be longer than the median.
+    is_divided = latency.get("reference_ms") is not None
+    labels = {**_LATENCY_LABELS, **({"median_ms": "Median, drift divided out"} if is_divided else {})}
     for name, value in latency.items():
         if name not in known:
             continue
-        label = _LATENCY_LABELS.get(name) or words_of(name)
+        label = labels.get(name) or words_of(name)
         if isinstance(value, float) and name.endswith("_ms"):
             facts.append((label, f"{significant(value)} ms"))
         elif not isinstance(value, (list, dict)) and name != "network_hash":

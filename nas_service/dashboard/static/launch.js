@@ -170,7 +170,7 @@ function showProblem({ detail, errors }) {
   const homeless = [];
   for (const { pointer, message, allowed } of errors) {
     const place = placeOf(pointer ?? ""), path = (pointer ?? "").slice(1).replaceAll("/", ".");
-    const text = allowed ? `${message} (allowed: ${allowed})` : message;
+    const text = saidOnce(message, allowed);
     if (!place) homeless.push(`${path} ${text}`.trim());
     else tellAt(place, path === place.dataset.wrong ? text : `${path}: ${text}`);
   }
@@ -178,6 +178,13 @@ function showProblem({ detail, errors }) {
   const whole = document.getElementById("form-wrong");
   whole.textContent = homeless.join("; ") || detail;
   whole.hidden = false;
+}
+
+// "must be greater than or equal to 1, not -4" and "at least 1" say the same.
+function saidOnce(message, allowed) {
+  if (!allowed) return message;
+  const [isBound, value] = /^must be (?:greater|less) than (?:or equal to )?[^,]*(,.*)?$/.exec(message) ?? [];
+  return isBound ? `must be ${allowed}${value ?? ""}` : `${message} (allowed: ${allowed})`;
 }
 
 function tellAt(place, text) {

@@ -179,6 +179,17 @@ def test_a_text_is_read_by_the_rules_of_a_launch(client: Client) -> None:
 
 
 @pytest.mark.browser
+def test_an_error_of_a_bound_is_said_once(page: Page, watch: Any) -> None:
+    watch.forgiven.append("422")
+    page.goto("/studies/new")
+    page.get_by_label("Networks to train").fill("-4")
+    expect(page.locator('[id="wrong-budget.trials"]')).to_have_text("must be at least 1, not -4")
+    expect(page.locator('[id="hint-budget.trials"] .bounds-of')).to_be_hidden()
+    page.get_by_label("Networks to train").fill("4")
+    expect(page.locator('[id="hint-budget.trials"] .bounds-of')).to_be_visible()
+
+
+@pytest.mark.browser
 def test_the_command_trains_as_many_as_the_spec(page: Page) -> None:
     page.goto("/studies/new")
     budgets = [{"minutes": 5}, {"minutes": 5, "trials": None}, {}]

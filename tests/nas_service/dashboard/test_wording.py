@@ -57,6 +57,15 @@ def test_a_measurement_is_told_in_words_without_its_hash() -> None:
     ]
 
 
+def test_a_median_without_drift_is_told_apart_from_runs_with_it() -> None:
+    measured = {"median_ms": 0.0351, "min_ms": 0.0372, "reference_ms": 0.021}
+    assert [name for name, _ in latency_facts(measured)] == [
+        "Median, drift divided out",
+        "Shortest run, as it ran",
+        "Reference network, as it ran",
+    ]
+
+
 def test_bytes_use_decimal_units() -> None:
     assert [bytes_text(size) for size in (999, 1000, 2_500_000, 7.2e9)] == [
         "999 B",
