@@ -76,6 +76,7 @@ export function startParallel(root) {
       pen.fillStyle = style.color;
       pen.fillText(text, left + 5, y(axis, value) + 4);
     }
+    if (data.lines.some((line) => line[place] === null)) pen.fillText("not there", left + 5, y(axis, null) + 4);
     const bound = bounds.get(axis.name);
     if (!bound) return;
     const [top, end] = [y(axis, Math.min(bound[1], axis.range[1])), y(axis, Math.max(bound[0], axis.range[0]))];
