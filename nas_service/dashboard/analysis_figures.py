@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 from nas_service.analysis import Growing, Spent
 from nas_service.dashboard.axes import tick_format
 from nas_service.dashboard.cloud import spread, spread_places
-from nas_service.dashboard.figures import DOMINATED, FRONT, SECOND, TRAIN, Figure
+from nas_service.dashboard.figures import (
+    DOMINATED,
+    FRONT,
+    SECOND,
+    TRAIN,
+    Figure,
+    count_axis,
+    growth_mode,
+    volume_axis,
+)
 from nas_service.dashboard.wording import label
 from nas_service.importance import Importances
 from nas_service.param_table import Param
@@ -28,10 +37,11 @@ def growth(arms: Mapping[str, Growing], over: Spent) -> Figure:
         "data": [
             {
                 "type": "scatter",
-                "mode": "lines",
+                "mode": growth_mode(len(set(grown.spent))),
                 "name": _WORDS[arm],
                 "x": grown.spent,
                 "y": grown.volume,
+                "marker": {"color": _ARMS[arm][0], "symbol": "circle", "size": 6},
                 "line": {"color": _ARMS[arm][0], "dash": _ARMS[arm][1], "width": 2, "shape": "hv"},
                 "hovertemplate": f"after %{{x:,d}} {unit}: %{{y:.4g}}<extra>{_WORDS[arm]}</extra>",
             }
@@ -40,10 +50,12 @@ def growth(arms: Mapping[str, Growing], over: Spent) -> Figure:
         "layout": {
             "xaxis": {
                 "title": {"text": "Trained trials" if over == "trials" else "Epochs of training"},
-                "rangemode": "tozero",
-                "tickformat": ",d",
+                **count_axis([place for grown in arms.values() for place in grown.spent]),
             },
-            "yaxis": {"title": {"text": "Hypervolume"}},
+            "yaxis": {
+                "title": {"text": "Hypervolume"},
+                **volume_axis([volume for grown in arms.values() for volume in grown.volume]),
+            },
             "showlegend": len(arms) > 1,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "uirevision": over,

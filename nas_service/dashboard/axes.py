@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 from typing import Any
 
 from nas_service.dashboard.wording import label, limit_text
@@ -13,14 +14,30 @@ _TICKS = {"latency_ms": "~g", **dict.fromkeys(QUALITIES, ".1%")}
 _MARGIN = 0.06
 # A limit this far outside of the data, as a share of their span, is not worth squeezing the data for.
 _REACH = 0.6
+# Times the smallest: prices that reach further would crowd at the cheap end of a linear axis.
+_LINEAR_UP_TO = 10.0
+_MOST_DECADES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A metric and the part of it that is shown; None leaves the part to plotly."""
+    """A metric and the part of it that is shown, in its unit; None leaves the part to plotly."""
 
     metric: str
     range: tuple[float, float] | None
+    is_log: bool = False
+
+    @classmethod
+    def over(cls, metric: str, values: Sequence[float], limit: Constraint | None) -> "Axis":
+        """Return the axis that shows the values, logarithmic where prices span more than a decade."""
+        is_price = METRICS[metric].kind != "quality" and bool(values) and min(values) > 0
+        if not is_price or max(values) <= _LINEAR_UP_TO * min(values):
+            return cls(metric, view_range(metric, values, limit))
+        return cls(metric, _log_range(values, limit), is_log=True)
+
+    def coordinate(self, value: float) -> float:
+        """Where plotly looks for a value in a range or an annotation, which it wants as exponents."""
+        return log10(value) if self.is_log else value
 
 
 def view_range(metric: str, values: Sequence[float], limit: Constraint | None) -> tuple[float, float] | None:
@@ -30,14 +47,30 @@ def view_range(metric: str, values: Sequence[float], limit: Constraint | None) -
     """
     if not values:
         return None
+    low, high = _with_room(values, [bound for bound in _bounds(limit) if bound is not None])
+    floor = 0.0 if METRICS[metric].kind != "quality" else float("-inf")
+    return max(low, floor), high
+
+
+def _log_range(values: Sequence[float], limit: Constraint | None) -> tuple[float, float]:
+    bounds = [log10(bound) for bound in _bounds(limit) if bound is not None and bound > 0]
+    low, high = _with_room([log10(value) for value in values], bounds)
+    return 10**low, 10**high
+
+
+def _bounds(limit: Constraint | None) -> tuple[float | None, ...]:
+    return (limit.max, limit.min) if limit else ()
+
+
+def _with_room(values: Sequence[float], bounds: Sequence[float]) -> tuple[float, float]:
+    """The ends of the values and of the bounds near them, with a margin."""
     low, high = min(values), max(values)
     span = (high - low) or abs(high) * 0.1 or 1.0
-    for bound in (limit.max, limit.min) if limit else ():
-        if bound is not None and low - _REACH * span <= bound <= high + _REACH * span:
+    for bound in bounds:
+        if low - _REACH * span <= bound <= high + _REACH * span:
             low, high = min(low, bound), max(high, bound)
     margin = _MARGIN * ((high - low) or span)
-    floor = 0.0 if METRICS[metric].kind != "quality" else float("-inf")
-    return max(low - margin, floor), high + margin
+    return low - margin, high + margin
 
 
 def tick_format(metric: str) -> str:
@@ -50,9 +83,17 @@ def axis_layout(axis: Axis) -> dict[str, Any]:
     unit = METRICS[axis.metric].unit
     title = f"{label(axis.metric)} ({unit})" if unit else label(axis.metric)
     layout: dict[str, Any] = {"title": {"text": title}, "tickformat": tick_format(axis.metric)}
+    if axis.is_log:
+        layout |= {"type": "log", "dtick": _log_step(axis.range)}
     if axis.range is not None:
-        layout["range"] = list(axis.range)
+        layout["range"] = [axis.coordinate(end) for end in axis.range]
     return layout
+
+
+def _log_step(shown: tuple[float, float] | None) -> str | int:
+    """1, 2 and 5 of each decade, in plotly's words, or its power alone: more would run into each other."""
+    decades = log10(shown[1] / shown[0]) if shown else 0.0
+    return "D2" if decades <= _MOST_DECADES else 1
 
 
 def limit_shapes(spec: StudySpec, x: Axis, y: Axis) -> list[dict[str, Any]]:
@@ -66,7 +107,7 @@ def limit_labels(spec: StudySpec, x: Axis, y: Axis) -> list[dict[str, Any]]:
     return [
         {
             "text": text,
-            direction: bound,
+            direction: {"x": x, "y": y}[direction].coordinate(bound),
             f"{direction}ref": direction,
             # The lower right corner: what costs most and gives least is seldom there.
             ("y" if direction == "x" else "x"): 0 if direction == "x" else 1,

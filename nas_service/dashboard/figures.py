@@ -11,7 +11,7 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
-from nas_service.dashboard.axes import Axis, axis_layout, limit_labels, limit_shapes, view_range
+from nas_service.dashboard.axes import Axis, axis_layout, limit_labels, limit_shapes
 from nas_service.dashboard.cloud import Cloud
 from nas_service.dashboard.wording import label, short_label, value_text
 from nas_service.metrics import METRICS
@@ -32,7 +32,7 @@ _GROUPS = (
     ("running", "running", "triangle-right", FRONT, 9),
 )
 _NOTES = {"beyond": "beyond the limit", "running": "in training, figures so far"}
-MOST_SINGLE_EPOCHS = 12
+MOST_SINGLE_STEPS = 12
 # Share of the plot's height for candidates that were rejected before they had a value for y.
 _STRIP = 0.07
 
@@ -93,21 +93,42 @@ def hypervolume(front: FrontView) -> Figure:
         "data": [
             {
                 "type": "scatter",
-                "mode": "lines",
+                "mode": growth_mode(len(history)),
                 "name": "hypervolume",
                 "x": [point.trials for point in history],
                 "y": [point.hypervolume for point in history],
+                "marker": {"color": FRONT, "symbol": "circle", "size": 6},
                 "line": {"color": FRONT, "width": 2, "shape": "hv"},
                 "hovertemplate": "after %{x} trials: %{y:.4g}<extra></extra>",
             }
         ],
         "layout": {
-            "xaxis": {"title": {"text": "Complete trials"}, "rangemode": "tozero", "tickformat": ",d"},
-            "yaxis": {"title": {"text": "Hypervolume"}},
+            "xaxis": {
+                "title": {"text": "Complete trials"},
+                **count_axis([point.trials for point in history]),
+            },
+            "yaxis": {"title": {"text": "Hypervolume"}, **volume_axis([p.hypervolume for p in history])},
             "showlegend": False,
             "uirevision": "hypervolume",
         },
     }
+
+
+def growth_mode(count: int) -> str:
+    """How steps are drawn: a single one has no length, so it is marked."""
+    return "lines" if count > 1 else "lines+markers"
+
+
+def count_axis(counts: Sequence[float]) -> Figure:
+    """An axis of what was spent, in whole numbers; plotly would put ticks between few, and round them."""
+    last = max(counts, default=0)
+    steps: Figure = {"tick0": 0, "dtick": 1} if last <= MOST_SINGLE_STEPS else {}
+    return {"range": [0, last * 1.05 or 1], "tickformat": ",d", **steps}
+
+
+def volume_axis(volumes: Sequence[float]) -> Figure:
+    """The part of an axis around a single volume, which plotly would put between −0.5 and 1."""
+    return {"range": [0, max(volumes) * 1.25]} if len(set(volumes)) == 1 and max(volumes) > 0 else {}
 
 
 def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> Figure:
@@ -127,7 +148,7 @@ def learning_curve(points: Sequence[CurvePoint], rungs: Sequence[int] = ()) -> F
     last = max((point.epoch for point in points), default=1)
     lines = [vertical(rung) for rung in rungs if rung <= last]
     layout = _curve_layout(lines, last)
-    if last <= MOST_SINGLE_EPOCHS:
+    if last <= MOST_SINGLE_STEPS:
         # Plotly would put ticks between epochs, and round them.
         layout["xaxis"]["dtick"] = 1
     layout["yaxis"] |= accuracy_range([point.accuracy for point in points])
@@ -267,9 +288,9 @@ def _pareto_layout(
     drawn = [m.values for m in members if x in m.values and y in m.values]
     feasible = [*drawn, *(trial.metrics for trial in [*cloud.dominated, *cloud.beyond])]
     backdrop = [trial.metrics for trial in [*cloud.infeasible, *cloud.untrained]]
-    across = Axis(x, view_range(x, [v[x] for v in feasible or backdrop], spec.constraints.get(x)))
+    across = Axis.over(x, [v[x] for v in feasible or backdrop], spec.constraints.get(x))
     trained = feasible or [trial.metrics for trial in cloud.infeasible]
-    upward = Axis(y, view_range(y, [v[y] for v in trained], spec.constraints.get(y)))
+    upward = Axis.over(y, [v[y] for v in trained], spec.constraints.get(y))
     layout: Figure = {
         "xaxis": {**axis_layout(across), "anchor": "y2" if has_strip else "y"},
         "yaxis": {**axis_layout(upward), "domain": [_STRIP + 0.05 if has_strip else 0, 1]},
@@ -278,7 +299,7 @@ def _pareto_layout(
         "hovermode": "closest",
         "showlegend": False,
         # A zoom made by hand survives an update, but not a change of axes.
-        "uirevision": f"{x}/{y}",
+        "uirevision": "/".join(f"{axis.metric}{' log' if axis.is_log else ''}" for axis in (across, upward)),
     }
     if has_strip:
         layout["yaxis2"] = {

@@ -1,6 +1,7 @@
 """What a plot of the front shows besides its points: confirmed figures, the control arm, marked members."""
 
 from collections.abc import Mapping, Sequence
+from math import log10
 from typing import Any
 
 from nas_service.dashboard.axes import Axis, axis_layout, view_range
@@ -15,7 +16,8 @@ from nas_service.dashboard.figures import (
     point_text,
     wildcard,
 )
-from nas_service.dashboard.wording import label, value_text
+from nas_service.dashboard.label_places import offsets
+from nas_service.dashboard.wording import label, short_label, value_text
 from nas_service.metrics import METRICS
 from nas_service.views import FrontMember, TrialSummary
 
@@ -79,25 +81,30 @@ def random_arm(members: Sequence[FrontMember], x: str, y: str) -> Figure:
     }
 
 
-def picks(members: Sequence[FrontMember], names: Mapping[int, str], x: str, y: str) -> list[dict[str, Any]]:
-    """A word with an arrow at each of some members, by number."""
-    places = [member.values[x] for member in members]
-    near_axis = min(places, default=0.0) + 0.15 * (max(places, default=0.0) - min(places, default=0.0))
+def picks(
+    figure: Figure, members: Sequence[FrontMember], names: Mapping[int, str], x: str, y: str
+) -> list[dict[str, Any]]:
+    """A word with an arrow at each of some members, by number, where the figure has room for it."""
+    named = [member for member in members if member.number in names]
+    places = offsets(
+        figure, [((member.values[x], member.values[y]), names[member.number]) for member in named]
+    )
+    across, upward = (figure["layout"][name].get("type") == "log" for name in ("xaxis", "yaxis"))
     return [
         {
-            "x": member.values[x],
-            "y": member.values[y],
+            # On a logarithmic axis plotly wants exponents of annotations, though not of points.
+            "x": log10(member.values[x]) if across else member.values[x],
+            "y": log10(member.values[y]) if upward else member.values[y],
             "text": names[member.number],
             "showarrow": True,
             "arrowhead": 0,
             "arrowwidth": 1,
             "arrowcolor": FRONT,
-            # Above the front there is room, for nothing is better; beside the axis only below it.
-            **({"ax": 22, "ay": 26} if member.values[x] <= near_axis else {"ax": -20, "ay": -18}),
+            "ax": ax,
+            "ay": ay,
             "font": {"size": 11},
         }
-        for member in members
-        if member.number in names
+        for member, (ax, ay) in zip(named, places, strict=True)
     ]
 
 
@@ -183,15 +190,27 @@ def _frame(values: list[list[float]], place: int, axis: str, bound: float) -> Fi
     }
 
 
+def _in_brackets(unit: str) -> str:
+    return f"({unit})" if unit else ""
+
+
 def _deep_layout(axes: tuple[str, str, str], values: list[list[float]]) -> Figure:
     # What is shown is where the front lies: the cloud reaches ten times as far.
     scene = {
-        f"{letter}axis": axis_layout(Axis(axis, view_range(axis, shown, None)))
+        f"{letter}axis": {
+            **axis_layout(Axis(axis, view_range(axis, shown, None))),
+            # In space there is little room beside an axis.
+            "title": {"text": " ".join(filter(None, (short_label(axis), _in_brackets(METRICS[axis].unit))))},
+        }
         for letter, axis, shown in zip("xyz", axes, values, strict=True)
     }
     return {
         # Prices run to the right and into the depth, so that what is good is seen from here.
-        "scene": {**scene, "camera": {"eye": {"x": -1.7, "y": -1.8, "z": 0.8}}, "aspectmode": "cube"},
+        "scene": {
+            **scene,
+            "camera": {"eye": {"x": -1.7, "y": -1.8, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.2}},
+            "aspectmode": "cube",
+        },
         "showlegend": False,
         "uirevision": "/".join(axes),
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},

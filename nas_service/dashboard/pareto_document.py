@@ -64,7 +64,7 @@ def _flat(report: FrontReport, cloud: Cloud) -> Figure:
         layers.append(front_layers.random_arm(report.random_front, x, y))
     # The front comes last, so that nothing lies over it.
     figure["data"][-1:-1] = [layer for layer in layers if layer]
-    figure["layout"]["annotations"] += front_layers.picks(members, pick_names(report), x, y)
+    figure["layout"]["annotations"] += front_layers.picks(figure, members, pick_names(report), x, y)
     return figure
 
 

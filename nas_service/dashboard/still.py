@@ -28,7 +28,7 @@ _MARKERS: dict[str, _Marker] = {
 
 
 def still(figure: Figure, name: str, *, width: int = 720, height: int = 420, most_points: int = 500) -> str:
-    """Return a figure of scatter traces on linear axes as SVG.
+    """Return a figure of scatter traces as SVG.
 
     Args:
         figure: As `nas_service.dashboard.figures` makes it.
@@ -123,6 +123,12 @@ class _Still:
         across = self._across.place(x) if xref == "x" else self._across.along(x)
         return across, axis.place(y) if yref in self._upward else axis.along(y)
 
+    def _noted(self, note: Figure) -> Figure:
+        """An annotation with its place in the axes' units, as shapes and points have it."""
+        axis = self._upward.get(note.get("yref", "y"))
+        x = self._across.noted(note["x"]) if note.get("xref", "x") == "x" else note["x"]
+        return {**note, "x": x, "y": axis.noted(note["y"]) if axis else note["y"]}
+
     def _trace(self, trace: Figure) -> Iterator[str]:
         axis = self._upward[trace.get("yaxis", "y")]
         spots = [
@@ -139,7 +145,7 @@ class _Still:
     def _words(self) -> Iterator[str]:
         """Annotations; those with an arrow stand where it begins."""
         for note in self._layout.get("annotations", ()):
-            x, y = self._spot(note)
+            x, y = self._spot(self._noted(note))
             if not _LEFT <= x <= self._width or not 0 <= y <= self._height:
                 continue
             if note.get("showarrow"):

@@ -54,6 +54,30 @@ function themed(layout) {
   return result;
 }
 
+const NARROW_PX = 480, STEP_BACK = 1.3;
+
+// A narrow plot in space is seen from further away, or the words at its sides would be cut.
+function fitted(layout, area) {
+  if (!layout.scene || area.clientWidth >= NARROW_PX) return layout;
+  const eye = Object.entries(layout.scene.camera.eye).map(([axis, value]) => [axis, value * STEP_BACK]);
+  return { ...layout, scene: { ...layout.scene, camera: { ...layout.scene.camera, eye: Object.fromEntries(eye) } } };
+}
+
+// The ticks of a whole logarithmic axis are too few where one has zoomed into a part of it.
+function refineTicks(area) {
+  if (area.nasRefines) return;
+  area.nasRefines = true;
+  area.on("plotly_relayout", (change) => {
+    const zoomed = ["xaxis", "yaxis"].filter((name) => area.layout[name]?.type === "log"
+      && (`${name}.range[0]` in change || `${name}.autorange` in change));
+    const dticks = zoomed.map((name) => {
+      const [low, high] = area.layout[name].range;
+      return [`${name}.dtick`, high - low < Math.log10(5) ? null : high - low <= 3 ? "D2" : 1];
+    });
+    if (dticks.length) Plotly.relayout(area, Object.fromEntries(dticks));
+  });
+}
+
 // Fetches and draws; returns the answer, or null where the server is away or a newer request came first.
 export async function draw(plot) {
   const address = plot.dataset.figure;
@@ -113,7 +137,8 @@ async function redraw(plot) {
   area.hidden = Boolean(message);
   if (!message) {
     await loadPlotly();
-    await Plotly.react(area, figure.data, themed(figure.layout), configOf(plot));
+    await Plotly.react(area, figure.data, fitted(themed(figure.layout), area), configOf(plot));
+    refineTicks(area);
   }
   // The server's picture of the first moment stays where plotly.js could not be loaded.
   area.querySelector(".still")?.remove();

@@ -51,11 +51,21 @@ function changeAxes(event) {
 }
 
 function choose(trial, number) {
-  panel.dataset.live = panelAddress(`/fragments/trials/${trial}/panel`);
+  showPanel(trial);
   const query = new URLSearchParams(location.search);
   query.set("trial", number);
   setAddress(query);
+}
+
+function showPanel(trial) {
+  panel.dataset.live = panelAddress(`/fragments/trials/${trial}/panel`);
   refresh(panel);
+}
+
+// A page that was opened before there was a front shows the first network that comes.
+function showFirst() {
+  const points = frontPoints();
+  if (points.length && !panel.dataset.live) showPanel(points.at(-1)[0]);
 }
 
 function markChosen() {
@@ -101,6 +111,7 @@ plot.addEventListener("nas:drawn", () => {
   area.nasListens = true;
   area.on("plotly_click", ({ points }) => { if (points[0]?.customdata) choose(...points[0].customdata); });
 });
+plot.addEventListener("nas:drawn", showFirst);
 plot.addEventListener("keydown", walk);
 controls.addEventListener("change", changeAxes);
 document.getElementById("shown").addEventListener("change", changeAxes);

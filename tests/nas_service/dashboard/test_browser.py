@@ -127,6 +127,42 @@ def test_a_finished_trial_appears_without_reload(page: Page, mixed_search: Any) 
     expect(page.locator("body")).to_have_attribute("data-kept", "yes")
 
 
+def test_the_first_network_of_a_front_is_shown_without_reload(page: Page, new_search: Any) -> None:
+    search = new_search()
+    page.goto(f"/studies/{search.study}")
+    drawn(page)
+    expect(page.locator("#panel")).to_contain_text("No point to show yet")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    search.end("complete", 0.985, 3.0)
+    expect(page.locator("#panel")).to_contain_text("98.50 %")
+    expect(page.locator("#panel .diagram svg")).to_be_visible()
+
+
+def test_a_zoom_into_a_logarithmic_axis_gets_ticks_of_its_own(page: Page, new_search: Any) -> None:
+    search = new_search()
+    for accuracy, latency_ms in ((0.9, 0.1), (0.95, 1.0), (0.97, 3.0)):
+        search.end("complete", accuracy, latency_ms)
+    page.goto(f"/studies/{search.study}?x=latency_ms&y=accuracy")
+    drawn(page)
+    ticks = page.locator("#pareto .xtick text")
+    expect(ticks).to_have_text(["0.1", "0.2", "0.5", "1", "2"])
+    area = page.locator("#pareto .nsewdrag").first.bounding_box()
+    assert area
+    page.mouse.move(area["x"] + area["width"] * 0.48, area["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] * 0.56, area["y"] + area["height"] - 40, steps=5)
+    page.mouse.up()
+    # 1, 2 and 5 of each decade would leave none.
+    expect(ticks.filter(has_text="0.7").first).to_be_visible()
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_the_layers_of_a_network_fit_their_card(page: Page, service: Service, family: str) -> None:
+    page.goto(f"/describe?family={family}")
+    region = page.get_by_role("region", name="Table of layers")
+    assert region.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
 def test_seven_tabs_share_one_stream(context: BrowserContext, mixed_search: Any) -> None:
     # A browser opens six connections to a server at most; only one tab has plots, which take long to load.
     pages = [context.new_page() for _ in range(7)]

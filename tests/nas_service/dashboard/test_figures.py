@@ -1,12 +1,13 @@
 """Figures from views, without a service."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 
-from nas_service.dashboard import figures
+from nas_service.dashboard import figures, front_layers
 from nas_service.dashboard.axes import view_range
 from nas_service.dashboard.cloud import MOST_POINTS, Cloud
 from nas_service.studies import Budget, Constraint, Objective, StudySpec
@@ -177,6 +178,52 @@ def test_a_far_limit_does_not_squeeze_the_points() -> None:
     layout = draw([], make_front((1, 0.9, 0.10), (2, 0.99, 0.12)))["layout"]
     assert layout["shapes"] == []
     assert layout["xaxis"]["range"][1] < 0.2
+
+
+def test_prices_over_more_than_a_decade_have_a_logarithmic_axis() -> None:
+    wide = draw([], make_front((1, 0.9, 0.5), (2, 0.99, 6.0)))["layout"]
+    assert wide["xaxis"]["type"] == "log"
+    low, high = (10**end for end in wide["xaxis"]["range"])
+    assert 0.4 < low < 0.5 < 6.0 < high < 8.0
+    # Plotly wants exponents of ranges and annotations, and values of shapes.
+    assert wide["annotations"][0]["x"] == pytest.approx(math.log10(4.0))
+    assert next(shape["x0"] for shape in wide["shapes"] if shape["type"] == "line") == 4.0
+    assert wide["yaxis"].get("type") is None
+    assert draw([], make_front((1, 0.9, 0.5), (2, 0.99, 4.0)))["layout"]["xaxis"].get("type") is None
+
+
+def test_words_at_points_lie_beside_what_is_drawn() -> None:
+    trials = [
+        make_trial(10 + n, accuracy=0.80 + 0.01 * (n % 19), latency_ms=0.6 + 0.01 * n) for n in range(60)
+    ]
+    front = make_front((1, 0.90, 0.5), (2, 0.99, 3.0))
+    figure = draw(trials, front)
+    notes = front_layers.picks(figure, front.front, {1: "as good, knee", 2: "best"}, "latency_ms", "accuracy")
+    assert [note["text"] for note in notes] == ["as good, knee", "best"]
+    (left, right), (low, high) = (figure["layout"][name]["range"] for name in ("xaxis", "yaxis"))
+    dominated = trace(figure, "dominated")
+    for note in notes:
+        middle = 520 * (note["x"] - left) / (right - left) + note["ax"]
+        depth = 330 * (high - note["y"]) / (high - low) + note["ay"]
+        width = 6 * len(note["text"])
+        hidden = [
+            x
+            for x, y in zip(dominated["x"], dominated["y"], strict=True)
+            if abs(520 * (x - left) / (right - left) - middle) < width / 2
+            and abs(330 * (high - y) / (high - low) - depth) < 7
+        ]
+        assert hidden == []
+        assert width / 2 < middle < 520 - width / 2
+
+
+def test_a_single_step_of_the_hypervolume_is_marked_on_whole_numbers() -> None:
+    front = make_front((1, 0.9, 0.5))
+    front = front.model_copy(update={"hypervolume_history": front.hypervolume_history[:1]})
+    figure = figures.hypervolume(front)
+    assert "markers" in figure["data"][0]["mode"]
+    assert figure["layout"]["xaxis"]["dtick"] == 1
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert low == 0 < 1.0 < high
 
 
 def test_infeasible_candidates_do_not_set_the_range_where_feasible_ones_exist() -> None:

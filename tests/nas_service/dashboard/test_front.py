@@ -93,7 +93,7 @@ def test_three_metrics_are_drawn_in_space(mixed_search: Any) -> None:
     assert {trace["type"] for trace in document["figure"]["data"]} == {"scatter3d"}
     axes = document["figure"]["layout"]["scene"]
     titles = [axes[name]["title"]["text"] for name in ("xaxis", "yaxis", "zaxis")]
-    assert titles == ["Latency (ms)", "Trainable parameters", "Validation accuracy"]
+    assert titles == ["Latency (ms)", "Parameters", "Accuracy"]
 
 
 def test_what_is_in_training_comes_on_demand_with_its_newest_accuracy(mixed_search: Any) -> None:

@@ -1,5 +1,6 @@
 """Pictures of figures that need no script."""
 
+import math
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -93,6 +94,22 @@ def test_another_type_is_refused() -> None:
 def test_ticks_are_round(low: float, high: float, form: str, texts: list[str]) -> None:
     axis = StillAxis(low, high, 0.0, 100.0, {"tickformat": form})
     assert [text for _, text in axis.ticks()] == texts
+
+
+def test_a_logarithmic_axis_has_1_2_and_5_of_each_decade() -> None:
+    axis = StillAxis(0.008, 0.3, 0.0, 100.0, {"type": "log"})
+    assert [text for _, text in axis.ticks()] == ["0.01", "0.02", "0.05", "0.1", "0.2"]
+    assert axis.place(0.008 * math.sqrt(0.3 / 0.008)) == pytest.approx(50.0)
+    assert shown_part({"type": "log", "range": [-2, 1]}, []) == pytest.approx((0.01, 10.0))
+
+
+def test_words_on_a_logarithmic_axis_lie_at_their_exponent() -> None:
+    note = {"text": "here", "x": 2.0, "y": 0.55, "showarrow": False}
+    drawn = still(
+        make_figure(xaxis={"type": "log", "range": [1, 3]}, annotations=[note]), "F", width=278, height=156
+    )
+    (words,) = [text for text in ElementTree.fromstring(drawn).iter(f"{SVG}text") if text.text == "here"]
+    assert words.get("x") == "166.0"
 
 
 def test_an_axis_of_one_value_has_room_around_it() -> None:
