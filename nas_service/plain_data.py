@@ -65,6 +65,8 @@ def read_data(text: str | bytes) -> dict[str, Any]:
         raise _too_deep() from error
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(FieldError("", f"not valid YAML or JSON: {_first_line(error)}")) from error
+    if data is None:
+        raise InvalidInput(FieldError("", "it is empty; must be a mapping of fields"))
     if not isinstance(data, dict):
         raise InvalidInput(FieldError("", f"must be a mapping of fields, not {type(data).__name__}"))
     plain: dict[str, Any] = _plain(data)

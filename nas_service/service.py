@@ -77,29 +77,27 @@ class Service(TrialService, AccessService):
             enqueued.enqueue_starts(connection, study_id, starts)
         return self.study(study_id)
 
-    def preflight(
-        self,
-        spec: StudySpec,
-        samples: int = 400,
-        *,
-        dataset: DatasetView | None = None,
-        workers: int | None = None,
+    def preflight(self, spec: StudySpec, samples: int = 400) -> Preflight:
+        """Report what is known of a study before any training."""
+        alive = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
+        return self.preflight_with(spec, alive, samples=samples)
+
+    def preflight_with(
+        self, spec: StudySpec, workers: int, *, dataset: DatasetView | None = None, samples: int = 400
     ) -> Preflight:
-        """Report what is known of a study before any training.
+        """Report what is known of a study that so many workers will train.
 
         Args:
             spec: The study.
-            samples: How many architectures to draw.
+            workers: How many.
             dataset: Its data set, where it is not registered.
-            workers: How many will train; those that are alive by default.
+            samples: How many architectures to draw.
         """
         dataset = dataset or self._dataset_of(spec)
         space = space_of(spec)
         try_space(space, dataset)
         check_augmentation(spec, dataset)
         check_bounds(spec.constraints)
-        if workers is None:
-            workers = sum(worker.is_alive and not worker.measures_only for worker in self.workers())
         report = preflight.report(spec, space, dataset, samples, self._training_pace(), workers)
         if report.feasible_share > 0:
             return report

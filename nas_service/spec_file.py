@@ -77,7 +77,8 @@ def read_model(source: str | bytes | Mapping[str, Any], model: type[Model]) -> M
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InvalidInput(*field_errors(error, model)) from error
+        # The field's own error says all; pydantic's account of it would bury that in a notebook.
+        raise InvalidInput(*field_errors(error, model)) from None
 
 
 def field_errors(
@@ -103,6 +104,18 @@ _ALLOWED = {
 }
 
 
+# What a value of the wrong kind should have been, by pydantic's name for the finding.
+_KINDS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    "string_type": "must be text",
+}
+
+
+_BOUNDS = frozenset({"less_than", "less_than_equal", "greater_than", "greater_than_equal"})
+
+
 def allowed_by(context: Mapping[str, Any]) -> str | None:
     """Return what would be right, from what pydantic says of a wrong value; None where it names no bound.
 
@@ -111,6 +124,14 @@ def allowed_by(context: Mapping[str, Any]) -> str | None:
         ('at least 1', "'max' or 'min'", None)
     """
     return next((words.format(context[name]) for name, words in _ALLOWED.items() if name in context), None)
+
+
+def needed_kind(finding: ErrorDetails) -> str | None:
+    """Return what a value must be, from pydantic's finding of one that is no number or out of bounds."""
+    if kind := _KINDS.get(finding["type"]):
+        return kind
+    bound = allowed_by(finding.get("ctx", {})) if finding["type"] in _BOUNDS else None
+    return f"must be {bound}" if bound else None
 
 
 def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:
@@ -127,7 +148,8 @@ def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:
         return FieldError(pointer, "missing")
     if detail["type"] == "literal_error":
         return FieldError(pointer, f"{shown(detail['input'])} is unknown", allowed_by(context))
-    said = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    said = _KINDS.get(detail["type"]) or detail["msg"]
+    said = said.removeprefix("Value error, ").replace("Input should be", "must be")
     message, _, allowed = said.partition("; allowed: ")
     says_value = detail["type"] == "value_error" or not _is_plain(detail["input"])
     return FieldError(

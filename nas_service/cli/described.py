@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas_service.errors import InvalidInput, NotFound
+from nas_service.errors import FieldError, InvalidInput, NotFound
 from nas_service.plain_data import MAX_BYTES, read_data
 
 STANDARD_INPUT = Path("-")
@@ -18,8 +18,11 @@ def read_description(path: Path) -> dict[str, Any]:
         NotFound: There is no such file, or it cannot be read.
         InvalidInput: It is too large, or holds no mapping.
     """
+    content = _content(path)
+    if not content.strip():
+        raise InvalidInput(FieldError("", f"{path}: the file is empty", "a mapping of fields"))
     try:
-        return read_data(_content(path))
+        return read_data(content)
     except InvalidInput as error:
         # What is wrong with a whole text does not say which text.
         named = (replace(one, message=f"{path}: {one.message}") for one in error.errors)

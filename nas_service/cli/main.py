@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from pydantic import ValidationError
 
 from nas_service import __version__
 from nas_service.cli import (
@@ -34,6 +35,8 @@ from nas_service.cli.config_file import read_config_file
 from nas_service.cli.examples import epilog_of
 from nas_service.cli.output import say
 from nas_service.errors import Conflict, FieldError, InvalidInput, NotFound, ServiceError, Unavailable
+from nas_service.plain_data import shown
+from nas_service.spec_file import needed_kind
 
 # Typer carries a copy of click and exports only leaves of its exceptions; what is raised are their bases.
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -145,9 +148,22 @@ def run(arguments: list[str] | None = None) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
+def _plain_value(error: BaseException) -> str | None:
+    """Return what an option must be, where its value is no number or out of bounds; else None."""
+    parameter, cause = getattr(error, "param", None), error.__cause__
+    if parameter is None or not isinstance(cause, ValidationError):
+        return None
+    finding = cause.errors(include_url=False)[0]
+    needed = needed_kind(finding)
+    if needed is None:
+        return None
+    name = parameter.opts[-1] if parameter.opts else parameter.name
+    return f"{name} {needed}, not {shown(finding['input'])}"
+
+
 def _explain(error: BaseException) -> int:
     """Say in one line what is wrong with the arguments; a bare group prints its help instead."""
-    text = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
+    text = _plain_value(error) or error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "nas"
     is_usage = isinstance(error, UsageError)

@@ -101,7 +101,7 @@ def _preflight(backend: Backend, spec: StudySpec, workers: int | None) -> Prefli
     path = path_to_register(spec.dataset, {dataset.name for dataset in backend.datasets()})
     if isinstance(backend, Service):
         dataset = backend.inspected_dataset(path) if path else None
-        return backend.preflight(spec, dataset=dataset, workers=worker_count(workers))
+        return backend.preflight_with(spec, worker_count(workers), dataset=dataset)
     if path is not None:
         added = backend.add_dataset(path, None)
         say(f"the server needs the data set to tell of it: registered there as {added.name}")

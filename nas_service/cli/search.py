@@ -87,7 +87,7 @@ def search(
 
     Without a server the study runs in the local data folder with workers of its own.
     """
-    limits = {
+    bounds = {
         "params": max_params,
         "macs": max_macs,
         "latency_ms": max_latency_ms,
@@ -113,10 +113,11 @@ def search(
         ),
         "budget": _budget(trials, minutes, budget_epochs, _given(trials=stall, gain=stall_gain)),
         "confirm": _given(top=confirm, seeds=confirm_seeds),
-        "constraints": _limits(limits, soft or []),
+        "constraints": _limits(bounds, soft or []),
     }
     form = options.chosen_format(output, as_json)
     base = read_description(spec_file) if spec_file else {}
+    _refuse_unbounded(soft or [], bounds, base.get("constraints"))
     if "dataset" not in base and dataset is None:
         raise InvalidInput(FieldError("/dataset", "missing; give --dataset NAME_OR_PATH or a spec file"))
     with connected(server) as backend:
@@ -143,6 +144,15 @@ def _limits(bounds: dict[str, float | None], soft: list[str]) -> dict[str, dict[
             raise InvalidInput(FieldError("/soft", f"{name[:60]!r} cannot be a soft limit", ", ".join(known)))
         limits.setdefault(name, {})["soft"] = True
     return limits
+
+
+def _refuse_unbounded(soft: list[str], bounds: dict[str, float | None], in_file: Any) -> None:
+    """Refuse a soft limit whose bound neither a flag nor the spec file gives."""
+    for name in soft:
+        if bounds.get(name) is None and not (isinstance(in_file, dict) and in_file.get(name)):
+            flag = f"--max-{name.replace('_', '-')} or " if name in bounds else ""
+            needed = f"{flag}a limit in the spec file: constraints: {{{name}: {{max: NUMBER}}}}"
+            raise InvalidInput(FieldError("/soft", f"--soft {name} needs {needed}"))
 
 
 def follow(backend: Backend, study_id: int, local: LocalWorkers | None) -> StudyView:

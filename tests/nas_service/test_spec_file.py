@@ -64,6 +64,9 @@ def test_a_spec_survives_the_round_trip() -> None:
             ["wrap", "circular"],
         ),
         ("dataset: d\nsearch: {sampler: best}", "/search/sampler", ["best", "nsga2"]),
+        ("", "", ["empty"]),
+        ("dataset: d\nbudget: {trials: twelve}", "/budget/trials", ["must be a whole number, not 'twelve'"]),
+        ("dataset: d\nbudget: {minutes: soon}", "/budget/minutes", ["must be a number, not 'soon'"]),
         ("dataset: d\nbudget: {trials: 0}", "/budget/trials", ["1"]),
         ("dataset: d\nobjectives: [{metric: speed}]", "/objectives/0/metric", ["speed", "accuracy"]),
         ("dataset: d\nconstraints: {size: {max: 1}}", "/constraints", ["size", "params"]),
@@ -133,3 +136,10 @@ def test_a_wrong_value_comes_with_what_is_allowed(wrong: dict[str, Any], allowed
     with pytest.raises(InvalidInput) as refused:
         read_spec({"dataset": "digits", **wrong})
     assert [error.allowed for error in refused.value.errors] == [allowed]
+
+
+def test_the_error_of_a_field_is_shown_without_pydantic_s_account() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_spec({"dataset": "d", "budget": {"trials": "twelve"}})
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None

@@ -54,6 +54,11 @@ def test_family_show_prints_a_space_that_a_spec_accepts(capsys: pytest.CaptureFi
         (["search", "--dataset", "digits", "--sampler", "best"], 2, ["sampler", "tpe"]),
         (["search", "--dataset", "digits", "--trials", "0"], 2, ["trials"]),
         (["search"], 2, ["dataset"]),
+        (["search", "--trials", "abc"], 2, ["nas search: --trials must be a whole number, not 'abc'"]),
+        (["search", "--minutes", "abc"], 2, ["nas search: --minutes must be a number, not 'abc'"]),
+        (["up", "--port", "99999"], 2, ["--port must be at most 65535, not '99999'"]),
+        (["search", "--workers", "0"], 2, ["--workers must be at least 1, not '0'"]),
+        (["trial", "show", "1", "x"], 2, ["must be a whole number, not 'x'"]),
         (["search", "missing.yaml"], 3, ["missing.yaml"]),
         (["search", "--frobnicate"], 2, ["--frobnicate"]),
         (["study", "show", "7"], 3, ["no study 7", "nas study list"]),
@@ -93,6 +98,16 @@ def test_a_text_that_cannot_be_read_is_named_by_its_file(
     assert run([command, str(path)]) == 2
     (line,) = errors_of(capsys)
     assert f"{path}: not valid YAML or JSON" in line
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.yaml"
+    for content in ("", "\n", "# nothing yet\n"):
+        path.write_text(content)
+        assert run(["search", str(path)]) == 2
+        (line,) = errors_of(capsys)
+        assert str(path) in line
+        assert "is empty" in line
 
 
 def test_an_unknown_field_of_a_spec_file_is_named_with_a_suggestion(
@@ -172,7 +187,9 @@ def test_a_soft_limit_bounds_the_front_and_rejects_nobody(
     assert (report["feasible_share"], report["broken_share"]) == (1.0, {})
     assert report["soft_share"] == {"params": 1.0}
     assert run(["search", "--dataset", "digits", "--soft", "macs", "--dry-run"]) == 2
-    assert "needs max or min" in capsys.readouterr().err
+    assert "--soft macs needs --max-macs" in capsys.readouterr().err
+    assert run(["search", "--dataset", "digits", "--soft", "model_bytes_int8", "--dry-run"]) == 2
+    assert "needs a limit in the spec file" in capsys.readouterr().err
     for wrong in ("nosuch", "", "accuracy"):
         assert run(["search", "--dataset", "digits", "--soft", wrong, "--dry-run"]) == 2
         assert "latency_ms" in capsys.readouterr().err
