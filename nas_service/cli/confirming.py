@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,8 @@ from nas_service.cli.backend import Backend, connected
 from nas_service.cli.following import fetch_files, followed
 from nas_service.cli.lent_workers import workers_for
 from nas_service.cli.local_workers import LocalWorkers
-from nas_service.cli.output import Format, say, show
+from nas_service.cli.naming import named_study
+from nas_service.cli.output import Format, cell, say, show
 from nas_service.confirmations import (
     ConfirmationView,
     ConfirmRequest,
@@ -56,7 +57,7 @@ def confirm(
     asked = {"top": top, "seeds": seeds, "epochs": epochs, "data": data, "trials": trial}
     request = read_model({name: value for name, value in asked.items() if value is not None}, ConfirmRequest)
     with connected(server) as backend:
-        study_id = backend.find_study(study).study
+        study_id = named_study(backend, study).study
         view = backend.confirm(study_id, request)
         if view.is_under_way and not no_wait:
             with workers_for(backend, server, study_id, workers) as local:
@@ -83,7 +84,11 @@ def follow_confirmation(backend: Backend, study_id: int, local: LocalWorkers | N
 def show_confirmation(view: ConfirmationView, form: Format) -> None:
     """Print a confirmation; what failed is said, and is an error where nothing else came of it."""
     if form is Format.table:
-        show(confirmation_rows(view), form=form, columns=confirmation_columns(view))
+        show(
+            [_in_percent(row) for row in confirmation_rows(view)],
+            form=form,
+            columns=confirmation_columns(view),
+        )
     else:
         show(view, form=form)
     failed = [run for member in view.members for run in member.runs if run.state in ("failed", "cancelled")]
@@ -91,9 +96,17 @@ def show_confirmation(view: ConfirmationView, form: Format) -> None:
         say(f"job {run.job} {run.state}: {run.reason}")
     if view.optimism is not None:
         how = "hopeful" if view.optimism > 0 else "modest"
-        say(f"the search was {abs(view.optimism):.4f} too {how} of {view.quality} on average")
+        points = f"{100 * abs(view.optimism):.2f} percentage points"
+        say(f"the search was {points} too {how} of {view.quality} on average")
     if failed and not view.runs_complete and not view.is_under_way:
         raise ServiceError(f"none of {view.runs} runs is complete")
+
+
+def _in_percent(row: dict[str, Any]) -> dict[str, Any]:
+    """Write the qualities of a confirmation's row as all tables do; they are its fractions."""
+    return {
+        name: f"{100 * value:.2f} %" if isinstance(value, float) else value for name, value in row.items()
+    }
 
 
 def retrain(
@@ -125,7 +138,7 @@ def retrain(
     if directory is not None:
         check_free(directory, replaces=force)
     with connected(server) as backend:
-        study_id = backend.find_study(study).study
+        study_id = named_study(backend, study).study
         job = backend.retrain(backend.trial_by_number(study_id, number).id, request)
         if not no_wait:
             with workers_for(backend, server, study_id, workers) as local:
@@ -137,7 +150,7 @@ def retrain(
         show(job, form=form)
         return
     figures = job.result.get("metrics", {})
-    rows = [{"figure": name, "test part": value} for name, value in figures.items()]
+    rows = [{"figure": name, "test part": cell(name, value)} for name, value in figures.items()]
     show(rows or [{"figure": "job", "test part": job.id}], form=form, columns=("figure", "test part"))
     if directory is not None and not no_wait:
         say(f"wrote {', '.join(sorted(job.artifacts))} to {directory}")

@@ -8,6 +8,7 @@ import typer
 from nas_service.cli import options
 from nas_service.cli.backend import connected
 from nas_service.cli.following import fetch_files, followed
+from nas_service.cli.naming import named_study
 from nas_service.cli.output import Format, as_plain, pick, print_table, say, show
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.jobs import STATES
@@ -30,7 +31,7 @@ def list_jobs(
     if state is not None and state not in STATES:
         raise InvalidInput(FieldError("/state", f"{state[:40]!r} is unknown", ", ".join(STATES)))
     with connected(server) as backend:
-        of = backend.find_study(study).study if study else None
+        of = named_study(backend, study).study if study else None
         found = backend.jobs(study=of, state=state, page_size=limit).items
     show(found, form=options.chosen_format(output, as_json), columns=COLUMNS)
 

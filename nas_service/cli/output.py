@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +17,9 @@ from rich.table import Table
 from nas_service.metrics import QUALITIES
 from nas_service.redaction import redacted
 from nas_service.yaml_text import yaml_text
+
+# What a person copies into the next command: written as it is typed.
+IDENTIFIERS = frozenset({"id", "job", "number", "pid", "port", "seed", "study", "trial"})
 
 
 class Format(StrEnum):
@@ -91,7 +95,7 @@ def pick(row: Mapping[str, Any], dotted: str) -> Any:
 
 
 def cell(column: str, value: Any) -> str:
-    """Format one figure for people: accuracies in percent, latencies to three digits."""
+    """Format one figure for people: accuracies in percent, latencies to three digits, thousands apart."""
     name = column.rpartition(".")[2]
     if value is None:
         return "-"
@@ -99,17 +103,20 @@ def cell(column: str, value: Any) -> str:
         return "yes" if value else "no"
     if name in QUALITIES and isinstance(value, int | float):
         return f"{100 * value:.2f} %"
-    if name.endswith("_ms"):
-        return f"{value:.3g}"
-    if isinstance(value, float) and value.is_integer():
-        return f"{int(value):,}"
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if name in IDENTIFIERS:
+        return str(value)
+    if isinstance(value, int | float):
+        return _number(value, digits=3 if name.endswith("_ms") else 4)
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "-"
     return str(value)
+
+
+def _number(value: float, digits: int) -> str:
+    """Write a number with its thousands apart, and never with an exponent where it is large."""
+    if isfinite(value) and (value == int(value) or abs(value) >= 1000):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
 
 
 def _rows(plain: Any) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import typer
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
 from nas_service.cli.described import read_description
+from nas_service.cli.naming import named_study
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.search import follow, report
 from nas_service.cli.study import COLUMNS, Study
@@ -26,7 +27,7 @@ def watch(
 ) -> int:
     """Follow a study until it ends, and print its front; Ctrl-C leaves it running."""
     with connected(server) as backend:
-        number = backend.find_study(study).study
+        number = named_study(backend, study).study
         return report(backend, follow(backend, number, None), options.chosen_format(output, as_json))
 
 
@@ -85,7 +86,7 @@ def _steer(
     as_json: bool,
 ) -> None:
     with connected(server) as backend:
-        changed = act(backend, backend.find_study(study).study)
+        changed = act(backend, named_study(backend, study).study)
     say(f"study {changed.study} ({changed.name}) is {changed.state}: {changed.reason}")
     if output or as_json:
         show(changed, form=options.chosen_format(output or Format.json, as_json), columns=COLUMNS)

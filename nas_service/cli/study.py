@@ -10,6 +10,7 @@ from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
 from nas_service.cli.confirming import confirm
 from nas_service.cli.described import read_description
+from nas_service.cli.naming import named_study
 from nas_service.cli.output import Format, say, show
 from nas_service.cli.study_files import bundle, data, extend, report
 from nas_service.views import FrontForm, StudyView
@@ -42,7 +43,7 @@ def show_study(
 ) -> None:
     """Show one study with its spec, its counts and its front."""
     with connected(server) as backend:
-        result = backend.result(backend.find_study(study).study)
+        result = backend.result(named_study(backend, study).study)
     show(result, form=options.chosen_format(output, as_json), columns=COLUMNS)
 
 
@@ -60,7 +61,7 @@ def show_front(
     form = options.chosen_format(output, as_json)
     which: FrontForm = "confirmed" if confirmed else "searched"
     with connected(server) as backend:
-        number = backend.find_study(study).study
+        number = named_study(backend, study).study
         if form in (Format.json, Format.yaml):
             show(backend.front(number, form=which), form=form)
             return
@@ -93,7 +94,7 @@ def widen(
     """Give the study another space; earlier trials count where they are legal in it."""
     data = read_description(space)
     with connected(server) as backend:
-        changed = backend.change_space(backend.find_study(study).study, data)
+        changed = backend.change_space(named_study(backend, study).study, data)
     _told(changed)
     say(f"its space is of version {changed.space_version}")
 

@@ -8,6 +8,7 @@ import typer
 
 from nas_service.cli import options
 from nas_service.cli.backend import Backend, connected
+from nas_service.cli.naming import named_study
 from nas_service.cli.output import say
 from nas_service.client import RemoteService
 from nas_service.errors import FieldError, InvalidInput
@@ -65,7 +66,7 @@ def extend(
             FieldError("", "nothing is to change", "--trials, --minutes, --epochs, --name, --limit")
         )
     with connected(server) as backend:
-        found = backend.find_study(study)
+        found = named_study(backend, study)
         wanted = read_change({**given, "constraints": _completed(limits, found.spec.constraints)})
         changed = backend.change_study(found.study, wanted)
     say(f"study {changed.study} ({changed.name}) is {changed.state}: {changed.reason}")
@@ -100,7 +101,7 @@ def _limit(text: str) -> tuple[str, Limit | None]:
 def _save(study: str, name: FileName, output: Path | None, server: str | None) -> None:
     """Write a file of a study, whole or not at all."""
     with connected(server) as backend:
-        number = backend.find_study(study).study
+        number = named_study(backend, study).study
         target = output or Path(f"study-{number}-{name}")
         part = target.with_name(f".part-{target.name}")
         try:

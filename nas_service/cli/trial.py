@@ -15,6 +15,7 @@ from nas_service.cli.backend import connected, server_address
 from nas_service.cli.confirming import retrain
 from nas_service.cli.described import read_description
 from nas_service.cli.exporting import export_by_worker
+from nas_service.cli.naming import named_study
 from nas_service.cli.output import Format, as_plain, pick, print_table, show
 from nas_service.errors import DamagedFile, NotFound
 from nas_service.evaluation import EvaluationSummary, summarised
@@ -54,7 +55,7 @@ def show_trial(
 ) -> None:
     """Show everything known of a trial: figures, evaluation, architecture, timings, error."""
     with connected(server) as backend:
-        trial = backend.trial_by_number(backend.find_study(study).study, number)
+        trial = backend.trial_by_number(named_study(backend, study).study, number)
         summary = None
         # A file that is gone or damaged is no reason to show nothing.
         with suppress(NotFound, DamagedFile):
@@ -103,7 +104,7 @@ def enqueue(
     """Have an architecture of your own trained within a study; it counts towards the budget."""
     description = read_description(architecture)
     with connected(server) as backend:
-        trial = backend.enqueue(backend.find_study(study).study, description)
+        trial = backend.enqueue(named_study(backend, study).study, description)
     show(trial, form=options.chosen_format(output, as_json), columns=("number", "state", "architecture_hash"))
 
 

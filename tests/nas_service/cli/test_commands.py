@@ -8,10 +8,14 @@ import pytest
 import yaml
 
 from nas_service import __version__
+from nas_service.cli.confirming import show_confirmation
 from nas_service.cli.main import run
+from nas_service.cli.output import Format, cell
+from nas_service.confirmations import ConfirmationView, ConfirmedMember
 from nas_service.service import Service
 from nas_service.settings import Settings
 from nas_service.studies import StudySpec
+from nas_service.views import Confirmed
 
 
 @pytest.fixture(autouse=True)
@@ -304,3 +308,54 @@ def test_no_table_is_printed_of_a_front_without_members(
     told = capsys.readouterr()
     assert told.out == ""
     assert f"study {study} cancelled" in told.err
+
+
+def test_numbers_have_their_thousands_apart_and_identifiers_are_as_they_are_typed() -> None:
+    assert [cell("params", value) for value in (999, 1536, 1536.0, 56_448, 12_345.6)] == [
+        "999",
+        "1,536",
+        "1,536",
+        "56,448",
+        "12,346",
+    ]
+    assert (cell("number", 1536), cell("trials.complete", 1536)) == ("1536", "1,536")
+    assert (cell("latency_ms", 1234.5), cell("latency_ms", 0.01265)) == ("1,234", "0.0126")
+
+
+def test_a_study_of_a_shared_name_is_told_with_the_others(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NAS_HOME", str(settings.data_home))
+    first, other, second = (
+        service.create_study(StudySpec(name=name, dataset="digits")).study
+        for name in ("twice", "twice over", "twice")
+    )
+    assert run(["study", "front", "twice"]) == 0
+    line = f"study {second} is meant, the newest of 2 named 'twice'; the others: {first}\n"
+    assert capsys.readouterr().err == line
+    for alone in (str(first), "twice over", str(other)):
+        assert run(["study", "front", alone]) == 0
+        assert capsys.readouterr().err == ""
+
+
+def test_a_confirmation_is_told_in_percent(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Confirmed(runs=2, mean={"accuracy": 0.7876}, deviation={"accuracy": 0.0123}, optimism=-0.0307)
+    member = ConfirmedMember(trial=9, number=4, searched=0.757, confirmed=figures, runs=[])
+    view = ConfirmationView(
+        study=1,
+        quality="accuracy",
+        epochs=3,
+        data="train",
+        runs_complete=2,
+        runs_failed=0,
+        runs=2,
+        members=[member],
+        optimism=-0.0307,
+    )
+    show_confirmation(view, Format.table)
+    told = capsys.readouterr()
+    for figure in ("75.70 %", "78.76 %", "1.23 %", "-3.07 %"):
+        assert figure in told.out
+    assert "3.07 percentage points too modest of accuracy" in told.err
+    show_confirmation(view, Format.json)
+    assert json.loads(capsys.readouterr().out)["optimism"] == -0.0307
