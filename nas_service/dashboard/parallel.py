@@ -77,7 +77,9 @@ def _range(values: NDArray[np.float64]) -> tuple[float, float]:
     if not len(known):
         return 0.0, 1.0
     low, high = float(known.min()), float(known.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    # Of a single value a little around it: a share would reach beyond 100 %.
+    margin = abs(low) * 0.02 or 0.5
+    return (low, high) if high > low else (low - margin, high + margin)
 
 
 def _plain(value: float) -> float | None:

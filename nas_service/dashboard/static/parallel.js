@@ -63,7 +63,9 @@ export function startParallel(root) {
     pen.textAlign = "center";
     const room = (canvas.clientWidth - PAD.left - PAD.right) / Math.max(1, axes().length - 1) * 1.7;
     // Neighbours' names stand at two heights, so that they do not run into each other.
-    pen.fillText(clipped(pen, axis.label, room), left, place % 2 ? 28 : 12);
+    const name = clipped(pen, axis.label, room), half = pen.measureText(name).width / 2;
+    // Those of the outer axes move inwards rather than out of the picture.
+    pen.fillText(name, Math.min(Math.max(left, half), canvas.clientWidth - half), place % 2 ? 28 : 12);
     pen.font = `11px ${style.fontFamily}`;
     pen.textAlign = "left";
     const panel = getComputedStyle(canvas.closest(".panel")).backgroundColor;

@@ -142,6 +142,26 @@ def test_pages_without_trials_say_what_will_be_there(address: str, new_search: C
         assert "Choose trials" in client.get(f"{figures}/curves.json").json()["message"]
 
 
+def test_axes_of_a_single_network_stay_within_what_is_possible(address: str, new_search: Any) -> None:
+    search = new_search()
+    search.end("complete", 0.96, 1.0)
+    with Client(base_url=address, trust_env=False) as client:
+        axes = client.get(f"/figures/studies/{search.study}/parallel.json").json()["axes"]
+    low, high = next(axis["range"] for axis in axes if axis["name"] == "accuracy")
+    assert 0.9 < low < 0.96 < high < 1.0
+
+
+@pytest.mark.browser
+def test_what_matters_says_once_what_it_waits_for(page: Page, new_search: Any) -> None:
+    search = new_search()
+    search.end("complete", 0.96, 1.0)
+    page.goto(f"/studies/{search.study}/analysis")
+    drawn(page)
+    expect(page.locator(".what-matters .message:visible")).to_have_text(
+        ["Needs 10 fully trained networks with accuracy; there is 1."]
+    )
+
+
 def test_curves_of_unknown_trials_are_told(address: str, mixed_search: Any, service: Service) -> None:
     with Client(base_url=address, trust_env=False) as client:
         page = client.get(f"/studies/{mixed_search.study}/curves?trials=0 99").text
