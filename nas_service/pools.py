@@ -142,8 +142,7 @@ class LocalPool:
             return False
         ended_by_itself = bool(slot.started_at) and slot.name not in self._leaving
         self._leaving.discard(slot.name)
-        slot.process = None
-        slot.start()
+        slot.restart()
         return ended_by_itself
 
     def _dismiss(self, slot: Slot) -> None:
@@ -191,8 +190,7 @@ class RayPool:
         if self._slot.is_alive() or time.monotonic() - self._slot.started_at < RESTART_DELAY_S:
             return []
         is_first = self._slot.process is None
-        self._slot.process = None
-        self._slot.start()
+        self._slot.restart()
         return [] if is_first else [self._slot]
 
     def stop(self, *, is_hurried: Callable[[], bool]) -> None:

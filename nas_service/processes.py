@@ -35,6 +35,8 @@ class Slot:
     log: Path | None = None
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
+    # How the process before this one ended, as `Popen.returncode`; None where that is not known.
+    last_code: int | None = None
 
     @property
     def lock_path(self) -> Path:
@@ -72,6 +74,21 @@ class Slot:
             os.pwrite(lock, str(self.process.pid).encode(), 0)
         finally:
             os.close(lock)
+
+    def restart(self) -> None:
+        """Start the process again after it has ended, and remember how it ended."""
+        self.last_code = None if self.process is None else self.process.poll()
+        self.process = None
+        self.start()
+
+    @property
+    def ending(self) -> str:
+        """How the process before this one ended, in words."""
+        if self.last_code is None:
+            return "ended by itself"
+        if self.last_code < 0:
+            return f"was killed by signal {-self.last_code} ({signal.Signals(-self.last_code).name})"
+        return f"ended by itself with exit code {self.last_code}"
 
     def _spawn(self, lock: int) -> "subprocess.Popen[bytes]":
         stream = self.log.open("ab") if self.log else None
@@ -125,8 +142,7 @@ def restart_ended(slots: Iterable[Slot]) -> list[Slot]:
         slot for slot in slots if not slot.is_alive() and time.monotonic() - slot.started_at > RESTART_DELAY_S
     ]
     for slot in ended:
-        slot.process = None
-        slot.start()
+        slot.restart()
     return ended
 
 

@@ -92,7 +92,16 @@ def check_noise() -> list[Check]:
     test = self_test()
     if test.reason:
         return [warn("noise", test.reason, "workers train here, but measure no latency until it is quiet")]
-    return [ok("noise", f"quiet enough for latency: timings differ by {100 * test.timing_noise:.0f} %")]
+    return [ok("noise", quiet_text(test.timing_noise, test.load))]
+
+
+def quiet_text(noise: float, load: float | None) -> str:
+    """Return that a machine is quiet enough, and how busy it is: timings leave out what others slowed."""
+    differ = f"{100 * noise:.1f} %" if noise >= 0.001 else "under 0.1 %"
+    busy = "" if load is None else f" (load {load:.2f} a core)"
+    return (
+        f"quiet enough for latency: timings differ by {differ}, moments that other work slowed left out{busy}"
+    )
 
 
 def check_spool(settings: Settings) -> list[Check]:

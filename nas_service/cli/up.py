@@ -193,7 +193,7 @@ def _run(settings: Settings, server: Slot, pool: Pool) -> int:
             _greet(settings)
         while not ends:
             for slot in [*restart_ended([server]), *pool.supervise()]:
-                say(f"{slot.name} ended by itself and was started again; see {slot.log}")
+                say(f"{slot.name} {slot.ending} and was started again; see {slot.log}")
             time.sleep(0.2)
     finally:
         say("stopping: workers finish their epoch and give their trials back; at once on a second signal")

@@ -80,7 +80,13 @@ def clock(whose: str, ask: Callable[[], float], *, resolution_s: float = 0.0) ->
     before = time.time()
     theirs = ask() + resolution_s / 2
     skew = (before + time.time()) / 2 - theirs
-    found = f"{skew:+.3f} s from the {whose}'s" if not resolution_s else f"{skew:+.1f} s from the {whose}'s"
+    found = f"{skew:+.3f} s from the {whose}'s"
+    if resolution_s:
+        # What is less than the other clock's own step says nothing of ours.
+        is_equal = abs(skew) <= resolution_s / 2
+        found = (
+            f"{'the same as' if is_equal else f'{skew:+.0f} s from'} the {whose}'s, which tells whole seconds"
+        )
     if abs(skew) <= LARGE_SKEW_S + resolution_s:
         return ok("clock", found)
     return warn("clock", found, "leases hold, they go by the database's clock; times shown differ: run NTP")

@@ -69,6 +69,8 @@ def test_a_database_that_is_away_fails_without_its_password(settings: Settings) 
 
 def test_clocks_that_differ_are_told_with_the_seconds() -> None:
     assert clock("server", lambda: time.time() + 0.5).verdict == "ok"
+    seconds = clock("server", lambda: time.time() - 0.1, resolution_s=2.0)
+    assert seconds.detail == "the same as the server's, which tells whole seconds"
     late = clock("database", lambda: time.time() + 3600)
     assert late.verdict == "warn"
     assert "-3600" in late.detail

@@ -53,3 +53,18 @@ def test_stop_ends_adopted_processes_too(slot: Slot, tmp_path: Path) -> None:
     assert slot.process is not None
     stop([Slot("sleeper", SLEEP, tmp_path)], grace_s=0.5)
     assert slot.process.wait(timeout=60) != 0
+
+
+def test_a_slot_tells_how_its_process_ended(slot: Slot, tmp_path: Path) -> None:
+    slot.start()
+    slot.signal(signal.SIGKILL)
+    until_dead(slot)
+    slot.started_at -= 10
+    restart_ended([slot])
+    assert slot.ending == "was killed by signal 9 (SIGKILL)"
+    leaver = Slot("leaver", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
+    leaver.start()
+    until_dead(leaver)
+    leaver.restart()
+    assert leaver.ending == "ended by itself with exit code 3"
+    until_dead(leaver)

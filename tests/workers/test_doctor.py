@@ -8,7 +8,7 @@ import pytest
 from nas_service.cli.main import run as nas
 from nas_service.settings import Settings
 from nas_service.trials import Lease, Outcome
-from workers.doctor import check_spool, run
+from workers.doctor import check_spool, quiet_text, run
 from workers.spool import Finished, Spool
 
 
@@ -44,3 +44,10 @@ def test_nas_doctor_asks_the_workers_doctor_in_a_process_of_its_own(
     assert nas(["doctor", "--json"]) == 0
     names = [check["name"] for check in json.loads(capsys.readouterr().out)]
     assert names[-4:] == ["torch", "gpu", "memory", "noise"]
+
+
+def test_a_quiet_machine_is_told_with_its_load_and_never_without_any_difference() -> None:
+    told = quiet_text(0.0004, 1.25)
+    assert "differ by under 0.1 %" in told
+    assert told.endswith("(load 1.25 a core)")
+    assert "differ by 4.2 %" in quiet_text(0.0421, None)
