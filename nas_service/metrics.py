@@ -57,8 +57,10 @@ def figure_text(metric: str, value: float) -> str:
     """Return a figure with its unit in as many digits as a sentence bears; a quality stays a fraction.
 
     Example:
-        >>> figure_text("params", 12450.0), figure_text("latency_ms", 0.0126518)
-        ('12,450', '0.0127 ms')
+        >>> figure_text("params", 12450.0), [figure_text("latency_ms", value) for value in (0.0126518, 1e-6)]
+        ('12,450', ['0.0127 ms', '0.000001 ms'])
     """
     digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if "e" in digits:
+        digits = f"{value:.12f}".rstrip("0").rstrip(".")
     return f"{digits} {METRICS[metric].unit}".rstrip()
