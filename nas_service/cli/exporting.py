@@ -6,6 +6,7 @@ from typing import Any
 
 from nas_service.cli.backend import Backend
 from nas_service.cli.following import fetch_files, followed
+from nas_service.cli.naming import named_study
 from nas_service.cli.output import Format, print_table, say, show
 from nas_service.exports import ExportRequest
 from nas_service.whole_folder import check_free
@@ -24,7 +25,7 @@ def export_by_worker(
 ) -> None:
     """Have a worker export a trial (study, number), wait for it, and write its files into a folder."""
     check_free(folder, replaces=replaces)
-    found = backend.trial_by_number(backend.find_study(trial[0]).study, trial[1])
+    found = backend.trial_by_number(named_study(backend, trial[0]).study, trial[1])
     job = followed(backend, backend.export_trial(found.id, request))
     fetch_files(backend, job, folder, replaces=replaces)
     show_export(folder, sorted(job.artifacts), job.result, output)

@@ -39,7 +39,9 @@ def search(
     max_params: Annotated[float | None, typer.Option(help="Limit on trainable parameters.")] = None,
     max_macs: Annotated[float | None, typer.Option(help="Limit on multiply-accumulates.")] = None,
     max_latency_ms: Annotated[float | None, typer.Option(help="Limit on the median latency.")] = None,
-    max_model_bytes: Annotated[float | None, typer.Option(help="Limit on the fp32 model size.")] = None,
+    max_model_bytes: Annotated[
+        float | None, typer.Option(help="Limit on the bytes of all weights in fp32, not of a file.")
+    ] = None,
     max_peak_activation_bytes: Annotated[float | None, typer.Option(help="Limit on activations.")] = None,
     soft: Annotated[
         list[str] | None,
