@@ -86,7 +86,7 @@ def _binding(
     most = max(broken.values(), default=0.0)
     if forbidden and forbidden.most_common(1)[0][1] / len(rules) > most:
         rule, count = forbidden.most_common(1)[0]
-        return f"the space forbids {rule}: {count / len(rules):.0%} of samples"
+        return f"the space forbids {rule}: {100 * count / len(rules):.0f} % of samples"
     if not most:
         return None
     name = max(broken, key=lambda metric: broken[metric])
@@ -95,7 +95,7 @@ def _binding(
     extreme, nearest = ("smallest", min(values)) if limit.max is not None else ("largest", max(values))
     side, bound = ("at most", limit.max) if limit.max is not None else ("at least", limit.min)
     return (
-        f"{name} ({side} {bound_text(bound or 0.0)}) rejects {broken[name]:.0%} of samples; "
+        f"{name} ({side} {bound_text(bound or 0.0)}) rejects {100 * broken[name]:.0f} % of samples; "
         f"the {extreme} drawn has {figure_text(name, nearest)}"
     )
 
