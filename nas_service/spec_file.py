@@ -149,7 +149,8 @@ def _field_error(detail: ErrorDetails, model: type[BaseModel]) -> FieldError:
     if detail["type"] == "literal_error":
         return FieldError(pointer, f"{shown(detail['input'])} is unknown", allowed_by(context))
     said = _KINDS.get(detail["type"]) or detail["msg"]
-    said = said.removeprefix("Value error, ").replace("Input should be", "must be")
+    said = said.removeprefix("Value error, ")
+    said = said.replace("Input should be", "must be").replace("String should have", "must have")
     message, _, allowed = said.partition("; allowed: ")
     says_value = detail["type"] == "value_error" or not _is_plain(detail["input"])
     return FieldError(

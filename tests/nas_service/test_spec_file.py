@@ -143,3 +143,8 @@ def test_the_error_of_a_field_is_shown_without_pydantic_s_account() -> None:
         read_spec({"dataset": "d", "budget": {"trials": "twelve"}})
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
+
+
+def test_an_empty_text_is_told_plainly() -> None:
+    with pytest.raises(InvalidInput, match="dataset: must have at least 1 character, not ''"):
+        read_spec("dataset: ''\n")
