@@ -43,6 +43,10 @@ class Machines:
         """Start a worker on the data folder, or with `--server` on a server."""
         return self._fork("workers.cli:main", f"{name}.log", ["--name", name, *arguments], environment)
 
+    def held_worker(self, name: str, **environment: str) -> Child:
+        """Start a worker on the data folder that never gets behind its first epoch."""
+        return self._fork("held_worker:main", f"{name}.log", ["--name", name], environment)
+
     def server(self, port: int) -> Child:
         """Start a server and wait until it is ready."""
         child = self._fork("nas_service.server:main", "server.log", [], {"NAS_PORT": str(port)})
