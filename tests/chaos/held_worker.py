@@ -19,5 +19,5 @@ class HeldAttempt(attempt.Attempt):
 
 def main(arguments: list[str]) -> None:
     """Work as `nas-worker` does, up to the first epoch."""
-    worker.Attempt = HeldAttempt  # type: ignore[misc]
+    vars(worker)["Attempt"] = HeldAttempt
     cli.main(arguments)

@@ -13,6 +13,9 @@ from nas_service.service import Service
 from nas_service.store.engine import writing
 from nas_service.trials import EpochReport, Lease, Outcome, Proposal, WorkerInfo
 
+# Longer than any of these calls takes.
+LONG_S = 60.0
+
 
 @dataclass(frozen=True)
 class Race:
@@ -56,14 +59,19 @@ def race(
     ]
     rng.shuffle(calls)
     delay = rng.choice((0.0, 0.0, 0.001, 0.003, 0.006))
+    # Now and then the heir comes when all is over: on a busy machine it might win every race otherwise.
+    courtesy = rng.choice((0.0, 0.0, 0.0, LONG_S))
+    is_over = threading.Event()
 
     def sleep() -> None:
         barrier.wait()
         threading.Event().wait(delay)
         answers["sleeper"] = [_answer(call) for call in calls]
+        is_over.set()
 
     def inherit() -> None:
         barrier.wait()
+        is_over.wait(courtesy)
         try:
             lease = heir.next_work(other, study_id=study).lease
         except LedgerUnavailable:
