@@ -24,6 +24,7 @@ from workers.training.convolutions.case import Case
 from workers.training.convolutions.dense import GUESSES, LARGE, convolved
 from workers.training.convolutions.placing import Block, Placing
 from workers.training.fused.apply import operation_of
+from workers.training.fused.chain import Chain
 
 BATCH, REPLAYS, ROUNDS = 128, 10, 3
 DEVICE = torch.device("cuda")
@@ -205,7 +206,7 @@ def chain_pass(
     norm = nn.BatchNorm2d(channels, device=x.device) if function else None
     operation = operation_of(DEVICE)
     assert operation is not None
-    chain = operation.Chain(is_pooled, norm, function or "none")
+    chain = Chain(is_pooled, norm, function or "none")
     layers: list[nn.Module] = [nn.MaxPool2d(2)] * is_pooled
     layers += [norm, ACTIVATIONS[function]()] if norm and function else []
     modules = nn.Sequential(*layers)

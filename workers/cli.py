@@ -174,7 +174,9 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     torch.set_num_threads(min(options.threads, max(1, len(os.sched_getaffinity(0)) // options.workers_here)))
     keep_freed_memory()
     PLANS.keep_in(settings.data_home / "cache" / "convolutions.jsonl")
-    os.environ.setdefault("TRITON_CACHE_DIR", str(settings.data_home / "cache" / "triton"))
+    for compiler in ("triton", "numba"):
+        cache = settings.data_home / "cache" / compiler
+        os.environ.setdefault(f"{compiler.upper()}_CACHE_DIR", str(cache))
     device = chosen_device(options.accelerator)
     if device.type == "cpu":
         _limit_memory(options)

@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 def worker_nursery() -> Iterator[Nursery]:
     """What forks real workers, and servers; optimisers import `torch._dynamo` when the first is made."""
     modules = ("workers.worker", "workers.cli", "workers.evaluation", "workers.measuring", "torch._dynamo")
-    with Nursery(*modules, "nas_service.server") as nursery:
+    with Nursery(*modules, "workers.training.fused.cpu.operation", "nas_service.server") as nursery:
         yield nursery
 
 

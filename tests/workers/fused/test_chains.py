@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from search_spaces import Architecture
 from search_spaces.modules import Network, build
 from workers.training.fused import apply, fused_layers
+from workers.training.fused.chain import Operation
 
 
 def network_of(*stages: dict[str, Any], input_shape: tuple[int, ...] = (1, 8, 8)) -> Network:
@@ -54,26 +54,29 @@ def test_only_batch_normalisation_of_images_is_part_of_a_chain() -> None:
     assert chains(network_of(stage(downsample="max"), input_shape=(1, 16))) == []
 
 
+@pytest.mark.parametrize(("device", "compiler"), [("cpu", "numba"), ("cuda", "triton")])
 def test_without_a_compiler_layers_are_trained_one_by_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    device: str, compiler: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # As where it is not installed, whatever another test has loaded.
-    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.setitem(sys.modules, compiler, None)
     for name in ("kernels", "operation"):
-        monkeypatch.delitem(sys.modules, f"workers.training.fused.{name}", raising=False)
-        monkeypatch.delattr(f"workers.training.fused.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"workers.training.fused.{device}.{name}", raising=False)
+        monkeypatch.delattr(f"workers.training.fused.{device}.{name}", raising=False)
     monkeypatch.setattr(apply, "_OPERATIONS", {})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     network = network_of(stage(downsample="max"))
     for _ in range(2):
-        with caplog.at_level(logging.WARNING), fused_layers(network, torch.device("cpu")):
+        with caplog.at_level(logging.WARNING), fused_layers(network, torch.device(device)):
             assert not any("forward" in vars(module) for module in network.modules())
-    assert caplog.text.count("layer by layer: import of triton halted") == 1
+    assert caplog.text.count(f"layer by layer: import of {compiler} halted") == 1
 
 
 def test_a_moment_without_memory_is_not_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([torch.OutOfMemoryError("full"), sys])
+    operation = Operation(lambda chain, x: x, ())
+    answers = iter([torch.OutOfMemoryError("full"), operation])
 
-    def tried(device: torch.device) -> ModuleType:
+    def tried(device: torch.device, dtype: torch.dtype) -> Operation:
         answer = next(answers)
         if isinstance(answer, BaseException):
             raise answer
@@ -83,5 +86,5 @@ def test_a_moment_without_memory_is_not_the_last_word(monkeypatch: pytest.Monkey
     monkeypatch.setattr(apply, "_tried", tried)
     with pytest.raises(torch.OutOfMemoryError):
         apply.operation_of(torch.device("cpu"))
-    assert apply.operation_of(torch.device("cpu")) is sys
-    assert apply.operation_of(torch.device("cpu")) is sys
+    assert apply.operation_of(torch.device("cpu")) is operation
+    assert apply.operation_of(torch.device("cpu")) is operation

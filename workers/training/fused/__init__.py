@@ -1,4 +1,4 @@
-"""Pooling, batch normalisation and activation of images in one operation, on a GPU."""
+"""Pooling, batch normalisation and activation of images in one operation."""
 
 from workers.training.fused.apply import fused_layers
 

@@ -1,13 +1,15 @@
-"""Pooling, batch normalisation and activation as one differentiable operation."""
+"""Pooling, batch normalisation and activation as one differentiable operation of a GPU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workers.training.fused import kernels
+from search_spaces.layers.pointwise import ACTIVATIONS
+from workers.training.fused.chain import Chain, Operation
+from workers.training.fused.cuda import kernels
 
 TILE = {"ROWS": kernels.ROWS, "CHANNELS": kernels.CHANNELS}
 SUMS = {"PARTS": kernels.PARTS, "CHANNELS": kernels.CHANNELS, "num_warps": 8}
@@ -15,29 +17,19 @@ SUMS = {"PARTS": kernels.PARTS, "CHANNELS": kernels.CHANNELS, "num_warps": 8}
 FEWEST_PARTS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """What is computed at once: 2x2 maximum pooling, batch normalisation or both, then an activation."""
-
-    is_pooled: bool
-    norm: nn.BatchNorm2d | None
-    activation: str = "none"
-
-
 def run(chain: Chain, x: Tensor) -> Tensor:
-    """Return (B, C, H', W') of x (B, C, H, W), channels last, as the modules would in training.
-
-    The running statistics of the normalisation move as its module would move them.
+    """Return (B, C, H', W') of x (B, C, H, W), as `Operation` says.
 
     Raises:
         ValueError: One row of channels is left to be normalised, whose deviation is zero.
     """
-    norm = chain.norm
-    if norm is not None and _Sizes(x.shape, chain.is_pooled).rows == 1:
-        raise ValueError(f"expected more than one value per channel in training, got {tuple(x.shape)}")
-    weight, bias = (norm.weight, norm.bias) if norm else (None, None)
+    chain.check(x.shape)
+    weight, bias = (chain.norm.weight, chain.norm.bias) if chain.norm else (None, None)
     y: Tensor = _Fused.apply(x, weight, bias, chain)  # type: ignore[no-untyped-call]
     return y
+
+
+OPERATION = Operation(run, ("none", *ACTIVATIONS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""Which layers are computed at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """2x2 maximum pooling, batch normalisation or both, then an activation."""
+
+    is_pooled: bool
+    norm: nn.BatchNorm2d | None
+    activation: str = "none"
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Look at a map (B, C, H, W) that is to come in.
+
+        Raises:
+            ValueError: One row of channels is left to be normalised, whose deviation is zero.
+        """
+        lines, columns = (side // 2 if self.is_pooled else side for side in shape[2:])
+        if self.norm is not None and shape[0] * lines * columns == 1:
+            raise ValueError(f"expected more than one value per channel in training, got {tuple(shape)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What computes chains on one device.
+
+    Args:
+        run: Returns (B, C, H', W') of a chain and x (B, C, H, W), channels last, as the modules would in
+            training; the running statistics of the normalisation move as its module would move them.
+        functions: Activations that may be part of a chain.
+    """
+
+    run: Callable[[Chain, Tensor], Tensor]
+    functions: tuple[str, ...]
