@@ -97,14 +97,13 @@ class Ours:
         from workers.training.fused.apply import operation_of
         from workers.training.precision import uses_bf16
 
-        # Once in a worker's life: how it keeps memory, which number format it trains in, and a GPU's kernels.
+        # Once in a worker's life: how it keeps memory, which number format it trains in, and its kernels.
         keep_freed_memory()
         self._job, recipe = job, RECIPES[job.data]
         data, self._test = training_data(job.arrays)
         self._data = resident(data, torch.device(job.device))
-        uses_bf16(recipe, data.train.examples.dim() - 2, job.device)
-        if job.device != "cpu":
-            operation_of(self._data.device)
+        is_bf16 = uses_bf16(recipe, data.train.examples.dim() - 2, job.device)
+        operation_of(self._data.device, torch.bfloat16 if is_bf16 else torch.float32)
 
     def start(self) -> None:
         from search_spaces.modules import build

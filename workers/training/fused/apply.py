@@ -129,7 +129,7 @@ def _own(module: nn.Module, x: Tensor) -> Tensor:
 def operation_of(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Operation | None:
     """Return what computes chains on a device; None, and say why once, if it cannot or is no faster.
 
-    The usual kernels are compiled at the first call, for a second or two; they are kept for later processes.
+    Usual kernels are compiled at the first call, for a second or two; they are kept for later processes.
 
     Raises:
         torch.OutOfMemoryError: There is no memory left to try it; the next call tries again.
@@ -143,16 +143,9 @@ def operation_of(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> O
 def _tried(device: torch.device, dtype: torch.dtype) -> Operation | None:
     try:
         operation = _loaded(device)
-        norm = nn.BatchNorm2d(16, device=device)
-        for is_pooled, own, function in (
-            (True, None, "none"),
-            (True, norm, "none"),
-            (True, norm, "relu"),
-            (False, norm, "relu"),
-        ):
-            x = torch.zeros(2, 16, 4, 4, dtype=dtype, device=device, requires_grad=True)
-            y = operation.run(Chain(is_pooled, own, function), x)
-            y.sum().backward()  # type: ignore[no-untyped-call]
+        if device.type == "cpu":
+            return operation if _is_faster(operation, dtype) else None
+        _run_usual_chains(operation, device, dtype)
     except (torch.OutOfMemoryError, MemoryError):
         raise
     # A compiler may be missing, or the device may be too old: training goes on without it.
@@ -160,7 +153,20 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Operation | None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         log.warning("pooling and normalisation are trained layer by layer: %s", reason)
         return None
-    return operation if device.type != "cpu" or _is_faster(operation, dtype) else None
+    return operation
+
+
+def _run_usual_chains(operation: Operation, device: torch.device, dtype: torch.dtype) -> None:
+    norm = nn.BatchNorm2d(16, device=device)
+    for is_pooled, own, function in (
+        (True, None, "none"),
+        (True, norm, "none"),
+        (True, norm, "relu"),
+        (False, norm, "relu"),
+    ):
+        x = torch.zeros(2, 16, 4, 4, dtype=dtype, device=device, requires_grad=True)
+        y = operation.run(Chain(is_pooled, own, function), x)
+        y.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def _loaded(device: torch.device) -> Operation:
