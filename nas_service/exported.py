@@ -86,25 +86,35 @@ class ExportedNetwork:
             on_examples: Told of the examples (N, C, *S) of each file before they are answered.
 
         Raises:
-            InvalidInput: An input cannot be read, or is of another shape than the network takes.
+            InvalidInput: An input cannot be read, is of another shape than the network takes, or not finite.
             NotFound: There is no such file.
         """
         for name, examples in self._examples(path):
             _check_count(len(examples), most)
+            _check_finite(name, examples)
             on_examples(examples)
             shares = _softmax(self.logits(examples))
             for place, row in enumerate(shares):
                 label = name if len(examples) == 1 and path.suffix not in ARRAY_FILES else f"{name}[{place}]"
                 yield self._prediction(label, row)
 
-    def predict_arrays(self, name: str, examples: NDArray[Any], most: int) -> list[Prediction]:
+    def predict_arrays(
+        self,
+        name: str,
+        examples: NDArray[Any],
+        most: int,
+        *,
+        on_examples: Callable[[NDArray[Any]], object] = lambda examples: None,
+    ) -> list[Prediction]:
         """Return the predictions for examples (N, C, *S), or for one without its first axis.
 
         Raises:
-            InvalidInput: They are of another shape than the network takes, or too many.
+            InvalidInput: They are of another shape than the network takes, too many, or not finite.
         """
         checked = self._checked(name, examples)
         _check_count(len(checked), most)
+        _check_finite(name, checked)
+        on_examples(checked)
         shares = _softmax(self.logits(checked))
         return [self._prediction(f"{name}[{place}]", row) for place, row in enumerate(shares)]
 
@@ -180,3 +190,12 @@ def _check_count(count: int, most: int | None) -> None:
         raise InvalidInput(FieldError("/input", "holds no examples"))
     if most is not None and count > most:
         raise InvalidInput(FieldError("/input", f"holds {count} examples", f"at most {most}"))
+
+
+def _check_finite(name: str, examples: NDArray[Any]) -> None:
+    """Refuse what no network has an answer to."""
+    if np.issubdtype(examples.dtype, np.inexact):
+        is_finite = np.isfinite(examples).all(tuple(range(1, examples.ndim)))
+        if not is_finite.all():
+            place = f"{name}[{int(is_finite.argmin())}]"
+            raise InvalidInput(FieldError("/input", f"{place} holds a number that is not finite"))

@@ -101,7 +101,7 @@ class InputScale:
         if self._known.minimum is not None and self._known.maximum is not None:
             known = f"{self._known.minimum:.6g} to {self._known.maximum:.6g}, {known}"
         return (
-            f"warning: these numbers ({self._low:.6g} to {self._high:.6g}) {how} those that the network was "
+            f"these numbers ({self._low:.6g} to {self._high:.6g}) {how} those that the network was "
             f"trained on ({known}); scale them as in its data set, or the answers mean nothing"
         )
 

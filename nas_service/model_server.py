@@ -23,6 +23,7 @@ from nas_service.api.guard import Guard
 from nas_service.datasets.archives import first_line
 from nas_service.errors import FieldError, InvalidInput
 from nas_service.exported import ExportedNetwork, Prediction
+from nas_service.input_scale import InputScale
 from nas_service.settings import Settings
 
 # By what a body may be: the name under which its bytes are read.
@@ -84,8 +85,11 @@ def create_model_app(
         """Classify an image, an .npy or .npz file, or {"examples": [...]}: numbers as in the data set."""
         body = b"".join([part async for part in read_at_most(request, bounds.body_bytes)])
         kind = media_type(request)
-        found = await run_in_threadpool(_predicted, network, kind, body, bounds.examples)
-        return {"predictions": [asdict(prediction) for prediction in found]}
+        scale = InputScale(network.preprocessing)
+        found = await run_in_threadpool(_predicted, network, kind, body, bounds.examples, scale)
+        # None, or what speaks against the numbers' scale.
+        warning = scale.doubt()
+        return {"predictions": [asdict(prediction) for prediction in found], "warning": warning}
 
     return app
 
@@ -96,16 +100,18 @@ def _is_admitted(request: Request, token: str | None) -> bool:
     return token is None or is_known
 
 
-def _predicted(network: ExportedNetwork, kind: str, body: bytes, most: int) -> list[Prediction]:
+def _predicted(
+    network: ExportedNetwork, kind: str, body: bytes, most: int, scale: InputScale
+) -> list[Prediction]:
     if not body:
         raise InvalidInput(FieldError("", "the body is empty", ", ".join((JSON, *KINDS))))
     if kind == JSON:
-        return network.predict_arrays("examples", _from_json(body), most)
+        return network.predict_arrays("examples", _from_json(body), most, on_examples=scale.look)
     name = _file_name(kind, body)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(body)
-        return list(network.predict(path, most=most))
+        return list(network.predict(path, most=most, on_examples=scale.look))
 
 
 def _file_name(kind: str, body: bytes) -> str:

@@ -36,7 +36,7 @@ def predict(
     found = islice(network.predict(Path(examples), on_examples=scale.look), limit)
     rows = [asdict(prediction) for prediction in found]
     if doubt := scale.doubt():
-        say(doubt)
+        say(f"warning: {doubt}")
     form = options.chosen_format(output, as_json)
     if form is not Format.table:
         show(rows, form=form, columns=("example", "label", "probability"))

@@ -78,6 +78,23 @@ def test_numbers_of_another_scale_are_answered_with_a_warning(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_has_no_answer(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: float
+) -> None:
+    examples = np.ones((4, 1, 8, 8), dtype=np.float32)
+    examples[2, 0, 3, 3] = number
+    np.save(tmp_path / "x.npy", examples)
+    assert run(["predict", str(folder), str(tmp_path / "x.npy")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "x.npy[2] holds a number that is not finite" in printed.err
+    http = Endpoint(folder)
+    answer = http.post("/predict", content=as_npy(examples), headers={"Content-Type": "application/x-npy"})
+    assert answer.status_code == 422
+    assert "examples.npy[2] holds a number that is not finite" in answer.text
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_a_coloured_picture_is_one_grey_example_to_a_network_of_one_channel(
     folder: Path, tmp_path: Path, mode: str
@@ -205,6 +222,22 @@ def test_the_endpoint_answers_alike_for_every_kind_of_body(folder: Path) -> None
         answers.append([found["best"] for found in answer.json()["predictions"]])
     assert answers[0] == answers[1] == answers[2] == answers[3]
     assert http.get("/").json()["classes"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-npy"])
+def test_the_endpoint_doubts_numbers_of_another_scale(folder: Path, kind: str) -> None:
+    http = Endpoint(folder)
+    found = []
+    for scale in (1.0, 255.0):
+        examples = np.random.default_rng(0).random((2, 1, 8, 8)) * scale
+        body = json.dumps({"examples": examples.tolist()}).encode()
+        body = body if kind == "application/json" else as_npy(examples)
+        answer = http.post("/predict", content=body, headers={"Content-Type": kind}).json()
+        assert len(answer["predictions"]) == 2
+        found.append(answer["warning"])
+    assert found[0].startswith("these numbers (")
+    assert "vary far less than those that the network was trained on (mean 100, deviation 50)" in found[0]
+    assert found[1] is None
 
 
 @pytest.mark.parametrize(
