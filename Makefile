@@ -65,6 +65,7 @@ bench: $(VENV)/.installed-dev  ## The benchmarks, a table each; results go to be
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.chains
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.server
 	$(BIN)/python -m benchmarks.pages

@@ -54,7 +54,7 @@ def main() -> None:
     parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    found = [case(*figures, dtype) for dtype in (torch.bfloat16, torch.float32) for figures in CHAINS]
+    found = [case(*figures, dtype=dtype) for dtype in (torch.bfloat16, torch.float32) for figures in CHAINS]
     rows = [
         [line["case"], f"{line['layers_ms']:.2f}", f"{line['fused_ms']:.2f}", f"{line['ratio']:.2f}"]
         for line in found
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def case(
-    channels: int, side: int, is_pooled: bool, function: str | None, dtype: torch.dtype
+    channels: int, side: int, is_pooled: bool, function: str | None, *, dtype: torch.dtype
 ) -> dict[str, Any]:
     """Time a chain of layers both ways."""
     operation = operation_of(torch.device("cpu"), dtype)
@@ -108,7 +108,6 @@ def case(
 def seconds(forward: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor) -> float:
     """Return what a pass there and back takes."""
     x.grad = None
-    gradient = torch.ones_like(forward(x))
     started = perf_counter()
     forward(x).backward(gradient)  # type: ignore[no-untyped-call]
     return perf_counter() - started
