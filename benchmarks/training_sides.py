@@ -102,8 +102,8 @@ class Ours:
         self._job, recipe = job, RECIPES[job.data]
         data, self._test = training_data(job.arrays)
         self._data = resident(data, torch.device(job.device))
-        is_bf16 = uses_bf16(recipe, data.train.examples.dim() - 2, job.device)
-        operation_of(self._data.device, torch.bfloat16 if is_bf16 else torch.float32)
+        if uses_bf16(recipe, data.train.examples.dim() - 2, job.device):
+            operation_of(self._data.device)
 
     def start(self) -> None:
         from search_spaces.modules import build

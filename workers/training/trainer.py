@@ -143,11 +143,13 @@ class _Run:
         if self.data.device.type == "cpu":
             batch, is_bf16 = self.batch_size // self.pieces, uses_bf16(self.recipe, self.axes)
             forms.enter_context(fast_convolutions(self.network, batch, is_bf16=is_bf16))
+            # In fp32, and with several threads, torch's own passes are as fast (docs/decisions/0012).
+            is_fused = is_bf16 and torch.get_num_threads() == 1
         else:
-            is_bf16 = True
             forms.enter_context(dense_convolutions(self.network, is_recomputed=self.recipe.checkpointing))
-        if not self.recipe.checkpointing:
-            forms.enter_context(fused_layers(self.network, self.data.device, is_bf16=is_bf16))
+            is_fused = self.data.device.type == "cuda"
+        if is_fused and not self.recipe.checkpointing:
+            forms.enter_context(fused_layers(self.network, self.data.device))
         return forms
 
     def until_told(self, on_epoch: Callable[[EpochReport], Instruction]) -> TrainingResult:

@@ -64,7 +64,6 @@ def test_without_a_compiler_layers_are_trained_one_by_one(
         monkeypatch.delitem(sys.modules, f"workers.training.fused.{device}.{name}", raising=False)
         monkeypatch.delattr(f"workers.training.fused.{device}.{name}", raising=False)
     monkeypatch.setattr(apply, "_OPERATIONS", {})
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     network = network_of(stage(downsample="max"))
     for _ in range(2):
         with caplog.at_level(logging.WARNING), fused_layers(network, torch.device(device)):
@@ -76,7 +75,7 @@ def test_a_moment_without_memory_is_not_the_last_word(monkeypatch: pytest.Monkey
     operation = Operation(lambda chain, x: x, ())
     answers = iter([torch.OutOfMemoryError("full"), operation])
 
-    def tried(device: torch.device, dtype: torch.dtype) -> Operation:
+    def tried(device: torch.device) -> Operation:
         answer = next(answers)
         if isinstance(answer, BaseException):
             raise answer

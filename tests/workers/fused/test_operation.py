@@ -12,13 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nas_service.studies import Recipe
 from search_spaces import Architecture
 from search_spaces.layers.pointwise import TORCH_NAMES
 from search_spaces.modules import Network, build
+from workers.data.arrays import Part, TrainingData, statistics
 from workers.training.fused import apply, fused_layers
 from workers.training.fused.chain import Chain, Operation
 from workers.training.fused.cpu import kernels
 from workers.training.fused.cpu.operation import OPERATION, run
+from workers.training.trainer import train
 from workers.training.transfer import freeze
 
 DTYPES = (torch.bfloat16, torch.float32)
@@ -234,9 +237,8 @@ def test_a_network_trains_as_it_would_layer_by_layer(
 
 
 def use(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let networks on the place's device be trained by its operation, however fast that is here."""
-    monkeypatch.setattr(apply, "_OPERATIONS", {(place.device, torch.bfloat16): place.operation})
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    """Let networks on the place's device be trained by its operation."""
+    monkeypatch.setattr(apply, "_OPERATIONS", {place.device: place.operation})
 
 
 def test_a_pass_without_gradients_or_in_another_type_is_not_fused(
@@ -253,14 +255,6 @@ def test_a_pass_without_gradients_or_in_another_type_is_not_fused(
         assert torch.equal(plain.double()(x.double()), network(x.double()))
 
 
-def test_threads_of_torch_s_own_are_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    device = torch.device("cpu")
-    network = network_of(device)
-    with fused_layers(network, device):
-        assert replaced(network) == 0
-
-
 def test_what_the_processor_s_kernels_do_not_know_stays_torch_s() -> None:
     branches = [[{"op": "conv", "channels": 8, "kernel": 3}]]
     stages = [{"branches": branches, "channels": 8, "downsample": "max", "activation": "gelu"}]
@@ -272,13 +266,45 @@ def test_what_the_processor_s_kernels_do_not_know_stays_torch_s() -> None:
     assert found == [["stage1.pool", "stage1.norm"]]
 
 
-def test_an_operation_that_is_no_faster_here_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "_OPERATIONS", {})
-    monkeypatch.setattr(apply, "ADVANTAGE", 1e9)
-    assert apply.operation_of(torch.device("cpu"), torch.float32) is None
-    monkeypatch.setattr(apply, "_OPERATIONS", {})
-    monkeypatch.setattr(apply, "ADVANTAGE", 0.0)
-    assert apply.operation_of(torch.device("cpu"), torch.float32) is not None
+def small_data() -> TrainingData:
+    """Return a few images of noise."""
+    draws = torch.Generator().manual_seed(0)
+    examples = torch.randint(0, 256, (64, 1, 10, 10), dtype=torch.uint8, generator=draws)
+    part = Part(examples, torch.arange(64) % 10)
+    mean, deviation = statistics(examples)
+    return TrainingData(part, part, mean, deviation, 10, "", torch.zeros(64, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("precision", "threads", "changes", "is_fused"),
+    [
+        ("bf16", 1, {}, True),
+        ("fp32", 1, {}, False),
+        ("bf16", 2, {}, False),
+        ("bf16", 1, {"checkpointing": True}, False),
+        ("bf16", 1, {"deterministic": True}, False),
+    ],
+)
+def test_networks_are_trained_by_it_in_bf16_on_one_thread(
+    precision: str,
+    threads: int,
+    changes: dict[str, bool],
+    is_fused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    calls: list[str] = []
+
+    def run_and_tell(chain: Chain, x: torch.Tensor) -> torch.Tensor:
+        calls.append(chain.activation)
+        return run(chain, x)
+
+    device = torch.device("cpu")
+    operation = Operation(run_and_tell, OPERATION.functions)
+    monkeypatch.setattr(apply, "_OPERATIONS", {device: operation})
+    recipe = Recipe.model_validate({"precision": precision, **changes})
+    train(network_of(device), small_data(), recipe, epochs=1, seed=0, on_epoch=lambda report: "continue")
+    assert bool(calls) == is_fused
 
 
 def replaced(network: Network) -> int:

@@ -10,7 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -30,24 +29,20 @@ AXES = 2
 WINDOW = 2
 Forward = Callable[[Tensor], Tensor]
 DTYPES = (torch.float32, torch.bfloat16)
-# On a processor the operation must win by this much, in so many rounds by turns.
-ADVANTAGE, ROUNDS = 1.1, 10
-# The operation by device and type of maps, once it was tried there; none where it cannot run or does not pay.
-_OPERATIONS: dict[tuple[torch.device, torch.dtype], Operation | None] = {}
+# The operation by device, once it was tried there; none where it cannot run.
+_OPERATIONS: dict[torch.device, Operation | None] = {}
 
 
 @contextmanager
-def fused_layers(network: nn.Module, device: torch.device, *, is_bf16: bool = True) -> Iterator[None]:
+def fused_layers(network: nn.Module, device: torch.device) -> Iterator[None]:
     """Train a network's chains of pooling, batch normalisation and activation as one operation each.
 
     Weights, statistics, their names and, but for rounding, all results stay the same; afterwards the modules
     are as they were. A network that was not built from an architecture, or is not one of images, is left
-    alone, and so is every network where nothing compiles, or where torch computes with several threads.
+    alone, and so is every network where nothing compiles. On a processor the operation has one thread.
     """
     replacements: dict[nn.Module, Forward] = {}
-    operation = None
-    if isinstance(network, Network) and (device.type != "cpu" or torch.get_num_threads() == 1):
-        operation = operation_of(device, torch.bfloat16 if is_bf16 else torch.float32)
+    operation = operation_of(device) if isinstance(network, Network) else None
     if operation is not None:
         assert isinstance(network, Network)
         for indices in chains(network.graph, operation.functions):
@@ -126,8 +121,8 @@ def _own(module: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def operation_of(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Operation | None:
-    """Return what computes chains on a device; None, and say why once, if it cannot or is no faster.
+def operation_of(device: torch.device) -> Operation | None:
+    """Return what computes chains on a device; None, and say why once, if it cannot run there.
 
     Usual kernels are compiled at the first call, for a second or two; they are kept for later processes.
 
@@ -135,17 +130,19 @@ def operation_of(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> O
         torch.OutOfMemoryError: There is no memory left to try it; the next call tries again.
     """
     with launches(device):
-        if (device, dtype) not in _OPERATIONS:
-            _OPERATIONS[device, dtype] = _tried(device, dtype)
-        return _OPERATIONS[device, dtype]
+        if device not in _OPERATIONS:
+            _OPERATIONS[device] = _tried(device)
+        return _OPERATIONS[device]
 
 
-def _tried(device: torch.device, dtype: torch.dtype) -> Operation | None:
+def _tried(device: torch.device) -> Operation | None:
     try:
         operation = _loaded(device)
-        if device.type == "cpu":
-            return operation if _is_faster(operation, dtype) else None
-        _run_usual_chains(operation, device, dtype)
+        norm = nn.BatchNorm2d(16, device=device)
+        for chain in operation.usual(norm):
+            x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
+            y = operation.run(chain, x)
+            y.sum().backward()  # type: ignore[no-untyped-call]
     except (torch.OutOfMemoryError, MemoryError):
         raise
     # A compiler may be missing, or the device may be too old: training goes on without it.
@@ -156,19 +153,6 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Operation | None:
     return operation
 
 
-def _run_usual_chains(operation: Operation, device: torch.device, dtype: torch.dtype) -> None:
-    norm = nn.BatchNorm2d(16, device=device)
-    for is_pooled, own, function in (
-        (True, None, "none"),
-        (True, norm, "none"),
-        (True, norm, "relu"),
-        (False, norm, "relu"),
-    ):
-        x = torch.zeros(2, 16, 4, 4, dtype=dtype, device=device, requires_grad=True)
-        y = operation.run(Chain(is_pooled, own, function), x)
-        y.sum().backward()  # type: ignore[no-untyped-call]
-
-
 def _loaded(device: torch.device) -> Operation:
     if device.type == "cpu":
         from workers.training.fused.cpu import operation as on_cpu
@@ -177,22 +161,3 @@ def _loaded(device: torch.device) -> Operation:
     from workers.training.fused.cuda import operation as on_cuda
 
     return on_cuda.OPERATION
-
-
-def _is_faster(operation: Operation, dtype: torch.dtype) -> bool:
-    """Time a typical chain by turns with its modules; the fastest round of each counts."""
-    modules = nn.Sequential(nn.MaxPool2d(WINDOW), nn.BatchNorm2d(32), nn.ReLU(inplace=True))
-    norm = modules[1]
-    assert isinstance(norm, nn.BatchNorm2d)
-    chain = Chain(is_pooled=True, norm=norm, activation="relu")
-    x = torch.zeros(64, 32, 16, 16, dtype=dtype).to(memory_format=torch.channels_last).requires_grad_()
-
-    def seconds(forward: Forward) -> float:
-        started = perf_counter()
-        y = forward(x)
-        y.backward(torch.ones_like(y))  # type: ignore[no-untyped-call]
-        return perf_counter() - started
-
-    rounds = [(seconds(modules), seconds(lambda x: operation.run(chain, x))) for _ in range(ROUNDS)]
-    layers, fused = (min(taken) for taken in zip(*rounds, strict=True))
-    return bool(layers > ADVANTAGE * fused)

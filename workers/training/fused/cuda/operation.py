@@ -29,7 +29,11 @@ def run(chain: Chain, x: Tensor) -> Tensor:
     return y
 
 
-OPERATION = Operation(run, ("none", *ACTIVATIONS))
+OPERATION = Operation(
+    run,
+    ("none", *ACTIVATIONS),
+    tried=((True, False, "none"), (True, True, "none"), (True, True, "relu"), (False, True, "relu")),
+)
 
 
 @dataclass(frozen=True, slots=True)
