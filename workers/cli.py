@@ -19,6 +19,7 @@ from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
 from workers.arguments import NODE_NAME, accelerator, at_once, count, gigabytes
+from workers.memory import keep_freed_memory, nothing_collected
 from workers.noise import Noise
 
 
@@ -162,21 +163,24 @@ def _complain(error: Exception) -> None:
 def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # Read by cuBLAS at its start: without it, it has no deterministic algorithms.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for compiler in ("triton", "numba"):
+        cache = settings.data_home / "cache" / compiler
+        os.environ.setdefault(f"{compiler.upper()}_CACHE_DIR", str(cache))
     # Imported late: torch takes a second, and a wrong argument should be told at once.
-    import torch
+    with nothing_collected():
+        import torch
 
-    from workers.devices import candidates_at_once, chosen_device, device_name
-    from workers.memory import keep_freed_memory
-    from workers.training.convolutions import PLANS
-    from workers.worker import Worker
+        # The first optimiser would load it.
+        import torch._dynamo
+
+        from workers.devices import candidates_at_once, chosen_device, device_name
+        from workers.training.convolutions import PLANS
+        from workers.worker import Worker
 
     # More threads than cores would slow all workers of the machine down.
     torch.set_num_threads(min(options.threads, max(1, len(os.sched_getaffinity(0)) // options.workers_here)))
     keep_freed_memory()
     PLANS.keep_in(settings.data_home / "cache" / "convolutions.jsonl")
-    for compiler in ("triton", "numba"):
-        cache = settings.data_home / "cache" / compiler
-        os.environ.setdefault(f"{compiler.upper()}_CACHE_DIR", str(cache))
     device = chosen_device(options.accelerator)
     if device.type == "cpu":
         _limit_memory(options)

@@ -1,5 +1,6 @@
 """What a worker may use, and what it keeps."""
 
+import gc
 import platform
 import resource
 import subprocess
@@ -69,3 +70,13 @@ def test_freed_blocks_are_used_again_without_new_pages() -> None:
     )
     # 64 MiB are 16,384 pages of 4 KiB.
     assert int(run_in_child(code)) < 100
+
+
+def test_nothing_is_collected_while_modules_are_imported() -> None:
+    before = gc.get_freeze_count()
+    with memory.nothing_collected():
+        assert not gc.isenabled()
+        made = [[] for _ in range(1_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(made)
+    gc.unfreeze()

@@ -72,7 +72,7 @@ def test_without_a_compiler_layers_are_trained_one_by_one(
 
 
 def test_a_moment_without_memory_is_not_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    operation = Operation(lambda chain, x: x, ())
+    operation = Operation(lambda chain, x: x, (), lambda device: None)
     answers = iter([torch.OutOfMemoryError("full"), operation])
 
     def tried(device: torch.device) -> Operation:

@@ -124,7 +124,8 @@ def _own(module: nn.Module, x: Tensor) -> Tensor:
 def operation_of(device: torch.device) -> Operation | None:
     """Return what computes chains on a device; None, and say why once, if it cannot run there.
 
-    Usual kernels are compiled at the first call, for a second or two; they are kept for later processes.
+    A GPU's usual kernels are compiled at the first call, for a second or two, a processor's when they are
+    met; all are kept for later processes.
 
     Raises:
         torch.OutOfMemoryError: There is no memory left to try it; the next call tries again.
@@ -138,11 +139,7 @@ def operation_of(device: torch.device) -> Operation | None:
 def _tried(device: torch.device) -> Operation | None:
     try:
         operation = _loaded(device)
-        norm = nn.BatchNorm2d(16, device=device)
-        for chain in operation.usual(norm):
-            x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
-            y = operation.run(chain, x)
-            y.sum().backward()  # type: ignore[no-untyped-call]
+        operation.try_out(device)
     except (torch.OutOfMemoryError, MemoryError):
         raise
     # A compiler may be missing, or the device may be too old: training goes on without it.

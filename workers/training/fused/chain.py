@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -33,16 +34,9 @@ class Operation:
         run: Returns (B, C, H', W') of a chain and x (B, C, H, W), channels last, as the modules would in
             training; the running statistics of the normalisation move as its module would move them.
         functions: Activations that may be part of a chain.
-        tried: Chains (is pooled, is normalised, activation) that are compiled first, to see whether any are.
+        try_out: Compiles what shows whether anything can be, on such a device, and raises whatever it raises.
     """
 
     run: Callable[[Chain, Tensor], Tensor]
     functions: tuple[str, ...]
-    tried: tuple[tuple[bool, bool, str], ...] = ()
-
-    def usual(self, norm: nn.BatchNorm2d) -> list[Chain]:
-        """Return the chains that are compiled first."""
-        return [
-            Chain(is_pooled, norm if is_normalised else None, function)
-            for is_pooled, is_normalised, function in self.tried
-        ]
+    try_out: Callable[[torch.device], None]

@@ -347,19 +347,6 @@ def lanes_of(channels: int, widest: int) -> int:
     return min(widest, 1 << (channels.bit_length() - 1))
 
 
-@njit(**OPTIONS)
-def _firsts(channels, lanes):
-    """Return the first channel of each vector of a row."""
-    return [min(first, channels - lanes) for first in range(0, channels, lanes)]
-
-
-@njit(**OPTIONS)
-def _window_starts(lines, height, width, channels):
-    """Return where in the full map each line of windows starts."""
-    half = height // 2
-    return [((line // half) * height + 2 * (line % half)) * width * channels for line in range(lines)]
-
-
 @cache
 def pool(lanes, is_summed):
     """Return the kernel of (x, pooled, argmax, first, sums, height, width, channels)."""
@@ -367,10 +354,12 @@ def pool(lanes, is_summed):
     @njit(**OPTIONS)
     def kernel(x, pooled, argmax, first, sums, height, width, channels):
         partial = np.zeros(2 * channels, np.float32)
-        firsts, columns = _firsts(channels, lanes), width // 2
+        lines, columns = height // 2, width // 2
         length = columns * channels
-        for line, start in enumerate(_window_starts(len(pooled) // length, height, width, channels)):
-            for channel in firsts:
+        for line in range(len(pooled) // length):
+            start = ((line // lines) * height + 2 * (line % lines)) * width * channels
+            for first_channel in range(0, channels, lanes):
+                channel = min(first_channel, channels - lanes)
                 where = (channel, line * length + channel, columns, channels, start + channel, width)
                 _pool_line(x, pooled, argmax, first, partial, where, lanes, is_summed)
             if is_summed:
@@ -386,9 +375,10 @@ def sum_up(lanes):
     @njit(**OPTIONS)
     def kernel(x, first, sums, channels):
         partial = np.zeros(2 * channels, np.float32)
-        firsts, rows = _firsts(channels, lanes), len(x) // channels
+        rows = len(x) // channels
         for begin in range(0, rows, BLOCK):
-            for channel in firsts:
+            for first_channel in range(0, channels, lanes):
+                channel = min(first_channel, channels - lanes)
                 where = (channel, begin * channels + channel, min(BLOCK, rows - begin), channels)
                 _sum_rows(x, first, partial, where, lanes)
             sums += partial
@@ -402,9 +392,10 @@ def normalise(lanes, function):
 
     @njit(**OPTIONS)
     def kernel(x, y, vectors, channels):
-        firsts, rows = _firsts(channels, lanes), len(x) // channels
+        rows = len(x) // channels
         for begin in range(0, rows, BLOCK):
-            for channel in firsts:
+            for first_channel in range(0, channels, lanes):
+                channel = min(first_channel, channels - lanes)
                 where = (channel, begin * channels + channel, min(BLOCK, rows - begin), channels)
                 _normalise_rows(x, y, vectors, where, lanes, function)
 
@@ -418,9 +409,10 @@ def sum_gradients(lanes, function):
     @njit(**OPTIONS)
     def kernel(x, gradient, vectors, sums, channels):
         partial = np.zeros(2 * channels, np.float32)
-        firsts, rows = _firsts(channels, lanes), len(x) // channels
+        rows = len(x) // channels
         for begin in range(0, rows, BLOCK):
-            for channel in firsts:
+            for first_channel in range(0, channels, lanes):
+                channel = min(first_channel, channels - lanes)
                 where = (channel, begin * channels + channel, min(BLOCK, rows - begin), channels)
                 _sum_gradient_rows(x, gradient, vectors, partial, where, lanes, function)
             sums += partial
@@ -434,9 +426,10 @@ def input_gradient(lanes, function):
 
     @njit(**OPTIONS)
     def kernel(x, gradient, vectors, of_x, channels):
-        firsts, rows = _firsts(channels, lanes), len(x) // channels
+        rows = len(x) // channels
         for begin in range(0, rows, BLOCK):
-            for channel in firsts:
+            for first_channel in range(0, channels, lanes):
+                channel = min(first_channel, channels - lanes)
                 where = (channel, begin * channels + channel, min(BLOCK, rows - begin), channels)
                 _gradient_rows(x, gradient, vectors, of_x, where, lanes, function)
 
@@ -449,10 +442,12 @@ def unpool(lanes, function, is_normalised):
 
     @njit(**OPTIONS)
     def kernel(pooled, gradient, vectors, argmax, of_x, height, width, channels):
-        firsts, columns = _firsts(channels, lanes), width // 2
+        lines, columns = height // 2, width // 2
         length = columns * channels
-        for line, start in enumerate(_window_starts(len(gradient) // length, height, width, channels)):
-            for channel in firsts:
+        for line in range(len(gradient) // length):
+            start = ((line // lines) * height + 2 * (line % lines)) * width * channels
+            for first_channel in range(0, channels, lanes):
+                channel = min(first_channel, channels - lanes)
                 where = (channel, line * length + channel, columns, channels, start + channel, width)
                 _unpool_line(pooled, gradient, vectors, argmax, of_x, where, lanes, function, is_normalised)
 

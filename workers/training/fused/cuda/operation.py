@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from search_spaces.layers.pointwise import ACTIVATIONS
 from workers.training.fused.chain import Chain, Operation
@@ -29,11 +29,20 @@ def run(chain: Chain, x: Tensor) -> Tensor:
     return y
 
 
-OPERATION = Operation(
-    run,
-    ("none", *ACTIVATIONS),
-    tried=((True, False, "none"), (True, True, "none"), (True, True, "relu"), (False, True, "relu")),
-)
+def try_out(device: torch.device) -> None:
+    """Compile the usual kernels."""
+    norm = nn.BatchNorm2d(16, device=device)
+    for chain in (
+        Chain(is_pooled=True, norm=None),
+        Chain(is_pooled=True, norm=norm),
+        Chain(is_pooled=True, norm=norm, activation="relu"),
+        Chain(is_pooled=False, norm=norm, activation="relu"),
+    ):
+        x = torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device, requires_grad=True)
+        run(chain, x).sum().backward()  # type: ignore[no-untyped-call]
+
+
+OPERATION = Operation(run, ("none", *ACTIVATIONS), try_out)
 
 
 @dataclass(frozen=True, slots=True)
