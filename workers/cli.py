@@ -19,7 +19,7 @@ from nas_service.redaction import redacted
 from nas_service.settings import Settings
 from nas_service.trials import WorkerInfo
 from workers.arguments import NODE_NAME, accelerator, at_once, count, gigabytes
-from workers.memory import keep_freed_memory, nothing_collected
+from workers.memory import keep_compiled_code, keep_freed_memory, nothing_collected
 from workers.noise import Noise
 
 
@@ -163,9 +163,7 @@ def _complain(error: Exception) -> None:
 def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, noise: Noise) -> None:
     # Read by cuBLAS at its start: without it, it has no deterministic algorithms.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    for compiler in ("triton", "numba"):
-        cache = settings.data_home / "cache" / compiler
-        os.environ.setdefault(f"{compiler.upper()}_CACHE_DIR", str(cache))
+    keep_compiled_code(settings.data_home / "cache")
     # Imported late: torch takes a second, and a wrong argument should be told at once.
     with nothing_collected():
         import torch

@@ -1,7 +1,8 @@
-"""Memory of a worker's process: a bound that makes allocations fail, and freed blocks that are used again."""
+"""What a worker's process keeps and may use: memory, freed blocks, and the code of kernels."""
 
 import ctypes
 import gc
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,17 @@ def nothing_collected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def keep_compiled_code(cache: Path) -> None:
+    """Let compilers of kernels keep what they made in folders of `cache`, for later processes.
+
+    What lies there is run, so that the folders are made for this user alone.
+    """
+    for compiler in ("triton", "numba"):
+        folder = cache / compiler
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ.setdefault(f"{compiler.upper()}_CACHE_DIR", str(folder))
 
 
 def keep_freed_memory() -> bool:

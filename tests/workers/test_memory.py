@@ -1,6 +1,7 @@
 """What a worker may use, and what it keeps."""
 
 import gc
+import os
 import platform
 import resource
 import subprocess
@@ -80,3 +81,18 @@ def test_nothing_is_collected_while_modules_are_imported() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() >= before + len(made)
     gc.unfreeze()
+
+
+def test_compiled_code_is_kept_where_nobody_else_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set first, so that it is put back as it was.
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("TRITON_CACHE_DIR", "elsewhere")
+    for _ in range(2):
+        memory.keep_compiled_code(tmp_path / "cache")
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "cache" / "numba")
+    # Somebody's own choice stands.
+    assert os.environ["TRITON_CACHE_DIR"] == "elsewhere"
+    assert (tmp_path / "cache" / "numba").stat().st_mode & 0o777 == 0o700
