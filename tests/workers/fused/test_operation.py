@@ -175,6 +175,10 @@ def test_what_is_no_number_stays_none(place: Place, function: str, corner: int, 
     assert norm.running_var.isnan().tolist() == [False, True, False, False]
 
 
+def test_trying_it_out_runs_it(place: Place) -> None:
+    place.operation.try_out(place.device)
+
+
 def test_a_single_row_has_no_deviation(place: Place) -> None:
     chain = Chain(is_pooled=True, norm=norms_of(4, place)[1])
     with pytest.raises(ValueError, match=r"more than one value per channel in training, got \(1, 4, 2, 2\)"):

@@ -1,0 +1,1 @@
+"""The operation on a processor, by numba."""

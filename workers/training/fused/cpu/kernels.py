@@ -210,7 +210,11 @@ def _activated(lanes, z, function):
 
 
 def _gradients(lanes, x, gradient, vectors, where, function):
-    """Return what gives the gradient of a normalised map's input at an index; `vectors` as `Vectors`."""
+    """Return what gives, at an index, the gradient of what was normalised (arXiv:1502.03167, section 3).
+
+    Of the vectors the last two are the means of the scaled map's gradient, and of its products with the
+    normalised values, over the deviation.
+    """
     mean, factor, shift, of_mean, of_product = (lanes.load(vector, where.channel) for vector in vectors)
 
     def gradient_at(index):

@@ -1,0 +1,1 @@
+"""The operation on a GPU, by triton."""
