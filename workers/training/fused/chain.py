@@ -15,15 +15,18 @@ class Chain:
     norm: nn.BatchNorm2d | None
     activation: str = "none"
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Look at a map (B, C, H, W) that is to come in.
+    def computed_by(self, function: type[torch.autograd.Function], x: Tensor) -> Tensor:
+        """Return what a function of (x, weight, bias, chain) makes of a map x (B, C, H, W).
 
         Raises:
             ValueError: One row of channels is left to be normalised, whose deviation is zero.
         """
-        lines, columns = (side // 2 if self.is_pooled else side for side in shape[2:])
-        if self.norm is not None and shape[0] * lines * columns == 1:
-            raise ValueError(f"expected more than one value per channel in training, got {tuple(shape)}")
+        lines, columns = (side // 2 if self.is_pooled else side for side in x.shape[2:])
+        if self.norm is not None and x.shape[0] * lines * columns == 1:
+            raise ValueError(f"expected more than one value per channel in training, got {tuple(x.shape)}")
+        weight, bias = (self.norm.weight, self.norm.bias) if self.norm else (None, None)
+        y: Tensor = function.apply(x, weight, bias, self)  # type: ignore[no-untyped-call]
+        return y
 
 
 @dataclass(frozen=True, slots=True)
