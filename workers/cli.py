@@ -168,9 +168,6 @@ def _train(options: argparse.Namespace, settings: Settings, ledger: Ledger, nois
     with nothing_collected():
         import torch
 
-        # The first optimiser would load it.
-        import torch._dynamo
-
         from workers.devices import candidates_at_once, chosen_device, device_name
         from workers.training.convolutions import PLANS
         from workers.worker import Worker

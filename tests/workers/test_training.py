@@ -1,6 +1,8 @@
 """Training: it learns, it repeats itself exactly, it says when it fails."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -209,3 +211,27 @@ def test_volumes_never_train_in_bf16_on_a_processor() -> None:
     short = Recipe(precision="bf16")
     assert [uses_bf16(short, axes, "cpu") for axes in (1, 2, 3)] == [True, True, False]
     assert uses_bf16(short, 3, "cuda")
+
+
+TRAINS = """
+import sys
+import torch
+
+torch.set_num_threads(1)
+from nas_service.datasets import digits
+from nas_service.studies import Recipe
+from search_spaces import Architecture
+from search_spaces.modules import build
+from workers.data.arrays import training_data
+from workers.training.trainer import train
+
+data = training_data(digits(), 0.2, 0)
+stage = {"branches": [[{"op": "conv", "channels": 16, "kernel": 3}]], "channels": 16, "downsample": "max"}
+network = build(Architecture.from_dict({"input_shape": [1, 8, 8], "classes": 10, "stages": [stage]}), seed=0)
+train(network, data, Recipe(), epochs=1, seed=0, on_epoch=lambda report: "continue")
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_training_does_not_load_the_compiler_of_torch() -> None:
+    assert subprocess.run([sys.executable, "-c", TRAINS], check=False).returncode == 0

@@ -21,15 +21,21 @@ class _Switch:
             if not self._holders:
                 self._before = torch.are_deterministic_algorithms_enabled()
                 self._held_at = position
-                torch.use_deterministic_algorithms(position or self._before)
+                _turn(position or self._before)
             self._holders += 1
 
     def give_back(self) -> None:
         with self._changed:
             self._holders -= 1
             if not self._holders:
-                torch.use_deterministic_algorithms(self._before)
+                _turn(self._before)
                 self._changed.notify_all()
+
+
+def _turn(position: bool) -> None:
+    # torch loads its compiler even for leaving the switch as it is: a second of a worker's start.
+    if position != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(position)
 
 
 _SWITCH = _Switch()

@@ -1,7 +1,8 @@
 """Optimisers and learning-rate schedules of a recipe."""
 
+import inspect
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ END = 0.001
 # arXiv:1512.03385, section 4.2: 32,000 and 48,000 of 64,000).
 STEPS = (0.5, 0.75)
 STEP_FACTOR = 0.1
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+# What torch wraps for its compiler, apart from the step.
+WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -44,16 +48,29 @@ def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.devic
     rate = torch.tensor(recipe.learning_rate, device=device) if on_gpu else recipe.learning_rate
     match recipe.optimizer:
         case "sgd":
-            return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True)
+            return _uncompiled(torch.optim.SGD)(
+                groups, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True
+            )
         case "adam":
-            return torch.optim.Adam(groups, lr=rate, fused=True, capturable=on_gpu)
+            return _uncompiled(torch.optim.Adam)(groups, lr=rate, fused=True, capturable=on_gpu)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
+            return _uncompiled(torch.optim.AdamW)(groups, lr=rate, fused=True, capturable=on_gpu)
         case "rmsprop":
-            return torch.optim.RMSprop(groups, lr=rate, momentum=momentum, foreach=True, capturable=on_gpu)
+            return _uncompiled(torch.optim.RMSprop)(
+                groups, lr=rate, momentum=momentum, foreach=True, capturable=on_gpu
+            )
         case "adagrad":
             # Its fused kernel is for processors alone.
-            return torch.optim.Adagrad(groups, lr=rate, fused=not on_gpu, foreach=on_gpu)
+            return _uncompiled(torch.optim.Adagrad)(groups, lr=rate, fused=not on_gpu, foreach=on_gpu)
+
+
+def _uncompiled(kind: type[Kind]) -> type[Kind]:
+    """Return an optimiser's class without what torch.compile needs around its methods.
+
+    Each of them would import that compiler: a second of a worker's start, for what training does not use.
+    """
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in WRAPPED}
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def _decay_before_steps(optimizer: torch.optim.Optimizer, weights: tuple[Tensor, ...], decay: float) -> None:
