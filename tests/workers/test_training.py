@@ -13,7 +13,7 @@ from nas_service.studies import Augmentation, Recipe
 from nas_service.trials import EpochReport, Instruction
 from search_spaces import Architecture
 from search_spaces.modules import build
-from workers.data.arrays import TrainingData, statistics, training_data
+from workers.data.arrays import TrainingData, resident_part, statistics, training_data
 from workers.training.augmentation import augmented
 from workers.training.batches import epoch_batches, normalised
 from workers.training.losses import chance_loss
@@ -211,6 +211,17 @@ def test_volumes_never_train_in_bf16_on_a_processor() -> None:
     short = Recipe(precision="bf16")
     assert [uses_bf16(short, axes, "cpu") for axes in (1, 2, 3)] == [True, True, False]
     assert uses_bf16(short, 3, "cuda")
+
+
+@pytest.mark.parametrize("sides", [(9,), (5, 4), (3, 4, 5)])
+def test_a_part_holds_its_examples_in_order_with_channels_last(sides: tuple[int, ...]) -> None:
+    examples = np.random.default_rng(0).integers(0, 256, (200, 3, *sides), np.uint8)
+    places = np.random.default_rng(1).permutation(200)[:150]
+    part = resident_part(examples, np.arange(200), places)
+    assert np.array_equal(part.examples.numpy(), examples[places])
+    assert np.array_equal(part.labels.numpy(), places)
+    assert part.examples.stride(1) == (1 if len(sides) > 1 else 9)
+    assert np.array_equal(resident_part(examples, np.arange(200)).examples.numpy(), examples)
 
 
 TRAINS = """

@@ -43,7 +43,7 @@ def final_data(
     usable = np.arange(len(dataset.y_train))
     if dataset.x_test is None:
         usable = stratified_split(dataset.y_train, TEST_SHARE, TEST_SEED).train
-    whole = resident_part(dataset.x_train[usable], dataset.y_train[usable])
+    whole = resident_part(dataset.x_train, dataset.y_train, usable)
     mean, deviation = statistics(whole.examples)
     data = TrainingData(
         train=whole,
