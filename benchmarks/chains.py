@@ -2,16 +2,14 @@
 
 Each case is a batch of 128 maps, channels last, there and back. Several batches take turns, so that none is
 in the cache before, as in a training step, whose convolutions come between; both ways take turns too. Then
-how long the operation's kernels take to compile, which happens once a machine, and to load, once a process.
+how long a process takes to load the compiler and its first kernel, and to compile those of one more chain.
 
     python -m benchmarks.chains
 """
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -25,7 +23,7 @@ from workers.memory import keep_freed_memory
 from workers.training.fused.apply import operation_of
 from workers.training.fused.chain import Chain
 
-BATCH, MAPS, ROUNDS = 128, 8, 24
+BATCH, MAPS, ROUNDS, STARTS = 128, 8, 24, 5
 # Channels, side of the map, whether it is pooled, activation (none: no normalisation either).
 CHAINS = (
     (32, 28, True, "relu"),
@@ -43,8 +41,13 @@ from time import perf_counter
 import torch
 torch.set_num_threads(1)
 from workers.training.fused.apply import operation_of
+from workers.training.fused.chain import Chain
 started = perf_counter()
-operation_of(torch.device("cpu"))
+operation = operation_of(torch.device("cpu"))
+print(perf_counter() - started)
+x = torch.randn(8, 32, 8, 8).bfloat16().requires_grad_()
+started = perf_counter()
+operation.run(Chain(True, torch.nn.BatchNorm2d(32), "relu"), x).sum().backward()
 print(perf_counter() - started)
 """
 
@@ -60,13 +63,13 @@ def main() -> None:
         for line in found
     ]
     print_table(["there and back, ms", "layer by layer", "one operation", "ratio"], rows)
-    compiled, loaded = loading()
-    print(f"first kernels of a machine: {compiled:.1f} s; of a later process: {loaded:.1f} s")  # noqa: T201
+    first, chain = loading()
+    print(f"compiler and first kernel: {first:.2f} s; the kernels of a chain: {chain:.2f} s")  # noqa: T201
     report = {
-        "conditions": conditions("torch", "numba", "llvmlite"),
+        "conditions": conditions("torch", "llvmlite"),
         "chains": found,
-        "compile_s": compiled,
-        "load_s": loaded,
+        "first_kernel_s": first,
+        "kernels_of_a_chain_s": chain,
     }
     print(f"written to {write('chains', report)}")  # noqa: T201
 
@@ -114,14 +117,13 @@ def seconds(forward: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor) ->
 
 
 def loading() -> list[float]:
-    """Return how long the first kernels take in a process with an empty cache, and in the next one."""
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-        command = [sys.executable, "-c", LOADING]
-        return [
-            float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
-            for _ in range(2)
-        ]
+    """Return medians of how long the first kernel takes in a process, and those of one more chain."""
+    command = [sys.executable, "-c", LOADING]
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(STARTS)]
+    return [
+        median(figures)
+        for figures in zip(*([float(x) for x in run.stdout.split()] for run in runs), strict=True)
+    ]
 
 
 if __name__ == "__main__":

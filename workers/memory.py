@@ -35,14 +35,13 @@ def nothing_collected() -> Iterator[None]:
 
 
 def keep_compiled_code(cache: Path) -> None:
-    """Let compilers of kernels keep what they made in folders of `cache`, for later processes.
+    """Let the compiler of a GPU's kernels keep what it made in a folder of `cache`, for later processes.
 
-    What lies there is run, so that the folders are made for this user alone.
+    What lies there is run, so that the folder is made for this user alone.
     """
-    for compiler in ("triton", "numba"):
-        folder = cache / compiler
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.environ.setdefault(f"{compiler.upper()}_CACHE_DIR", str(folder))
+    folder = cache / "triton"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder))
 
 
 def keep_freed_memory() -> bool:

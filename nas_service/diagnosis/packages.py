@@ -8,7 +8,7 @@ from nas_service.diagnosis.check import Check, fail, ok, warn
 
 DISTRIBUTION = "nas-service"
 # What workers alone need: a lean server does without.
-WORKERS_ONLY = frozenset({"numba", "onnx", "onnxruntime", "optuna", "torch"})
+WORKERS_ONLY = frozenset({"llvmlite", "onnx", "onnxruntime", "optuna", "torch"})
 REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?(?P<bounds>[^;]*)")
 FLOOR = re.compile(r">=\s*([0-9.]+)")
 

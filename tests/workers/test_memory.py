@@ -87,12 +87,10 @@ def test_compiled_code_is_kept_where_nobody_else_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Set first, so that it is put back as it was.
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    monkeypatch.setenv("TRITON_CACHE_DIR", "elsewhere")
-    for _ in range(2):
-        memory.keep_compiled_code(tmp_path / "cache")
-    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "cache" / "numba")
-    # Somebody's own choice stands.
-    assert os.environ["TRITON_CACHE_DIR"] == "elsewhere"
-    assert (tmp_path / "cache" / "numba").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("TRITON_CACHE_DIR", "")
+    monkeypatch.delenv("TRITON_CACHE_DIR")
+    for cache in (tmp_path / "cache", tmp_path / "other"):
+        memory.keep_compiled_code(cache)
+        # A choice stands once it is made.
+        assert os.environ["TRITON_CACHE_DIR"] == str(tmp_path / "cache" / "triton")
+    assert (tmp_path / "cache" / "triton").stat().st_mode & 0o777 == 0o700

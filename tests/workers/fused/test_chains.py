@@ -54,13 +54,13 @@ def test_only_batch_normalisation_of_images_is_part_of_a_chain() -> None:
     assert chains(network_of(stage(downsample="max"), input_shape=(1, 16))) == []
 
 
-@pytest.mark.parametrize(("device", "compiler"), [("cpu", "numba"), ("cuda", "triton")])
+@pytest.mark.parametrize(("device", "compiler"), [("cpu", "llvmlite"), ("cuda", "triton")])
 def test_without_a_compiler_layers_are_trained_one_by_one(
     device: str, compiler: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # As where it is not installed, whatever another test has loaded.
     monkeypatch.setitem(sys.modules, compiler, None)
-    for name in ("kernels", "operation"):
+    for name in ("compiling", "vectors", "passes", "kernels", "operation"):
         monkeypatch.delitem(sys.modules, f"workers.training.fused.{device}.{name}", raising=False)
         monkeypatch.delattr(f"workers.training.fused.{device}.{name}", raising=False)
     monkeypatch.setattr(apply, "_OPERATIONS", {})

@@ -19,7 +19,7 @@ from search_spaces.modules import Network, build
 from workers.data.arrays import Part, TrainingData, statistics
 from workers.training.fused import apply, fused_layers
 from workers.training.fused.chain import Chain, Operation
-from workers.training.fused.cpu import kernels
+from workers.training.fused.cpu import kernels, vectors
 from workers.training.fused.cpu.operation import OPERATION, run
 from workers.training.trainer import train
 from workers.training.transfer import freeze
@@ -190,9 +190,7 @@ def test_bfloat16_is_rounded_as_torch_rounds(
     has_instruction: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if has_instruction is not None:
-        monkeypatch.setattr(kernels, "HAS_BF16", has_instruction)
-        # What numba has kept was compiled for the processor as it is.
-        monkeypatch.setattr(kernels, "OPTIONS", {**kernels.OPTIONS, "cache": False})
+        monkeypatch.setattr(vectors, "HAS_BF16", has_instruction)
         monkeypatch.setattr(kernels, "normalise", kernels.normalise.__wrapped__)
     x = map_of((64, 8, 4, 4), Place(OPERATION, torch.device("cpu")), torch.bfloat16)
     norms = [nn.BatchNorm2d(8) for _ in range(2)]

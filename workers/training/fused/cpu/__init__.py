@@ -1,1 +1,1 @@
-"""The operation on a processor, by numba."""
+"""The operation on a processor, by kernels of its own, which LLVM compiles."""

@@ -1,5 +1,6 @@
 """Pooling, batch normalisation and activation as one differentiable operation of a processor's core."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from workers.training.fused.chain import Chain, Operation
 from workers.training.fused.cpu import kernels
 
 Vector = NDArray[np.float32]
-EMPTY: Vector = np.empty(0, np.float32)
 
 
 def run(chain: Chain, x: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def try_out(device: torch.device) -> None:
     run(Chain(is_pooled=True, norm=None), torch.zeros(2, 16, 4, 4, dtype=torch.bfloat16, device=device))
 
 
-OPERATION = Operation(run, tuple(kernels.FUNCTIONS), try_out)
+OPERATION = Operation(run, kernels.FUNCTIONS, try_out)
 
 
 class _Fused(torch.autograd.Function):
@@ -38,12 +38,11 @@ class _Fused(torch.autograd.Function):
             return pooled
         assert weight is not None
         assert bias is not None
-        channels = x.shape[1]
-        mean, ctx.inverse = _statistics(chain.norm, first, sums, pooled.numel() // channels)
-        ctx.vectors = (mean, ctx.inverse * weight.detach().numpy(), bias.detach().numpy().copy())
+        mean, ctx.inverse = _statistics(chain.norm, first, sums, pooled.numel() // x.shape[1])
+        ctx.vectors = np.stack((mean, ctx.inverse * weight.detach().numpy(), bias.detach().numpy()))
         y = torch.empty_like(pooled)
-        kernel = kernels.normalise(*_form(chain, channels))
-        kernel(_flat(pooled), _flat(y), ctx.vectors, channels)
+        kernel = kernels.normalise(*_form(x, kernels.WIDEST_ROW), chain.activation)
+        kernel(*_addresses(pooled, y, ctx.vectors), *_rows(pooled))
         ctx.save_for_backward(pooled, argmax)
         return y
 
@@ -54,31 +53,40 @@ class _Fused(torch.autograd.Function):
         chain: Chain = ctx.chain
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
         if chain.norm is None:
-            return _input_gradient(chain, ctx.shape, None, argmax, gradient, [EMPTY] * 5), None, None, None
-        channels = gradient.shape[1]
-        sums = np.zeros(2 * channels, np.float32)
-        kernel = kernels.sum_gradients(*_form(chain, channels))
-        kernel(_flat(pooled), _flat(gradient), ctx.vectors, sums, channels)
-        total, products = sums[:channels], sums[channels:] * ctx.inverse
+            return _unpooled(chain, ctx.shape, argmax, gradient), None, None, None
+        rows, channels = _rows(gradient)
+        sums, partial = np.zeros((2, channels), np.float32), np.empty((2, channels), np.float32)
+        kernel = kernels.sum_gradients(*_form(gradient, kernels.WIDEST_ROW), chain.activation)
+        kernel(*_addresses(pooled, gradient, ctx.vectors, sums, partial), rows, channels)
+        total, products = sums[0], sums[1] * ctx.inverse
         of_x = None
         if ctx.needs_input_grad[0]:
-            rows = np.float32(gradient.numel() // channels)
-            vectors = (*ctx.vectors, total / rows, products * ctx.inverse / rows)
-            of_x = _input_gradient(chain, ctx.shape, pooled, argmax, gradient, vectors)
+            means = np.stack((total, products * ctx.inverse)) / np.float32(rows)
+            vectors = np.concatenate((ctx.vectors, means))
+            if chain.is_pooled:
+                of_x = _unpooled(chain, ctx.shape, argmax, gradient, pooled, vectors)
+            else:
+                of_x = torch.empty_like(gradient)
+                kernel = kernels.input_gradient(*_form(gradient, kernels.WIDEST_ROW), chain.activation)
+                kernel(*_addresses(gradient, of_x, pooled, vectors), rows, channels)
         return of_x, torch.from_numpy(products), torch.from_numpy(total), None
 
 
 def _pooled(chain: Chain, x: Tensor) -> tuple[Tensor, Tensor | None, Vector, Vector]:
     """Return a map that is pooled if it should be, where the largest were, and what `_statistics` needs."""
-    _, channels, height, width = x.shape
-    sums = np.zeros(2 * channels, np.float32)
-    first = _first(x, chain.is_pooled) if chain.norm else EMPTY
+    channels = x.shape[1]
+    first = _first(x, chain.is_pooled)
+    sums, partial = np.zeros((2, channels), np.float32), np.empty((2, channels), np.float32)
+    summing = (first, sums, partial)
     if not chain.is_pooled:
-        kernels.sum_up(_form(chain, channels)[0])(_flat(x), first, sums, channels)
+        kernel = kernels.sum_up(*_form(x, kernels.WIDEST_ROW))
+        kernel(*_addresses(x, *summing), *_rows(x))
         return x, None, first, sums
-    pooled, argmax = (_map(x, height // 2, width // 2, dtype) for dtype in (x.dtype, torch.int8))
-    kernel = kernels.pool(kernels.lanes_of(channels, kernels.WIDEST_WINDOW), chain.norm is not None)
-    kernel(_flat(x), _flat(pooled), _flat(argmax), first, sums, height, width, channels)
+    lines, columns = x.shape[2] // 2, x.shape[3] // 2
+    pooled, argmax = (_map((*x.shape[:2], lines, columns), dtype) for dtype in (x.dtype, torch.int8))
+    is_summed = chain.norm is not None
+    kernel = kernels.pool(*_form(x, kernels.WIDEST_WINDOW), is_summed)
+    kernel(*_addresses(x, pooled, argmax, *(summing if is_summed else ())), *_lines(x.shape))
     return pooled, argmax, first, sums
 
 
@@ -92,10 +100,9 @@ def _first(x: Tensor, is_pooled: bool) -> Vector:
 @np.errstate(all="ignore")
 def _statistics(norm: nn.BatchNorm2d, first: Vector, sums: Vector, rows: int) -> tuple[Vector, Vector]:
     """Return mean and 1 / deviation of each channel, and move the running ones towards them."""
-    channels = len(first)
-    shift = sums[:channels] / np.float32(rows)
+    shift = sums[0] / np.float32(rows)
     mean = first + shift
-    variance = np.maximum(sums[channels:] / np.float32(rows) - shift * shift, np.float32(0))
+    variance = np.maximum(sums[1] / np.float32(rows) - shift * shift, np.float32(0))
     unbiased = variance * np.float32(rows / (rows - 1))
     assert norm.momentum is not None
     for running, new in ((norm.running_mean, mean), (norm.running_var, unbiased)):
@@ -106,45 +113,38 @@ def _statistics(norm: nn.BatchNorm2d, first: Vector, sums: Vector, rows: int) ->
     return mean, 1 / np.sqrt(variance + np.float32(norm.eps))
 
 
-def _input_gradient(
-    chain: Chain,
-    shape: torch.Size,
-    pooled: Tensor | None,
-    argmax: Tensor | None,
-    gradient: Tensor,
-    vectors: tuple[Vector, ...] | list[Vector],
-) -> Tensor:
-    """Return (B, C, H, W): the gradient of what a chain was given."""
-    _, channels, height, width = shape
-    of_x = _map(gradient, height, width, gradient.dtype)
-    arrays = (_flat(pooled) if pooled is not None else EMPTY, _flat(gradient), tuple(vectors))
-    lanes, function = _form(chain, channels)
-    if argmax is None:
-        kernels.input_gradient(lanes, function)(*arrays, _flat(of_x), channels)
-        return of_x
-    if height % 2 or width % 2:
+def _unpooled(chain: Chain, shape: torch.Size, argmax: Tensor, gradient: Tensor, *normalised: Any) -> Tensor:
+    """Return (B, C, H, W): the gradient of what was pooled; `normalised` are its pooled map and vectors."""
+    of_x = _map(shape, gradient.dtype)
+    if shape[2] % 2 or shape[3] % 2:
         # What lies beyond the last whole window has no gradient.
         of_x.zero_()
-    lanes = kernels.lanes_of(channels, kernels.WIDEST_WINDOW)
-    kernel = kernels.unpool(lanes, function, chain.norm is not None)
-    kernel(*arrays, _flat(argmax), _flat(of_x), height, width, channels)
+    kernel = kernels.unpool(*_form(gradient, kernels.WIDEST_WINDOW), chain.activation, bool(normalised))
+    kernel(*_addresses(gradient, argmax, of_x, *normalised), *_lines(shape))
     return of_x
 
 
-def _form(chain: Chain, channels: int) -> tuple[int, int]:
-    """Return lanes and activation of the kernels that pass rows."""
-    return kernels.lanes_of(channels, kernels.WIDEST_ROW), kernels.FUNCTIONS[chain.activation]
+def _form(x: Tensor, widest: int) -> tuple[bool, int]:
+    """Return a map's type and lanes."""
+    return x.dtype == torch.bfloat16, kernels.lanes_of(x.shape[1], widest)
 
 
-def _map(like: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
+def _rows(x: Tensor) -> tuple[int, int]:
+    """Return rows and channels of a map."""
+    channels = x.shape[1]
+    return x.numel() // channels, channels
+
+
+def _lines(shape: torch.Size) -> tuple[int, int, int, int]:
+    """Return lines of all pooled maps, and height, width and channels of what is pooled."""
+    count, channels, height, width = shape
+    return count * (height // 2), height, width, channels
+
+
+def _map(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return an empty map with channels last."""
-    shape = (*like.shape[:2], height, width)
-    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
+    return torch.empty(tuple(shape), dtype=dtype, memory_format=torch.channels_last)
 
 
-def _flat(x: Tensor) -> NDArray[Any]:
-    """Return the memory of a map with channels last, bfloat16 as uint16."""
-    # A view and never a copy: what a kernel writes must arrive.
-    x = x.detach().permute(0, 2, 3, 1).view(-1)
-    array: NDArray[Any] = (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
-    return array
+def _addresses(*of: Tensor | Vector) -> list[int]:
+    return [one.data_ptr() if isinstance(one, Tensor) else one.ctypes.data for one in of]
