@@ -12,6 +12,8 @@ from workers.training.fused.chain import Chain, Operation
 from workers.training.fused.cpu import kernels
 
 Vector = NDArray[np.float32]
+# What maps may be of: kernels are given addresses, and ask nothing.
+IS_BF16 = {torch.bfloat16: True, torch.float32: False}
 
 
 def run(chain: Chain, x: Tensor) -> Tensor:
@@ -39,7 +41,8 @@ class _Fused(torch.autograd.Function):
         assert weight is not None
         assert bias is not None
         mean, ctx.inverse = _statistics(chain.norm, first, sums, pooled.numel() // x.shape[1])
-        ctx.vectors = np.stack((mean, ctx.inverse * weight.detach().numpy(), bias.detach().numpy()))
+        scaled = (mean, ctx.inverse * weight.detach().numpy(), bias.detach().numpy())
+        ctx.vectors = np.stack(scaled, dtype=np.float32)
         y = torch.empty_like(pooled)
         kernel = kernels.normalise(*_form(x, kernels.WIDEST_ROW), chain.activation)
         kernel(*_addresses(pooled, y, ctx.vectors), *_rows(pooled))
@@ -126,7 +129,7 @@ def _unpooled(chain: Chain, shape: torch.Size, argmax: Tensor, gradient: Tensor,
 
 def _form(x: Tensor, widest: int) -> tuple[bool, int]:
     """Return a map's type and lanes."""
-    return x.dtype == torch.bfloat16, kernels.lanes_of(x.shape[1], widest)
+    return IS_BF16[x.dtype], kernels.lanes_of(x.shape[1], widest)
 
 
 def _rows(x: Tensor) -> tuple[int, int]:
