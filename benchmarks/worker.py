@@ -1,6 +1,6 @@
 """What a worker needs: seconds from its start to its first training step, and its peak memory.
 
-A worker process starts on two fresh data folders (nothing measured, nothing calibrated) and once more on
+A worker process starts on four fresh data folders (nothing measured, nothing calibrated) and once more on
 each of them, on a study of CIFAR-10 with latency as an objective, and trains a candidate each time.
 
     python -m benchmarks.worker [--quick] [--data FOLDER]
@@ -25,7 +25,7 @@ from nas_service.settings import Settings
 from nas_service.studies import Augmentation, Budget, Recipe, Search, StudySpec, Training
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-STARTS = 2
+STARTS = 4
 WAIT_S = 600.0
 RECIPE = Recipe(augmentation=Augmentation(crop_padding=4, horizontal_flip=True))
 
