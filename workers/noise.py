@@ -5,8 +5,9 @@ from collections.abc import Callable
 from time import monotonic
 
 log = logging.getLogger("nas.worker")
-# An idle worker looks again after so long: sooner where latencies are refused.
-NOISY_AGAIN_S = 5.0
+# An idle worker looks again after so long. Where latencies are refused first soon, as most disturbances are
+# over in a moment, then after twice as long each time.
+NOISY_FIRST_S, NOISY_AGAIN_S = 0.5, 5.0
 QUIET_AGAIN_S = 900.0
 
 
@@ -19,22 +20,32 @@ class Noise:
 
     def __init__(self, test: Callable[[], str | None]) -> None:
         self._test = test
-        self._tested_at = monotonic()
-        self.reason = test()
+        # How long the latest answer stands.
+        self.stands_s = 0.0
+        self.reason: str | None = None
+        self._look()
         self._tell()
 
     @property
     def is_due(self) -> bool:
         """Whether an idle worker should test again."""
-        return monotonic() - self._tested_at > (NOISY_AGAIN_S if self.reason else QUIET_AGAIN_S)
+        return monotonic() - self._tested_at > self.stands_s
 
     def has_changed(self) -> bool:
         """Test again; True if the machine became noisy, or quiet."""
-        before, self.reason = self.reason, self._test()
-        self._tested_at = monotonic()
+        before = self.reason
+        self._look()
         if is_other := (before is None) != (self.reason is None):
             self._tell()
         return is_other
+
+    def _look(self) -> None:
+        was_noisy, self.reason = self.reason is not None, self._test()
+        self._tested_at = monotonic()
+        if self.reason is None:
+            self.stands_s = QUIET_AGAIN_S
+        else:
+            self.stands_s = min(NOISY_AGAIN_S, 2 * self.stands_s if was_noisy else NOISY_FIRST_S)
 
     def _tell(self) -> None:
         if self.reason:

@@ -22,6 +22,11 @@ def test_only_a_change_between_noisy_and_quiet_is_one() -> None:
     assert noise.reason == "50 % apart"
 
 
-def test_a_noisy_machine_is_tested_again_sooner_than_a_quiet_one() -> None:
-    assert 0 < NOISY_AGAIN_S < QUIET_AGAIN_S
-    assert not of("31 % apart").is_due
+def test_a_noisy_machine_is_tested_again_soon_and_then_less_often() -> None:
+    noise = of(*["31 % apart"] * 6, None, "31 % apart")
+    waits = [noise.stands_s]
+    for _ in range(7):
+        noise.has_changed()
+        waits.append(noise.stands_s)
+    assert waits == [0.5, 1.0, 2.0, 4.0, NOISY_AGAIN_S, NOISY_AGAIN_S, QUIET_AGAIN_S, 0.5]
+    assert not noise.is_due
