@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from workers.training.fused.chain import Chain, Operation
 from workers.training.fused.cpu import kernels
 
-Vector = NDArray[np.float32]
+Floats = NDArray[np.float32]
 # What maps may be of: kernels are given addresses, and ask nothing.
 IS_BF16 = {torch.bfloat16: True, torch.float32: False}
 
@@ -34,13 +34,13 @@ class _Fused(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, chain: Chain) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         ctx.chain, ctx.shape = chain, x.shape
-        pooled, argmax, first, sums = _pooled(chain, x)
+        pooled, argmax, summing = _pooled(chain, x)
         if chain.norm is None:
             ctx.save_for_backward(None, argmax)
             return pooled
         assert weight is not None
         assert bias is not None
-        mean, ctx.inverse = _statistics(chain.norm, first, sums, pooled.numel() // x.shape[1])
+        mean, ctx.inverse = _statistics(chain.norm, summing, pooled.numel() // x.shape[1])
         scaled = (mean, ctx.inverse * weight.detach().numpy(), bias.detach().numpy())
         ctx.vectors = np.stack(scaled, dtype=np.float32)
         y = torch.empty_like(pooled)
@@ -75,34 +75,34 @@ class _Fused(torch.autograd.Function):
         return of_x, torch.from_numpy(products), torch.from_numpy(total), None
 
 
-def _pooled(chain: Chain, x: Tensor) -> tuple[Tensor, Tensor | None, Vector, Vector]:
+def _pooled(chain: Chain, x: Tensor) -> tuple[Tensor, Tensor | None, tuple[Floats, ...]]:
     """Return a map that is pooled if it should be, where the largest were, and what `_statistics` needs."""
-    channels = x.shape[1]
-    first = _first(x, chain.is_pooled)
-    sums, partial = np.zeros((2, channels), np.float32), np.empty((2, channels), np.float32)
-    summing = (first, sums, partial)
+    summing: tuple[Floats, ...] = ()
+    if chain.norm is not None:
+        sums = np.zeros((2, x.shape[1]), np.float32)
+        summing = (_first(x, chain.is_pooled), sums, np.empty_like(sums))
     if not chain.is_pooled:
         kernel = kernels.sum_up(*_form(x, kernels.WIDEST_ROW))
         kernel(*_addresses(x, *summing), *_rows(x))
-        return x, None, first, sums
+        return x, None, summing
     lines, columns = x.shape[2] // 2, x.shape[3] // 2
     pooled, argmax = (_map((*x.shape[:2], lines, columns), dtype) for dtype in (x.dtype, torch.int8))
-    is_summed = chain.norm is not None
-    kernel = kernels.pool(*_form(x, kernels.WIDEST_WINDOW), is_summed)
-    kernel(*_addresses(x, pooled, argmax, *(summing if is_summed else ())), *_lines(x.shape))
-    return pooled, argmax, first, sums
+    kernel = kernels.pool(*_form(x, kernels.WIDEST_WINDOW), bool(summing))
+    kernel(*_addresses(x, pooled, argmax, *summing), *_lines(x.shape))
+    return pooled, argmax, summing
 
 
-def _first(x: Tensor, is_pooled: bool) -> Vector:
+def _first(x: Tensor, is_pooled: bool) -> Floats:
     """Return a value of each channel: sums of squares less it stay exact where a mean is far from zero."""
     side = 2 if is_pooled else 1
-    values: Vector = x[0, :, :side, :side].float().amax((1, 2)).numpy()
+    values: Floats = x[0, :, :side, :side].float().amax((1, 2)).numpy()
     return values
 
 
 @np.errstate(all="ignore")
-def _statistics(norm: nn.BatchNorm2d, first: Vector, sums: Vector, rows: int) -> tuple[Vector, Vector]:
-    """Return mean and 1 / deviation of each channel, and move the running ones towards them."""
+def _statistics(norm: nn.BatchNorm2d, summed: tuple[Floats, ...], rows: int) -> tuple[Floats, Floats]:
+    """Return mean and 1 / deviation of each channel (C,), and move the running ones towards them."""
+    first, sums, _ = summed
     shift = sums[0] / np.float32(rows)
     mean = first + shift
     variance = np.maximum(sums[1] / np.float32(rows) - shift * shift, np.float32(0))
@@ -149,5 +149,5 @@ def _map(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     return torch.empty(tuple(shape), dtype=dtype, memory_format=torch.channels_last)
 
 
-def _addresses(*of: Tensor | Vector) -> list[int]:
+def _addresses(*of: Tensor | Floats) -> list[int]:
     return [one.data_ptr() if isinstance(one, Tensor) else one.ctypes.data for one in of]

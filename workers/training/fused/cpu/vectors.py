@@ -26,7 +26,8 @@ class _BFloat(ir.Type):  # type: ignore[misc]
 
 
 FLOAT, BFLOAT, BITS, SHORT, BYTE = ir.FloatType(), _BFloat(), ir.IntType(32), ir.IntType(16), ir.IntType(8)
-BYTES = {FLOAT: 4, SHORT: 2, BYTE: 1}
+# In bytes: maps may begin anywhere.
+ALIGNMENT = {FLOAT: 4, SHORT: 2, BYTE: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,12 @@ class Lanes:
     def load(self, memory: Memory, index: Size) -> Vector:
         """Return what lies in memory from an index on."""
         raw = self._builder.load(self._place(memory, index), typ=self._vector(memory.kind))
-        raw.align = BYTES[memory.kind]
+        raw.align = ALIGNMENT[memory.kind]
         return Vector(self._builder, self._widened(raw) if memory.kind == SHORT else raw)
 
     def store(self, memory: Memory, index: Size, value: Vector) -> None:
         raw = self._narrowed(value) if memory.kind == SHORT else value.raw
-        self._builder.store(raw, self._place(memory, index)).align = BYTES[memory.kind]
+        self._builder.store(raw, self._place(memory, index)).align = ALIGNMENT[memory.kind]
 
     def zeros(self, count: int) -> list[Any]:
         """Return addresses of sums, which are zero whenever this is passed."""
